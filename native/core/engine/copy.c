@@ -41,11 +41,6 @@ static void skip(struct side *side, uint64_t bytes) {
     }
 }
 
-static void begin_call(struct rvt_engine *engine, struct rvt_data_call *call) {
-    rvt_data_call_begin(call, engine->context->reader, rvt_thread_environment());
-    rvt_data_call_enter(call, &engine->device->retirement);
-}
-
 /* Counts `bytes` bytes copied, and a refusal unless `refused` is NULL. */
 static void count_copy(struct rvt_engine *engine, uint64_t bytes, const struct rvt_refused_access *refused) {
     struct rvt_counters *counters = &engine->context->counters;
@@ -80,21 +75,20 @@ static bool find_bytes(struct rvt_data_call *call, const struct side *side, uint
 }
 
 bool rvt_can_read_bytes(const struct rvt_elements *elements, struct rvt_refused_access *refused) {
-    struct rvt_data_call call;
     struct side side;
     bool can = true;
     if (!elements->count)
         return true;
-    begin_call(elements->qp->engine, &call);
+    struct rvt_data_call *call = rvt_engine_enter(elements->qp->engine);
     /* The first byte of each element stands for all: an element lies in one memory, except over a page list,
      * whose later pages are judged when the copy reaches them. */
     for (begin_side(&side, elements); can && side.index < elements->count;
          advance(&side, side.sge.sge_length)) {
         unsigned char *data;
         uint64_t run;
-        can = find_bytes(&call, &side, 1, &data, &run, refused);
+        can = find_bytes(call, &side, 1, &data, &run, refused);
     }
-    rvt_data_call_leave(&call);
+    rvt_data_call_spend(call, 0);
     if (!can)
         count_copy(elements->qp->engine, 0, refused);
     return can;
@@ -116,22 +110,21 @@ static enum rvt_moved copy_in_steps(const struct copy *copy, uint64_t length, ui
     struct rvt_engine *engine = copy->engine;
     struct side *source = copy->source, *target = copy->target;
     unsigned char *buffer = copy->buffer;
-    struct rvt_data_call call;
     enum rvt_moved moved = RVT_MOVED;
-    begin_call(engine, &call);
+    struct rvt_data_call *call = rvt_engine_enter(engine);
     while (length) {
         unsigned char *bytes = buffer, *room = buffer;
         uint64_t run = length, fits;
-        if (source && !find_bytes(&call, source, length, &bytes, &run, refused)) {
+        if (source && !find_bytes(call, source, length, &bytes, &run, refused)) {
             moved = RVT_MOVE_REFUSED_FROM;
             break;
         }
         fits = run;
-        if (target && !find_bytes(&call, target, run, &room, &fits, refused)) {
+        if (target && !find_bytes(call, target, run, &room, &fits, refused)) {
             moved = RVT_MOVE_REFUSED_TO;
             break;
         }
-        uint64_t step = run < fits ? run : fits, left = rvt_data_call_room(&call);
+        uint64_t step = run < fits ? run : fits, left = rvt_data_call_room(call);
         if (step > left)
             step = left;
         memmove(room, bytes, step);
@@ -145,18 +138,17 @@ static enum rvt_moved copy_in_steps(const struct copy *copy, uint64_t length, ui
         }
         if (buffer)
             buffer += step;
-        rvt_data_call_spend(&call, step);
+        rvt_data_call_spend(call, step);
         length -= step;
         *copied += step;
-        if (length && !rvt_data_call_room(&call)) {
-            rvt_data_call_leave(&call);
+        if (length && !rvt_data_call_room(call)) {
+            rvt_engine_leave(engine);
             (void)rvt_engine_yield(engine);
             if (copy->from->epoch != copy->from_epoch || copy->to->epoch != copy->to_epoch)
                 return RVT_MOVE_STOPPED;
-            begin_call(engine, &call);
+            call = rvt_engine_enter(engine);
         }
     }
-    rvt_data_call_leave(&call);
     return moved;
 }
 
@@ -169,15 +161,13 @@ struct span {
 /* Finds where the next `length` bytes of a side lie. Returns false if some cannot be used; the copy then finds out
  * why. */
 static bool find_span(struct rvt_engine *engine, struct side side, uint64_t length, struct span *span) {
-    struct rvt_data_call call;
     struct rvt_refused_access ignored;
     bool found = true;
     *span = (struct span){UINTPTR_MAX, 0, true};
-    begin_call(engine, &call);
     for (uint64_t left = length; left && found;) {
         unsigned char *data;
         uint64_t run;
-        found = find_bytes(&call, &side, left, &data, &run, &ignored);
+        found = find_bytes(rvt_engine_enter(engine), &side, left, &data, &run, &ignored);
         if (!found)
             break;
         span->in_one_piece = run == length;
@@ -187,13 +177,8 @@ static bool find_span(struct rvt_engine *engine, struct side side, uint64_t leng
             span->end = (uintptr_t)data + run;
         advance(&side, run);
         left -= run;
-        rvt_data_call_spend(&call, 0);
-        if (!rvt_data_call_room(&call)) {
-            rvt_data_call_leave(&call);
-            begin_call(engine, &call);
-        }
+        rvt_data_call_spend(&engine->call, 0);
     }
-    rvt_data_call_leave(&call);
     return found;
 }
 
@@ -247,6 +232,9 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
             moved = copy_in_steps(&copy, length, &copied, refused);
         rvt_free(copy.buffer);
     } else {
+        /* One step only if the section has room for it: a second step could find overwritten bytes. */
+        if (length <= RVT_SECTION_BYTES && rvt_data_call_room(rvt_engine_enter(copy.engine)) < length)
+            rvt_engine_leave(copy.engine);
         moved = copy_in_steps(&copy, length, &copied, refused);
     }
     bool failed = moved == RVT_MOVE_REFUSED_FROM || moved == RVT_MOVE_REFUSED_TO;
@@ -312,17 +300,16 @@ static uint64_t apply(const struct word *word, const struct rvt_swqe *wqe) {
 
 enum rvt_moved rvt_apply_atomic(const struct rvt_elements *word, const struct rvt_elements *result,
                                 const struct rvt_swqe *wqe, struct rvt_refused_access *refused) {
-    struct rvt_data_call call;
     struct word there, here;
     enum rvt_moved moved = RVT_MOVED;
-    begin_call(word->qp->engine, &call);
-    if (!find_word(&call, word, &there, refused))
+    struct rvt_data_call *call = rvt_engine_enter(word->qp->engine);
+    if (!find_word(call, word, &there, refused))
         moved = RVT_MOVE_REFUSED_FROM;
-    else if (!find_word(&call, result, &here, refused))
+    else if (!find_word(call, result, &here, refused))
         moved = RVT_MOVE_REFUSED_TO;
     else
         write_word(&here, apply(&there, wqe));
-    rvt_data_call_leave(&call);
+    rvt_data_call_spend(call, 0);
     count_copy(word->qp->engine, 0, moved == RVT_MOVED ? NULL : refused);
     return moved;
 }

@@ -92,9 +92,17 @@ void rvt_engine_lock(struct rvt_engine *engine) {
     atomic_fetch_sub_explicit(&engine->waiting, 1, memory_order_relaxed);
 }
 
+void rvt_engine_open_section(struct rvt_engine *engine) {
+    rvt_data_call_begin(&engine->call, engine->context->reader, rvt_thread_environment());
+    engine->call.context = engine->context; /* counts bytes and refusals */
+    rvt_data_call_enter(&engine->call, &engine->device->retirement);
+    engine->in_section = true;
+}
+
 bool rvt_engine_yield(struct rvt_engine *engine) {
     if (!atomic_load_explicit(&engine->waiting, memory_order_relaxed))
         return false;
+    rvt_engine_leave(engine);
     rvt_mutex_unlock(&engine->lock);
     rvt_yield();
     rvt_engine_lock(engine);
@@ -142,6 +150,7 @@ static void work_on(struct rvt_engine_qp *qp) {
     qp->engine->current = qp;
     qp->carrier->work(qp);
     qp->engine->current = NULL;
+    rvt_show_queues(qp);
     rvt_unpin_qp(qp);
 }
 
@@ -168,6 +177,7 @@ void rvt_engine_finish(struct rvt_engine *engine) {
     if (!engine->manual)
         run(engine);
     report_triggered(engine);
+    rvt_engine_leave(engine);
     rvt_mutex_unlock(&engine->lock);
 }
 

@@ -52,6 +52,8 @@ struct rvt_engine {
     struct rvt_fifo timers; /* RNR timers in the order in which they were started: rvt_engine_qp.in_timers */
     struct rvt_fifo triggered; /* completion queues whose event is due: rvt_cq.in_triggered */
     struct rvt_completion_counts completions;
+    struct rvt_data_call call; /* valid if in_section */
+    bool in_section;           /* the engine's reader is in a section */
     /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread
      * sees its own marks without the lock. */
     _Atomic(bool) marked;
@@ -84,11 +86,34 @@ bool rvt_engine_yield(struct rvt_engine *engine);
 
 /* Enter and leave a section of the engine's reader. The caller must hold the engine lock, and must not
  * release it inside the section. */
-static inline void rvt_engine_enter(struct rvt_engine *engine) {
-    rvt_read_enter(engine->context->reader, &engine->device->retirement);
-}
+/* The engine's reader section. It stays open over many requests, because entering one costs a locked
+ * instruction, and so that addresses of memories are
+ * looked up once (engine->call).
+ *
+ * rvt_engine_enter() opens it unless it is open, and renews it when it has done as much work as a section may. The
+ * caller must look up again whatever it found in the section before. rvt_engine_leave() closes it if it is open;
+ * it must be called before the engine lock is released and before any wait for readers. */
+void rvt_engine_open_section(struct rvt_engine *engine);
 static inline void rvt_engine_leave(struct rvt_engine *engine) {
-    rvt_read_leave(engine->context->reader, &engine->device->retirement);
+    if (!engine->in_section)
+        return;
+    engine->in_section = false;
+    rvt_data_call_leave(&engine->call);
+}
+static inline struct rvt_data_call *rvt_engine_enter(struct rvt_engine *engine) {
+    if (engine->in_section && !rvt_data_call_room(&engine->call))
+        rvt_engine_leave(engine);
+    if (!engine->in_section)
+        rvt_engine_open_section(engine);
+    return &engine->call;
+}
+
+/* Puts the references of a list of elements, in the engine's section. */
+static inline void rvt_engine_put(struct rvt_engine *engine, struct rvt_sge *sges, uint32_t count) {
+    if (!count)
+        return;
+    rvt_data_call_spend(rvt_engine_enter(engine), (uint64_t)count * RVT_ELEMENT_BYTES);
+    (void)rvt_put_sges(sges, count);
 }
 
 /* Creates what queues need: the engine's context. Does nothing if it exists.

@@ -118,6 +118,7 @@ static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_w
  * for readers is made with the engine lock held: no reader waits for that lock. */
 static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, bool *carried_out) {
     *carried_out = true;
+    rvt_engine_leave(qp->engine); /* both verbs wait for readers */
     if (wr->opcode == RVT_WR_REG_MR)
         return rvt_fast_reg_mr(qp->handle, wr->mr, wr->key, wr->access, NULL);
     if ((wr->flags & RVT_SEND_FENCE) || qp->delayed_invs) {
@@ -143,11 +144,12 @@ static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *w
     int error = 0;
     wqe->num_sge = 0;
     wqe->length = 0;
-    rvt_engine_enter(qp->engine);
+    struct rvt_data_call *call = rvt_engine_enter(qp->engine);
     for (uint32_t i = 0; i < wr->num_sge && !error; i++) {
         enum rvt_reason reason;
         if (!wr->sges[i].length)
             continue;
+        rvt_data_call_spend(call, 0);
         int answer = rvt_acquire_one(&qp->local, &wr->sges[i], local_access(wr->opcode), last,
                                      &sges[wqe->num_sge], &reason);
         if (answer < 0) {
@@ -160,12 +162,11 @@ static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *w
             last = &sges[wqe->num_sge++];
         wqe->length += wr->sges[i].length;
     }
-    rvt_engine_leave(qp->engine);
     uint64_t most = qp->type == RVT_QPT_UD ? UD_MTU : MAX_MESSAGE;
     if (!error && wqe->length > most)
         error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_LENGTH, index, wqe->length, most);
     if (error)
-        (void)rvt_put_sges(sges, wqe->num_sge);
+        rvt_engine_put(qp->engine, sges, wqe->num_sge);
     return error;
 }
 

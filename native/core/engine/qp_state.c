@@ -54,7 +54,7 @@ bool rvt_complete_failed_receive(struct rvt_engine_qp *qp, uint64_t wr_id, enum 
 }
 
 static void drop_receive_in_hand(struct rvt_engine_qp *qp) {
-    (void)rvt_put_sges(qp->in_hand.sges, qp->in_hand.num_sge);
+    rvt_engine_put(qp->engine, qp->in_hand.sges, qp->in_hand.num_sge);
     qp->in_hand.num_sge = 0;
     qp->in_hand.there = false;
 }
@@ -97,7 +97,7 @@ void rvt_reset_qp(struct rvt_engine_qp *qp) {
     rvt_list_remove(&qp->in_bucket);
     while (qp->sq.count) {
         struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
-        (void)rvt_put_sges(rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge);
+        rvt_engine_put(qp->engine, rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge);
         rvt_sq_pop(qp);
     }
     drop_receive_in_hand(qp);

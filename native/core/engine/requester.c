@@ -40,8 +40,10 @@ static uint32_t wc_opcode(uint32_t wr_opcode) {
 
 void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why) {
     struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
-    (void)rvt_put_sges(rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge);
-    const bool wanted = qp->sig_type == RVT_SIGNAL_ALL_WR || (wqe->flags & RVT_SEND_SIGNALED) || status;
+    rvt_engine_put(qp->engine, rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge);
+    rvt_sq_pop(qp);
+    if (qp->sig_type != RVT_SIGNAL_ALL_WR && !(wqe->flags & RVT_SEND_SIGNALED) && !status)
+        return;
     struct rvt_wc wc = {
         .wr_id = wqe->wr_id,
         .qp = qp->serial,
@@ -55,9 +57,7 @@ void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, cons
         wc.cause_value = why->value;
         wc.refused = why->refused;
     }
-    rvt_sq_pop(qp);
-    rvt_show_queues(qp);
-    if (!wanted || rvt_cq_enter(qp->engine, qp->send_cq, &wc, status != RVT_WC_STATUS_SUCCESS))
+    if (rvt_cq_enter(qp->engine, qp->send_cq, &wc, status != RVT_WC_STATUS_SUCCESS))
         return;
     const struct rvt_why full = rvt_because(RVT_WHY_CQ_FULL);
     (void)rvt_error_qp(qp, RVT_WC_STATUS_LOC_QP_OP_ERR, &full);
@@ -83,6 +83,7 @@ static enum rvt_wc_status unless_uc(const struct rvt_engine_qp *qp, enum rvt_wc_
 static void invalidate_delayed(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
     struct rvt_why why = rvt_because(RVT_WHY_INVALIDATE_REFUSED);
     qp->delayed_invs--;
+    rvt_engine_leave(qp->engine); /* the verb waits for readers */
     if (rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey))
         rvt_complete_swqe(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
     else
@@ -104,15 +105,13 @@ static enum outcome handle_rnr(struct rvt_engine_qp *qp, const struct rvt_engine
     return LEAVE;
 }
 
-/* Returns why the peer cannot take the request; cause NONE if it can. */
-static struct rvt_why judge_peer(const struct rvt_engine_qp *qp, const struct rvt_engine_qp *peer) {
-    struct rvt_why why = rvt_because(RVT_WHY_NONE);
-    if (!peer)
-        return rvt_because(RVT_WHY_NO_PEER);
-    if (!rvt_qp_receives(peer)) {
+/* Returns why the peer cannot take the request, which it cannot. */
+static struct rvt_why judge_peer(const struct rvt_engine_qp *peer) {
+    struct rvt_why why = rvt_because(RVT_WHY_NO_PEER);
+    if (peer && !rvt_qp_receives(peer)) {
         why.cause = RVT_WHY_PEER_STATE;
         why.value = peer->attr.state;
-    } else if (peer->type != qp->type) {
+    } else if (peer) {
         why.cause = RVT_WHY_PEER_TYPE;
         why.value = peer->type;
     }
@@ -121,10 +120,12 @@ static struct rvt_why judge_peer(const struct rvt_engine_qp *qp, const struct rv
 
 static enum outcome carry_out_head(struct rvt_engine_qp *qp, struct rvt_engine_qp *peer) {
     struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
+    struct rvt_why why; /* filled when the request is refused */
     wqe->started = true;
-    struct rvt_why why = judge_peer(qp, peer);
-    if (why.cause)
+    if (!peer || !rvt_qp_receives(peer) || peer->type != qp->type) {
+        why = judge_peer(peer);
         return fail_head(qp, unless_uc(qp, RVT_WC_STATUS_RETRY_EXC_ERR), &why);
+    }
     if (wqe->done_at_post) {
         rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
         return NEXT;

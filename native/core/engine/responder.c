@@ -19,6 +19,7 @@ static enum rvt_response refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_ca
 
 static enum rvt_response refuse_access(struct rvt_engine_qp *qp, struct rvt_why *why) {
     why->cause = RVT_WHY_REMOTE_REFUSED;
+    why->value = 0;
     rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, why);
     return RVT_RESPONSE_ACCESS;
 }
@@ -55,10 +56,11 @@ static bool accept_receive(struct rvt_engine_qp *qp, const struct rvt_rwqe *wqe,
                            const struct rvt_ib_sge *sges, struct rvt_refused_access *refused) {
     struct rvt_receive_in_hand *hand = &qp->in_hand;
     bool accepted = true;
-    rvt_engine_enter(qp->engine);
+    struct rvt_data_call *call = rvt_engine_enter(qp->engine);
     for (uint32_t i = 0; i < wqe->num_sge && accepted; i++) {
         if (!sges[i].length)
             continue;
+        rvt_data_call_spend(call, 0);
         accepted =
             accept(&qp->receives, &sges[i], RVT_ACCESS_LOCAL_WRITE, 0, &hand->sges[hand->num_sge], refused);
         if (accepted) {
@@ -66,9 +68,8 @@ static bool accept_receive(struct rvt_engine_qp *qp, const struct rvt_rwqe *wqe,
             hand->length += sges[i].length;
         }
     }
-    rvt_engine_leave(qp->engine);
     if (!accepted) {
-        (void)rvt_put_sges(hand->sges, hand->num_sge);
+        rvt_engine_put(qp->engine, hand->sges, hand->num_sge);
         hand->num_sge = 0;
     }
     return accepted;
@@ -85,8 +86,9 @@ enum rvt_response rvt_take_receive(struct rvt_engine_qp *qp, bool with_buffers, 
     qp->in_hand.num_sge = 0;
     qp->in_hand.length = 0;
     qp->in_hand.wr_id = wqe.wr_id;
-    *why = rvt_because(RVT_WHY_RECEIVE_REFUSED);
     if (with_buffers && !accept_receive(qp, &wqe, sges, &why->refused)) {
+        why->cause = RVT_WHY_RECEIVE_REFUSED;
+        why->value = 0;
         /* A full completion queue has no further effect. */
         (void)rvt_complete_failed_receive(qp, wqe.wr_id, RVT_WC_STATUS_LOC_PROT_ERR, why);
         rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_QP_OP_ERR, why);
@@ -100,7 +102,7 @@ enum rvt_response rvt_take_receive(struct rvt_engine_qp *qp, bool with_buffers, 
 
 void rvt_complete_receive(struct rvt_engine_qp *qp, struct rvt_wc *wc, bool solicited) {
     const struct rvt_why full = rvt_because(RVT_WHY_CQ_FULL);
-    (void)rvt_put_sges(qp->in_hand.sges, qp->in_hand.num_sge);
+    rvt_engine_put(qp->engine, qp->in_hand.sges, qp->in_hand.num_sge);
     qp->in_hand.num_sge = 0;
     qp->in_hand.there = false;
     wc->wr_id = qp->in_hand.wr_id;
@@ -132,6 +134,7 @@ static struct rvt_elements elements_of(struct rvt_engine_qp *requester, const st
 static enum rvt_response refuse_local(struct rvt_engine_qp *responder, struct rvt_why *why) {
     const struct rvt_why broken_off = rvt_because(RVT_WHY_BROKEN_OFF);
     why->cause = RVT_WHY_LOCAL_REFUSED;
+    why->value = 0;
     if (responder->in_hand.there)
         rvt_error_qp_and_report(responder, RVT_WC_STATUS_LOC_QP_OP_ERR, &broken_off);
     return RVT_RESPONSE_LOCAL;
@@ -157,9 +160,12 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
         return taken;
     if (wqe->length > qp->in_hand.length)
         return refuse_invalid(qp, RVT_WHY_RECEIVE_TOO_SHORT, 0, why);
-    if (wqe->opcode == RVT_WR_SEND_WITH_INV && !rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey)) {
-        wc.flags = RVT_WC_WITH_INVALIDATE;
-        wc.imm_or_inv = wqe->invalidate_rkey;
+    if (wqe->opcode == RVT_WR_SEND_WITH_INV) {
+        rvt_engine_leave(qp->engine); /* the verb waits for readers */
+        if (!rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey)) {
+            wc.flags = RVT_WC_WITH_INVALIDATE;
+            wc.imm_or_inv = wqe->invalidate_rkey;
+        }
     }
     if (wqe->opcode == RVT_WR_SEND_WITH_IMM) {
         wc.flags = RVT_WC_WITH_IMM;
@@ -173,6 +179,7 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
         return refuse_local(qp, why);
     case RVT_MOVE_REFUSED_TO:
         why->cause = RVT_WHY_RECEIVE_REFUSED;
+        why->value = 0;
         rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, why);
         return RVT_RESPONSE_OPERATION;
     case RVT_MOVE_STOPPED:
@@ -186,10 +193,8 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
 static bool accept_remote(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe, uint32_t length,
                           uint32_t right, struct rvt_sge *sge, struct rvt_why *why) {
     const struct rvt_ib_sge asked = {wqe->remote_addr, length, wqe->rkey};
-    rvt_engine_enter(qp->engine);
-    bool accepted = accept(&qp->remote, &asked, right, qp->serial, sge, &why->refused);
-    rvt_engine_leave(qp->engine);
-    return accepted;
+    rvt_data_call_spend(rvt_engine_enter(qp->engine), 0);
+    return accept(&qp->remote, &asked, right, qp->serial, sge, &why->refused);
 }
 
 /* Copies the bytes of a write. An empty one needs no key. */
@@ -203,7 +208,7 @@ static enum rvt_response write_bytes(struct rvt_engine_qp *qp, struct rvt_engine
         return refuse_access(qp, why);
     const struct rvt_elements to = {&sge, 1, qp};
     enum rvt_moved moved = rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused);
-    rvt_put_sge(&sge);
+    rvt_engine_put(qp->engine, &sge, 1);
     switch (moved) {
     case RVT_MOVED:
         break;
@@ -244,7 +249,8 @@ static enum rvt_response respond_to_read(struct rvt_engine_qp *qp, struct rvt_en
         return refuse_access(qp, why);
     const struct rvt_elements from = {&sge, 1, qp}, to = elements_of(requester, wqe);
     enum rvt_moved moved = rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused);
-    rvt_put_sge(&sge); /* also of an empty read, whose reference the kernel keeps for ever */
+    rvt_engine_put(qp->engine, &sge,
+                   1); /* also of an empty read, whose reference the kernel keeps for ever */
     switch (moved) {
     case RVT_MOVED:
         break;
@@ -269,7 +275,7 @@ static enum rvt_response respond_to_atomic(struct rvt_engine_qp *qp, struct rvt_
         return refuse_access(qp, why);
     const struct rvt_elements word = {&sge, 1, qp}, result = elements_of(requester, wqe);
     enum rvt_moved moved = rvt_apply_atomic(&word, &result, wqe, &why->refused);
-    rvt_put_sge(&sge);
+    rvt_engine_put(qp->engine, &sge, 1);
     if (moved == RVT_MOVE_REFUSED_FROM)
         return refuse_access(qp, why);
     return moved == RVT_MOVED ? RVT_RESPONSE_DONE : refuse_local(qp, why);
