@@ -88,6 +88,14 @@ int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, u
 int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                     struct rvt_sge *last, struct rvt_sge *sge, enum rvt_reason *reason);
 
+/* Judges one access like rvt_acquire_one(), but takes no reference: *sge holds until the caller's section ends
+ * and must not be put. With `again`, judges the rest of an access that was accepted and counted in an earlier
+ * section, and does not count it.
+ *   1       accepted
+ *   0       refused, *reason says why; counted, also with `again` */
+int rvt_view_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc, bool again,
+                 struct rvt_sge *sge, enum rvt_reason *reason);
+
 /* Judges one access like rvt_acquire_one(), but takes no reference.
  *   1       accepted: *place says where the bytes are
  *   0       refused, *reason says why */

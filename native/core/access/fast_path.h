@@ -49,6 +49,46 @@ RVT_ALWAYS_INLINE bool accept_fast(const struct rvt_lkey_record *record, uint64_
            record_grants(view.rights, view.origin, view.bytes, addr, length, wanted, remote);
 }
 
+/* Fills the element of an accepted access, except for its reference. `map` must have been loaded together with
+ * the view, and `wanted` is from acc_and_plain(). */
+RVT_ALWAYS_INLINE void fill_sge_fast(struct rvt_sge *sge, const struct record_view *view,
+                                     const struct rvt_map *map, uint64_t addr, uint32_t length,
+                                     uint64_t wanted, bool remote) {
+    /* User memory is a single extent, so the position follows from the record without loading the mapping. */
+    uint32_t shape = (uint32_t)(view->rights >> 32), shift = rvt_shape_shift(shape);
+    uint64_t into = addr - view->origin, position = into + rvt_shape_offset(shape);
+    bool extent = shape & RVT_SHAPE_EXTENT;
+    sge->mr = extent ? rvt_mr_of_extent(map) : map->mr;
+    sge->dma = NULL;
+    sge->map_generation = extent ? 0 : map->generation;
+    sge->position = position;
+    sge->at = extent ? into : rvt_map_locate(map, position);
+    sge->request = addr;
+    sge->length = rvt_segment_rest(position, shift);
+    sge->sge_length = length;
+    sge->rights = (uint32_t)(view->rights & wanted);
+    sge->offset = (uint16_t)rvt_shape_offset(shape);
+    sge->shift = (uint8_t)shift;
+    sge->remote = remote;
+    sge->user = extent;
+}
+
+/* Accepts an access without taking a reference. False is not a verdict: the caller must call judge_access(). */
+RVT_ALWAYS_INLINE bool view_fast(const struct rvt_lkey_record *record, uint64_t name, uint64_t addr,
+                                 uint32_t length, uint64_t wanted, bool remote, struct rvt_sge *sge) {
+    struct record_view view;
+    if (!read_record_fast(record, name, remote, &view))
+        return false;
+    const struct rvt_map *map = atomic_load_explicit(&record->line0.map, memory_order_acquire);
+    if (atomic_load_explicit(&record->sequence, memory_order_relaxed) != view.sequence ||
+        !record_grants(view.rights, view.origin, view.bytes, addr, length, wanted, remote))
+        return false;
+    fill_sge_fast(sge, &view, map, addr, length, wanted, remote);
+    sge->count = NULL;
+    sge->by = NULL;
+    return true;
+}
+
 /* Accepts an access and takes a reference, if the region's references are counted by context. False is not a
  * verdict and takes no reference: the caller must call rvt_accept_access(). The count is incremented before
  * the sequence is loaded again, so that one load validates both the fields that were read and the
@@ -73,25 +113,9 @@ RVT_ALWAYS_INLINE bool acquire_fast(const struct rvt_lkey_record *record, uint64
         rvt_add_held(count, -1);
         return false;
     }
-    /* User memory is a single extent, so the position follows from the record without loading the mapping. */
-    uint32_t shape = (uint32_t)(rights >> 32), shift = rvt_shape_shift(shape);
-    uint64_t into = addr - view.origin, position = into + rvt_shape_offset(shape);
-    bool extent = shape & RVT_SHAPE_EXTENT;
-    sge->mr = extent ? rvt_mr_of_extent(map) : map->mr;
+    fill_sge_fast(sge, &view, map, addr, length, wanted, remote);
     sge->count = count;
     sge->by = context;
-    sge->dma = NULL;
-    sge->map_generation = extent ? 0 : map->generation;
-    sge->position = position;
-    sge->at = extent ? into : rvt_map_locate(map, position);
-    sge->request = addr;
-    sge->length = rvt_segment_rest(position, shift);
-    sge->sge_length = length;
-    sge->rights = (uint32_t)(rights & wanted);
-    sge->offset = (uint16_t)rvt_shape_offset(shape);
-    sge->shift = (uint8_t)shift;
-    sge->remote = remote;
-    sge->user = extent;
     return true;
 }
 

@@ -56,6 +56,17 @@ static inline uint64_t rvt_sge_segment(const struct rvt_sge *sge) {
  * the device lock, and must hold its own reference on the device. */
 void rvt_put_sge(struct rvt_sge *sge);
 
+/* Puts the element's reference like rvt_put_sge(), if `context` has counted it and nobody must be told of the put.
+ * Returns false, with nothing done, if not. The caller must be in a section of the context's reader. */
+static inline bool rvt_put_sge_inside(struct rvt_sge *sge, const struct rvt_ucontext *context) {
+    if (!sge->mr || !sge->count || sge->by != context ||
+        atomic_load_explicit(&context->device->watched, memory_order_acquire))
+        return false;
+    sge->mr = NULL;
+    rvt_add_held(sge->count, -1);
+    return true;
+}
+
 /* Transfers the element to `context` after another thread has stopped using it: its reference can then be put
  * by the thread of `context`. Called by the receiving thread; NULL if that thread has no context. */
 void rvt_take_over_sge(struct rvt_sge *sge, struct rvt_ucontext *context);

@@ -65,6 +65,18 @@ static inline void rvt_data_call_spend(struct rvt_data_call *call, uint64_t byte
 enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
                                       unsigned char **data);
 
+/* rvt_data_call_resolve() without a call for the two memories that were met first in this section. */
+static inline enum rvt_reason rvt_data_call_find(struct rvt_data_call *call, struct rvt_memory *memory,
+                                                 unsigned char **data) {
+    for (unsigned i = 0; i < 2; i++) {
+        if (call->known[i].memory == memory) {
+            *data = call->known[i].data;
+            return RVT_REASON_NONE;
+        }
+    }
+    return rvt_data_call_resolve(call, memory, data);
+}
+
 /* Returns a set of access bits; an element must have been accepted with at least one of them. To write into
  * the element (`write`): local or remote write. To read from an element that a remote check accepted: remote
  * read. */

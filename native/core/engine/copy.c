@@ -15,11 +15,13 @@ struct side {
     const struct rvt_elements *elements;
     uint32_t index;     /* of the current element */
     struct rvt_sge sge; /* a copy of it, at the current position */
+    uint64_t section;   /* of a remote access: the section in which `sge` was judged */
 };
 
 static void begin_side(struct side *side, const struct rvt_elements *elements) {
     side->elements = elements;
     side->index = 0;
+    side->section = elements->remote ? elements->remote->section : 0;
     if (elements->count)
         side->sge = elements->sges[0];
 }
@@ -49,13 +51,57 @@ static void count_copy(struct rvt_engine *engine, uint64_t bytes, const struct r
         rvt_count(&counters->refused[refused->reason], 1);
 }
 
+static struct rvt_refused_access refused_remote(const struct rvt_engine_qp *qp,
+                                                const struct rvt_remote_access *access,
+                                                enum rvt_reason reason) {
+    return (struct rvt_refused_access){
+        .judge = qp->serial,
+        .addr = access->asked.addr,
+        .length = access->asked.length,
+        .key = access->asked.lkey,
+        .access = access->right,
+        .reason = reason,
+    };
+}
+
+bool rvt_accept_remote(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
+                       struct rvt_refused_access *refused) {
+    enum rvt_reason reason;
+    rvt_data_call_spend(rvt_engine_enter_for(qp->engine, (uint64_t)access->asked.length + RVT_ELEMENT_BYTES),
+                        0);
+    access->section = qp->engine->section;
+    if (rvt_view_one(&qp->remote, &access->asked, access->right, false, &access->sge, &reason))
+        return true;
+    *refused = refused_remote(qp, access, reason);
+    return false;
+}
+
+/* Judges the rest of a remote access again if the section in which it was judged has ended. Returns false and
+ * fills *refused if it is refused now. */
+static bool is_still_accepted(struct side *side, struct rvt_refused_access *refused) {
+    const struct rvt_remote_access *access = side->elements->remote;
+    struct rvt_engine_qp *qp = side->elements->qp;
+    if (!access || side->section == qp->engine->section)
+        return true;
+    const uint32_t done = access->asked.length - side->sge.sge_length;
+    const struct rvt_ib_sge rest = {access->asked.addr + done, side->sge.sge_length, access->asked.lkey};
+    enum rvt_reason reason;
+    side->section = qp->engine->section;
+    if (rvt_view_one(&qp->remote, &rest, access->right, true, &side->sge, &reason))
+        return true;
+    *refused = refused_remote(qp, access, reason);
+    return false;
+}
+
 /* Finds the bytes at the side's position: up to `want` bytes in one piece. The caller must be in a section.
  * The element was accepted with the rights that its use needs, so they are not judged again. Returns false
  * and fills *refused if the bytes cannot be used. */
-static bool find_bytes(struct rvt_data_call *call, const struct side *side, uint64_t want,
-                       unsigned char **data, uint64_t *run, struct rvt_refused_access *refused) {
+static bool find_bytes(struct rvt_data_call *call, struct side *side, uint64_t want, unsigned char **data,
+                       uint64_t *run, struct rvt_refused_access *refused) {
     const struct rvt_sge *sge = &side->sge;
     struct rvt_map *map;
+    if (!is_still_accepted(side, refused))
+        return false;
     if (want > sge->sge_length)
         want = sge->sge_length;
     enum rvt_reason reason = rvt_sge_usable(sge, &map);
@@ -63,8 +109,11 @@ static bool find_bytes(struct rvt_data_call *call, const struct side *side, uint
         reason = rvt_sge_pointer(call, sge, map, want, data, run);
     if (!reason)
         return true;
+    if (side->elements->remote) {
+        *refused = refused_remote(side->elements->qp, side->elements->remote, reason);
+        return false;
+    }
     *refused = (struct rvt_refused_access){
-        .judge = sge->remote ? side->elements->qp->serial : 0,
         .addr = sge->request,
         .length = side->elements->sges[side->index].sge_length,
         .key = sge->mr && !rvt_sge_key_zero(sge) ? rvt_mr_key(sge->mr) : 0,
@@ -194,13 +243,54 @@ static bool may_overwrite_source(const struct copy *copy, uint64_t length) {
     return !source.in_one_piece || !target.in_one_piece || length > RVT_SECTION_BYTES;
 }
 
+/* Returns the first byte of an element in user memory, which lies in one piece. Returns NULL if it is not in user
+ * memory or cannot be used: find_bytes() then finds out. */
+static inline unsigned char *user_bytes(struct rvt_data_call *call, const struct rvt_sge *sge,
+                                        uint64_t length) {
+    const struct rvt_mregion *mr = sge->mr;
+    if (!sge->user || !mr || (atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED) ||
+        atomic_load_explicit(&mr->map, memory_order_acquire) != &mr->extent)
+        return NULL;
+    struct rvt_memory *memory = mr->extent.memory;
+    uint64_t into = sge->position - mr->extent.offset;
+    unsigned char *data;
+    /* Bounds were judged when the element was accepted, and are judged again where a bug would become a wild
+     * write, as in rvt_sge_pointer(). */
+    if (into >= memory->length || length > memory->length - into)
+        return NULL;
+    return rvt_data_call_find(call, memory, &data) ? NULL : data + into;
+}
+
+/* Copies the bytes if each side is a single piece of user memory: the common case. One memmove() copies them, which is
+ * right with any overlap. Returns false, with nothing done, if not. */
+static bool move_in_one_piece(const struct rvt_elements *from, const struct rvt_elements *to,
+                              uint64_t length) {
+    struct rvt_engine *engine = from->qp->engine;
+    if (!from->count || !to->count || from->sges->sge_length < length || to->sges->sge_length < length)
+        return false;
+    struct rvt_data_call *call = rvt_engine_enter(engine);
+    if (length > rvt_data_call_room(call) || (from->remote && from->remote->section != engine->section) ||
+        (to->remote && to->remote->section != engine->section))
+        return false;
+    const unsigned char *bytes = user_bytes(call, from->sges, length);
+    unsigned char *room = user_bytes(call, to->sges, length);
+    if (!bytes || !room)
+        return false;
+    memmove(room, bytes, length);
+    rvt_mr_count_bytes(from->sges->mr, length);
+    rvt_mr_count_bytes(to->sges->mr, length);
+    rvt_data_call_spend(call, length);
+    count_copy(engine, length, NULL);
+    return true;
+}
+
 /* The largest copy between overlapping elements for which a buffer is allocated. */
 static const uint64_t MOST_BUFFERED = UINT64_C(64) << 20;
 
 enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to,
                               uint64_t skipped, uint64_t length, struct rvt_refused_access *refused) {
     struct side source, target;
-    if (!length)
+    if (!length || (!skipped && move_in_one_piece(from, to, length)))
         return RVT_MOVED;
     begin_side(&source, from);
     begin_side(&target, to);
@@ -216,11 +306,8 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
     };
     uint64_t copied = 0;
     enum rvt_moved moved;
-    /* User memory lies in one piece, so one memmove() copies it, which is right with any overlap. Otherwise a buffer makes
-     * the copy read all of the source first. */
-    const bool simple = source.sge.user && target.sge.user && source.sge.sge_length >= length &&
-                        target.sge.sge_length >= length && length <= RVT_SECTION_BYTES;
-    if (!simple && length <= MOST_BUFFERED && may_overwrite_source(&copy, length))
+    /* If the sides overlap, a buffer makes the copy read all of the source first. */
+    if (length <= MOST_BUFFERED && may_overwrite_source(&copy, length))
         copy.buffer = rvt_malloc(length);
     if (copy.buffer) {
         uint64_t read = 0;
@@ -233,8 +320,7 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
         rvt_free(copy.buffer);
     } else {
         /* One step only if the section has room for it: a second step could find overwritten bytes. */
-        if (length <= RVT_SECTION_BYTES && rvt_data_call_room(rvt_engine_enter(copy.engine)) < length)
-            rvt_engine_leave(copy.engine);
+        (void)rvt_engine_enter_for(copy.engine, length);
         moved = copy_in_steps(&copy, length, &copied, refused);
     }
     bool failed = moved == RVT_MOVE_REFUSED_FROM || moved == RVT_MOVE_REFUSED_TO;

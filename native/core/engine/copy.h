@@ -14,12 +14,28 @@
 struct rvt_engine_qp;
 struct rvt_swqe;
 
+/* A peer's access to memory of the responder. It takes no reference: a copy that needs several sections judges
+ * the rest of it in each, so that a verb that revokes the region waits for one step of the copy only. */
+struct rvt_remote_access {
+    struct rvt_ib_sge asked;
+    uint32_t right;
+    struct rvt_sge sge; /* the accepted access, valid in one section of the engine's reader */
+    uint64_t section;   /* the number of that section (rvt_engine.section) */
+};
+
 /* A list of accepted elements, and the queue pair that they belong to. */
 struct rvt_elements {
     struct rvt_sge *sges;
     uint32_t count;
     struct rvt_engine_qp *qp;
+    const struct rvt_remote_access
+        *remote; /* the one element is a remote access; NULL: elements with references */
 };
+
+/* Judges a remote access to the memory of `qp` for the first time. Returns false and fills *refused if it is
+ * refused; otherwise fills access->sge. `access` must have `asked` and `right`. */
+bool rvt_accept_remote(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
+                       struct rvt_refused_access *refused);
 
 enum rvt_moved {
     RVT_MOVED,

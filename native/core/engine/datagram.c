@@ -19,7 +19,7 @@ static uint32_t message_qkey(const struct rvt_engine_qp *qp, const struct rvt_sw
 
 /* Delivers the message to a peer, or drops it: the sender is not told which. */
 static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
-    const struct rvt_elements from = {rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge, qp};
+    const struct rvt_elements from = {rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge, qp, NULL};
     struct rvt_why why = rvt_because(RVT_WHY_NONE);
     if (!rvt_can_read_bytes(&from, &why.refused))
         return;
@@ -28,7 +28,7 @@ static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, con
     /* A receive that is too small stays in hand for the next message. */
     if (wqe->length + GRH_BYTES > peer->in_hand.length)
         return;
-    const struct rvt_elements to = {peer->in_hand.sges, peer->in_hand.num_sge, peer};
+    const struct rvt_elements to = {peer->in_hand.sges, peer->in_hand.num_sge, peer, NULL};
     struct rvt_wc wc = {
         .opcode = RVT_WC_OPCODE_RECV,
         .byte_len = (uint32_t)wqe->length + GRH_BYTES,

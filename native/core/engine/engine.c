@@ -94,7 +94,7 @@ void rvt_engine_lock(struct rvt_engine *engine) {
 
 void rvt_engine_open_section(struct rvt_engine *engine) {
     rvt_data_call_begin(&engine->call, engine->context->reader, rvt_thread_environment());
-    engine->call.context = engine->context; /* counts bytes and refusals */
+    engine->section++;
     rvt_data_call_enter(&engine->call, &engine->device->retirement);
     engine->in_section = true;
 }

@@ -54,6 +54,7 @@ struct rvt_engine {
     struct rvt_completion_counts completions;
     struct rvt_data_call call; /* valid if in_section */
     bool in_section;           /* the engine's reader is in a section */
+    uint64_t section;          /* number of the present or last section */
     /* Whether there is a mark. Set under the device lock by the thread whose verb then drains, so that thread
      * sees its own marks without the lock. */
     _Atomic(bool) marked;
@@ -84,15 +85,14 @@ void rvt_engine_finish(struct rvt_engine *engine);
  * threads may then have changed and freed anything that is not pinned. */
 bool rvt_engine_yield(struct rvt_engine *engine);
 
-/* Enter and leave a section of the engine's reader. The caller must hold the engine lock, and must not
- * release it inside the section. */
 /* The engine's reader section. It stays open over many requests, because entering one costs a locked
- * instruction, and so that addresses of memories are
- * looked up once (engine->call).
+ * instruction, and so that the addresses of memories are looked up once (engine->call). The caller must hold the
+ * engine lock.
  *
- * rvt_engine_enter() opens it unless it is open, and renews it when it has done as much work as a section may. The
- * caller must look up again whatever it found in the section before. rvt_engine_leave() closes it if it is open;
- * it must be called before the engine lock is released and before any wait for readers. */
+ * rvt_engine_enter() opens the section unless it is open, and renews it when it has done as much work as a section
+ * may: whatever was looked up before without a reference must then be looked up again (engine->section tells).
+ * rvt_engine_leave() closes it if it is open; it must be called before the engine lock is released and before any
+ * wait for readers. */
 void rvt_engine_open_section(struct rvt_engine *engine);
 static inline void rvt_engine_leave(struct rvt_engine *engine) {
     if (!engine->in_section)
@@ -108,12 +108,20 @@ static inline struct rvt_data_call *rvt_engine_enter(struct rvt_engine *engine) 
     return &engine->call;
 }
 
+/* Enters the section, a new one if the open one has no room to move `bytes` bytes in one step and a new one has. */
+static inline struct rvt_data_call *rvt_engine_enter_for(struct rvt_engine *engine, uint64_t bytes) {
+    if (engine->in_section && rvt_data_call_room(&engine->call) < bytes && bytes <= RVT_SECTION_BYTES)
+        rvt_engine_leave(engine);
+    return rvt_engine_enter(engine);
+}
+
 /* Puts the references of a list of elements, in the engine's section. */
 static inline void rvt_engine_put(struct rvt_engine *engine, struct rvt_sge *sges, uint32_t count) {
     if (!count)
         return;
     rvt_data_call_spend(rvt_engine_enter(engine), (uint64_t)count * RVT_ELEMENT_BYTES);
-    (void)rvt_put_sges(sges, count);
+    if (count > 1 || !rvt_put_sge_inside(sges, engine->context))
+        (void)rvt_put_sges(sges, count);
 }
 
 /* Creates what queues need: the engine's context. Does nothing if it exists.

@@ -48,33 +48,40 @@ int rvt_post_recv(struct rvt_qp_handle handle, const struct rvt_recv_wr *wrs, ui
     return error;
 }
 
-static bool is_local(uint32_t opcode) {
-    return opcode == RVT_WR_REG_MR || opcode == RVT_WR_LOCAL_INV;
-}
+/* What posting must know of an opcode. */
+struct opcode_rules {
+    uint8_t types; /* the types of queue pairs that may post it: a bit each (ON_*) */
+    bool local;    /* carried out on the own domain: no peer takes part */
+    bool atomic;
+    bool takes_rd_atomic; /* uses up one of the queue pair's max_rd_atomic */
+    uint8_t local_access; /* access bits that its elements must have */
+};
 
-static bool is_atomic(uint32_t opcode) {
-    return opcode == RVT_WR_ATOMIC_CMP_AND_SWP || opcode == RVT_WR_ATOMIC_FETCH_AND_ADD;
-}
+enum { ON_RC = 1 << RVT_QPT_RC, ON_UC = 1 << RVT_QPT_UC, ON_UD = 1 << RVT_QPT_UD };
 
-/* Returns whether a queue pair of this type may post the opcode. */
-static bool is_supported(enum rvt_qp_type type, uint32_t opcode) {
-    switch (opcode) {
-    case RVT_WR_SEND:
-    case RVT_WR_SEND_WITH_IMM:
-        return true;
-    case RVT_WR_RDMA_WRITE:
-    case RVT_WR_RDMA_WRITE_WITH_IMM:
-    case RVT_WR_REG_MR:
-    case RVT_WR_LOCAL_INV:
-        return type != RVT_QPT_UD;
-    case RVT_WR_SEND_WITH_INV:
-    case RVT_WR_RDMA_READ:
-    case RVT_WR_ATOMIC_CMP_AND_SWP:
-    case RVT_WR_ATOMIC_FETCH_AND_ADD:
-        return type == RVT_QPT_RC;
-    default:
-        return false;
-    }
+static const struct opcode_rules opcode_rules[] = {
+    [RVT_WR_RDMA_WRITE] = {.types = ON_RC | ON_UC},
+    [RVT_WR_RDMA_WRITE_WITH_IMM] = {.types = ON_RC | ON_UC},
+    [RVT_WR_SEND] = {.types = ON_RC | ON_UC | ON_UD},
+    [RVT_WR_SEND_WITH_IMM] = {.types = ON_RC | ON_UC | ON_UD},
+    [RVT_WR_SEND_WITH_INV] = {.types = ON_RC, .local_access = RVT_ACCESS_LOCAL_WRITE},
+    [RVT_WR_RDMA_READ] = {.types = ON_RC, .takes_rd_atomic = true, .local_access = RVT_ACCESS_LOCAL_WRITE},
+    [RVT_WR_ATOMIC_CMP_AND_SWP] = {.types = ON_RC,
+                                   .atomic = true,
+                                   .takes_rd_atomic = true,
+                                   .local_access = RVT_ACCESS_LOCAL_WRITE},
+    [RVT_WR_ATOMIC_FETCH_AND_ADD] = {.types = ON_RC,
+                                     .atomic = true,
+                                     .takes_rd_atomic = true,
+                                     .local_access = RVT_ACCESS_LOCAL_WRITE},
+    [RVT_WR_REG_MR] = {.types = ON_RC | ON_UC, .local = true, .local_access = RVT_ACCESS_LOCAL_WRITE},
+    [RVT_WR_LOCAL_INV] = {.types = ON_RC | ON_UC, .local = true, .local_access = RVT_ACCESS_LOCAL_WRITE},
+};
+
+/* Returns the rules of an opcode; those of an unknown one allow no type. */
+static const struct opcode_rules *rules_of(uint32_t opcode) {
+    static const struct opcode_rules none;
+    return opcode < sizeof(opcode_rules) / sizeof(opcode_rules[0]) ? &opcode_rules[opcode] : &none;
 }
 
 /* Copies the address of a datagram's destination, since its address handle may be destroyed while the work
@@ -96,12 +103,13 @@ static int copy_destination(const struct rvt_engine_qp *qp, const struct rvt_sen
 }
 
 /* Tests that need neither keys nor the queue, in the kernel's order. */
-static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index) {
+static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
+                         const struct opcode_rules *rules) {
     if (wr->num_sge > qp->sq.max_sge)
         return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_SGES, index, wr->num_sge, qp->sq.max_sge);
-    if (!is_supported(qp->type, wr->opcode))
+    if (!(rules->types >> qp->type & 1))
         return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_OPCODE, index, wr->opcode, qp->type);
-    if (is_atomic(wr->opcode)) {
+    if (rules->atomic) {
         uint32_t bytes = wr->num_sge ? wr->sges[0].length : 0;
         if (bytes < ATOMIC_BYTES)
             return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_ATOMIC_SGE, index, bytes, ATOMIC_BYTES);
@@ -109,7 +117,7 @@ static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_w
             return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_ATOMIC_ADDRESS, index, wr->sges[0].addr,
                                ATOMIC_BYTES);
     }
-    if ((is_atomic(wr->opcode) || wr->opcode == RVT_WR_RDMA_READ) && !qp->attr.max_rd_atomic)
+    if (rules->takes_rd_atomic && !qp->attr.max_rd_atomic)
         return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_NO_RD_ATOMIC, index, 0, 0);
     return 0;
 }
@@ -128,18 +136,10 @@ static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, bool
     return rvt_invalidate_rkey(qp->handle, wr->invalidate_rkey);
 }
 
-/* Returns the local access that the elements of the opcode need. */
-static uint32_t local_access(uint32_t opcode) {
-    return opcode == RVT_WR_RDMA_READ || opcode == RVT_WR_SEND_WITH_INV || is_atomic(opcode) ||
-                   is_local(opcode)
-               ? RVT_ACCESS_LOCAL_WRITE
-               : 0;
-}
-
 /* Checks the elements and takes their references, joining each with the one before where they touch. Fills
  * the slot's elements, num_sge and length; on failure no reference is kept. */
 static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
-                           struct rvt_swqe *wqe) {
+                           uint32_t local_access, struct rvt_swqe *wqe) {
     struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe), *last = NULL;
     int error = 0;
     wqe->num_sge = 0;
@@ -150,8 +150,8 @@ static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *w
         if (!wr->sges[i].length)
             continue;
         rvt_data_call_spend(call, 0);
-        int answer = rvt_acquire_one(&qp->local, &wr->sges[i], local_access(wr->opcode), last,
-                                     &sges[wqe->num_sge], &reason);
+        int answer =
+            rvt_acquire_one(&qp->local, &wr->sges[i], local_access, last, &sges[wqe->num_sge], &reason);
         if (answer < 0) {
             error = answer == -RVT_ENOMEM
                         ? rvt_fail_at(RVT_ENOMEM, RVT_CAUSE_HELD_TOO_OFTEN, index, 0, UINT32_MAX)
@@ -178,13 +178,36 @@ static void count_packets(struct rvt_engine_qp *qp, uint64_t length) {
     qp->attr.sq_psn = (uint32_t)(qp->attr.sq_psn + packets) & PSN_MASK;
 }
 
+/* Fills the slot except for its elements. Members that the opcode and the type of the queue pair do not use keep
+ * what an earlier work request has left. */
+static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
+                      const struct opcode_rules *rules, struct rvt_swqe *wqe) {
+    wqe->wr_id = wr->wr_id;
+    wqe->remote_addr = wr->remote_addr;
+    wqe->opcode = wr->opcode;
+    wqe->flags = wr->flags;
+    wqe->rkey = wr->rkey;
+    wqe->imm = wr->imm;
+    wqe->invalidate_rkey = wr->invalidate_rkey;
+    wqe->done_at_post = wqe->started = false;
+    if (rules->atomic) {
+        wqe->compare_add = wr->compare_add;
+        wqe->swap = wr->swap;
+    }
+    if (qp->type == RVT_QPT_UD) {
+        wqe->remote_qpn = wr->remote_qpn;
+        wqe->remote_qkey = wr->remote_qkey;
+    }
+}
+
 static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index) {
+    const struct opcode_rules *rules = rules_of(wr->opcode);
     bool carried_out = false;
-    struct rvt_ah_attr av = {0};
-    int error = judge_send_wr(qp, wr, index);
+    struct rvt_ah_attr av;
+    int error = judge_send_wr(qp, wr, index, rules);
     if (!error && qp->type == RVT_QPT_UD)
         error = copy_destination(qp, wr, index, &av);
-    if (!error && is_local(wr->opcode)) {
+    if (!error && rules->local) {
         error = do_local(qp, wr, &carried_out);
         if (!error && carried_out && !(wr->flags & RVT_SEND_SIGNALED))
             return 0; /* done: nothing is queued, even if every work request is signaled */
@@ -194,27 +217,16 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
     if (qp->sq.count == qp->sq.max_wr)
         return rvt_fail_at(RVT_ENOMEM, RVT_CAUSE_QUEUE_FULL, index, qp->sq.count, qp->sq.max_wr);
     struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, qp->sq.count);
-    *wqe = (struct rvt_swqe){
-        .wr_id = wr->wr_id,
-        .remote_addr = wr->remote_addr,
-        .compare_add = wr->compare_add,
-        .swap = wr->swap,
-        .opcode = wr->opcode,
-        .flags = wr->flags,
-        .rkey = wr->rkey,
-        .imm = wr->imm,
-        .invalidate_rkey = wr->invalidate_rkey,
-        .remote_qpn = wr->remote_qpn,
-        .remote_qkey = wr->remote_qkey,
-        .av = av,
-        .done_at_post = carried_out,
-    };
-    error = accept_elements(qp, wr, index, wqe);
+    fill_slot(qp, wr, rules, wqe);
+    wqe->done_at_post = carried_out;
+    if (qp->type == RVT_QPT_UD)
+        wqe->av = av;
+    error = accept_elements(qp, wr, index, rules->local_access, wqe);
     if (error)
         return error;
     if (wr->opcode == RVT_WR_LOCAL_INV && !carried_out)
         qp->delayed_invs++;
-    if (!is_local(wr->opcode))
+    if (!rules->local)
         count_packets(qp, wqe->length);
     qp->sq.count++;
     return 0;

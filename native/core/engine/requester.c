@@ -146,6 +146,9 @@ static enum outcome carry_out_head(struct rvt_engine_qp *qp, struct rvt_engine_q
     case RVT_RESPONSE_RNR:
         outcome = handle_rnr(qp, peer);
         break;
+    case RVT_RESPONSE_GONE:
+        outcome = fail_head(qp, unless_uc(qp, RVT_WC_STATUS_RETRY_EXC_ERR), &why);
+        break;
     case RVT_RESPONSE_STOPPED: /* between two steps one end was flushed, reset or destroyed */
         outcome = qp->epoch == epoch ? AGAIN : LEAVE;
         break;

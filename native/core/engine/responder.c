@@ -17,7 +17,20 @@ static enum rvt_response refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_ca
     return RVT_RESPONSE_INVALID;
 }
 
+/* Another thread has ended the queue pair's object and now waits for the engine, or will. Every check then refuses the
+ * access as closed; but to the requester the queue pair is one that does not exist. */
+static enum rvt_response find_gone(struct rvt_why *why) {
+    *why = rvt_because(RVT_WHY_NO_PEER);
+    return RVT_RESPONSE_GONE;
+}
+
+static bool has_ended(const struct rvt_engine_qp *qp) {
+    return !rvt_checker_live(&qp->remote);
+}
+
 static enum rvt_response refuse_access(struct rvt_engine_qp *qp, struct rvt_why *why) {
+    if (has_ended(qp))
+        return find_gone(why);
     why->cause = RVT_WHY_REMOTE_REFUSED;
     why->value = 0;
     rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, why);
@@ -87,6 +100,8 @@ enum rvt_response rvt_take_receive(struct rvt_engine_qp *qp, bool with_buffers, 
     qp->in_hand.length = 0;
     qp->in_hand.wr_id = wqe.wr_id;
     if (with_buffers && !accept_receive(qp, &wqe, sges, &why->refused)) {
+        if (has_ended(qp))
+            return find_gone(why);
         why->cause = RVT_WHY_RECEIVE_REFUSED;
         why->value = 0;
         /* A full completion queue has no further effect. */
@@ -126,7 +141,7 @@ static void complete_receive(struct rvt_engine_qp *qp, const struct rvt_swqe *wq
 /* --- requests --- */
 
 static struct rvt_elements elements_of(struct rvt_engine_qp *requester, const struct rvt_swqe *wqe) {
-    return (struct rvt_elements){rvt_swqe_sges(&requester->sq, wqe), wqe->num_sge, requester};
+    return (struct rvt_elements){rvt_swqe_sges(&requester->sq, wqe), wqe->num_sge, requester, NULL};
 }
 
 /* The requester's own bytes cannot be used. If the responder has taken a receive for the message, it goes
@@ -152,7 +167,7 @@ static enum rvt_response stop(struct rvt_engine_qp *responder) {
 static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                          struct rvt_swqe *wqe, struct rvt_why *why) {
     const struct rvt_elements from = elements_of(requester, wqe);
-    struct rvt_wc wc = {.opcode = RVT_WC_OPCODE_RECV};
+    uint32_t flags = 0, imm_or_inv = 0;
     if (!rvt_can_read_bytes(&from, &why->refused)) /* before the receive is taken */
         return refuse_local(qp, why);
     enum rvt_response taken = rvt_take_receive(qp, true, why);
@@ -163,15 +178,15 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
     if (wqe->opcode == RVT_WR_SEND_WITH_INV) {
         rvt_engine_leave(qp->engine); /* the verb waits for readers */
         if (!rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey)) {
-            wc.flags = RVT_WC_WITH_INVALIDATE;
-            wc.imm_or_inv = wqe->invalidate_rkey;
+            flags = RVT_WC_WITH_INVALIDATE;
+            imm_or_inv = wqe->invalidate_rkey;
         }
     }
     if (wqe->opcode == RVT_WR_SEND_WITH_IMM) {
-        wc.flags = RVT_WC_WITH_IMM;
-        wc.imm_or_inv = wqe->imm;
+        flags = RVT_WC_WITH_IMM;
+        imm_or_inv = wqe->imm;
     }
-    const struct rvt_elements to = {qp->in_hand.sges, qp->in_hand.num_sge, qp};
+    const struct rvt_elements to = {qp->in_hand.sges, qp->in_hand.num_sge, qp, NULL};
     switch (rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused)) {
     case RVT_MOVED:
         break;
@@ -185,31 +200,25 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
     case RVT_MOVE_STOPPED:
         return stop(qp);
     }
+    struct rvt_wc wc = {.opcode = RVT_WC_OPCODE_RECV, .flags = flags, .imm_or_inv = imm_or_inv};
     complete_receive(qp, wqe, &wc);
     return RVT_RESPONSE_DONE;
-}
-
-/* Checks a remote access and takes a reference. */
-static bool accept_remote(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe, uint32_t length,
-                          uint32_t right, struct rvt_sge *sge, struct rvt_why *why) {
-    const struct rvt_ib_sge asked = {wqe->remote_addr, length, wqe->rkey};
-    rvt_data_call_spend(rvt_engine_enter(qp->engine), 0);
-    return accept(&qp->remote, &asked, right, qp->serial, sge, &why->refused);
 }
 
 /* Copies the bytes of a write. An empty one needs no key. */
 static enum rvt_response write_bytes(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                      struct rvt_swqe *wqe, struct rvt_why *why) {
     const struct rvt_elements from = elements_of(requester, wqe);
-    struct rvt_sge sge;
+    struct rvt_remote_access access = {
+        .asked = {wqe->remote_addr, (uint32_t)wqe->length, wqe->rkey},
+        .right = RVT_ACCESS_REMOTE_WRITE,
+    };
     if (!wqe->length)
         return RVT_RESPONSE_DONE;
-    if (!accept_remote(qp, wqe, (uint32_t)wqe->length, RVT_ACCESS_REMOTE_WRITE, &sge, why))
+    if (!rvt_accept_remote(qp, &access, &why->refused))
         return refuse_access(qp, why);
-    const struct rvt_elements to = {&sge, 1, qp};
-    enum rvt_moved moved = rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused);
-    rvt_engine_put(qp->engine, &sge, 1);
-    switch (moved) {
+    const struct rvt_elements to = {&access.sge, 1, qp, &access};
+    switch (rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused)) {
     case RVT_MOVED:
         break;
     case RVT_MOVE_REFUSED_FROM:
@@ -224,34 +233,36 @@ static enum rvt_response write_bytes(struct rvt_engine_qp *qp, struct rvt_engine
 
 static enum rvt_response respond_to_write(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                           struct rvt_swqe *wqe, struct rvt_why *why) {
-    const bool with_imm = wqe->opcode == RVT_WR_RDMA_WRITE_WITH_IMM;
-    struct rvt_wc wc = {
-        .opcode = RVT_WC_OPCODE_RECV_RDMA_WITH_IMM,
-        .flags = RVT_WC_WITH_IMM,
-        .imm_or_inv = wqe->imm,
-    };
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_WRITE))
         return refuse_by_flags(qp, why);
-    enum rvt_response response = with_imm ? rvt_take_receive(qp, false, why) : RVT_RESPONSE_DONE;
+    if (wqe->opcode == RVT_WR_RDMA_WRITE)
+        return write_bytes(qp, requester, wqe, why);
+    enum rvt_response response = rvt_take_receive(qp, false, why);
     if (response == RVT_RESPONSE_DONE)
         response = write_bytes(qp, requester, wqe, why);
-    if (response == RVT_RESPONSE_DONE && with_imm)
+    if (response == RVT_RESPONSE_DONE) {
+        struct rvt_wc wc = {
+            .opcode = RVT_WC_OPCODE_RECV_RDMA_WITH_IMM,
+            .flags = RVT_WC_WITH_IMM,
+            .imm_or_inv = wqe->imm,
+        };
         complete_receive(qp, wqe, &wc);
+    }
     return response;
 }
 
 static enum rvt_response respond_to_read(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                          struct rvt_swqe *wqe, struct rvt_why *why) {
-    struct rvt_sge sge;
+    struct rvt_remote_access access = {
+        .asked = {wqe->remote_addr, (uint32_t)wqe->length, wqe->rkey},
+        .right = RVT_ACCESS_REMOTE_READ,
+    };
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_READ))
         return refuse_by_flags(qp, why);
-    if (!accept_remote(qp, wqe, (uint32_t)wqe->length, RVT_ACCESS_REMOTE_READ, &sge, why))
+    if (!rvt_accept_remote(qp, &access, &why->refused)) /* also an empty read needs a key */
         return refuse_access(qp, why);
-    const struct rvt_elements from = {&sge, 1, qp}, to = elements_of(requester, wqe);
-    enum rvt_moved moved = rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused);
-    rvt_engine_put(qp->engine, &sge,
-                   1); /* also of an empty read, whose reference the kernel keeps for ever */
-    switch (moved) {
+    const struct rvt_elements from = {&access.sge, 1, qp, &access}, to = elements_of(requester, wqe);
+    switch (rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused)) {
     case RVT_MOVED:
         break;
     case RVT_MOVE_REFUSED_FROM:
@@ -266,16 +277,18 @@ static enum rvt_response respond_to_read(struct rvt_engine_qp *qp, struct rvt_en
 
 static enum rvt_response respond_to_atomic(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                            struct rvt_swqe *wqe, struct rvt_why *why) {
-    struct rvt_sge sge;
+    struct rvt_remote_access access = {
+        .asked = {wqe->remote_addr, ATOMIC_BYTES, wqe->rkey},
+        .right = RVT_ACCESS_REMOTE_ATOMIC,
+    };
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_ATOMIC))
         return refuse_by_flags(qp, why);
     if (wqe->remote_addr % ATOMIC_BYTES)
         return refuse_invalid(qp, RVT_WHY_ATOMIC_ADDRESS, 0, why);
-    if (!accept_remote(qp, wqe, ATOMIC_BYTES, RVT_ACCESS_REMOTE_ATOMIC, &sge, why))
+    if (!rvt_accept_remote(qp, &access, &why->refused))
         return refuse_access(qp, why);
-    const struct rvt_elements word = {&sge, 1, qp}, result = elements_of(requester, wqe);
+    const struct rvt_elements word = {&access.sge, 1, qp, &access}, result = elements_of(requester, wqe);
     enum rvt_moved moved = rvt_apply_atomic(&word, &result, wqe, &why->refused);
-    rvt_engine_put(qp->engine, &sge, 1);
     if (moved == RVT_MOVE_REFUSED_FROM)
         return refuse_access(qp, why);
     return moved == RVT_MOVED ? RVT_RESPONSE_DONE : refuse_local(qp, why);

@@ -16,10 +16,12 @@ enum rvt_response {
     RVT_RESPONSE_ACCESS,    /* refused: key, bounds or rights */
     RVT_RESPONSE_OPERATION, /* the responder's own receive has a bad element */
     RVT_RESPONSE_LOCAL,     /* the requester's own bytes cannot be used any more */
+    RVT_RESPONSE_GONE,      /* the responder's queue pair has ended, and the engine has not been told yet */
     RVT_RESPONSE_STOPPED,   /* one of the two was flushed, reset or destroyed between two steps */
 };
 
-/* Carries out the request at the responder. Unless it is DONE, RNR or STOPPED, *why says why. If it is
+/* Carries out the request at the responder. Unless it is DONE, RNR or STOPPED, *why
+ * says why. If it is
  * refused as INVALID, ACCESS or OPERATION, the responder is in error already and its events are reported: the
  * responder fails before the requester. The two may be the same queue pair. Releases the engine lock between
  * steps if another thread waits for it; the caller must have pinned both. */
@@ -27,7 +29,7 @@ enum rvt_response rvt_respond(struct rvt_engine_qp *responder, struct rvt_engine
                               struct rvt_swqe *wqe, struct rvt_why *why);
 
 /* Takes a receive. `with_buffers`: its elements are checked and become the receive in hand; otherwise they
- * are not looked at. Returns DONE, RNR or OPERATION; after OPERATION the responder is in error. */
+ * are not looked at. Returns DONE, RNR, GONE or OPERATION; after OPERATION the responder is in error. */
 enum rvt_response rvt_take_receive(struct rvt_engine_qp *qp, bool with_buffers, struct rvt_why *why);
 
 /* Completes the receive in hand with success, filling wr_id and the queue pair of *wc. If the completion

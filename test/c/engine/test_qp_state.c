@@ -182,6 +182,7 @@ enum verb {
     RESPONDER_DESTROYED,
     SOURCE_DEREG,
     SOURCE_FORCED,
+    TARGET_DEREG,
     TARGET_FORCED,
     VERBS
 };
@@ -219,8 +220,10 @@ static void *call_verb(void *argument) {
     case RESPONDER_DESTROYED:
         gate->answer = rvt_destroy_qp(gate->b->handle);
         break;
+    case TARGET_DEREG:
     case TARGET_FORCED:
-        gate->answer = rvt_dereg_mr(gate->target->mr, RVT_RELEASE_FORCE);
+        gate->answer =
+            rvt_dereg_mr(gate->target->mr, gate->verb == TARGET_DEREG ? RVT_RELEASE : RVT_RELEASE_FORCE);
         break;
     default:
         gate->answer =
@@ -228,6 +231,15 @@ static void *call_verb(void *argument) {
     }
     atomic_store(&gate->over, true);
     return NULL;
+}
+
+/* Returns whether the verb has revoked the region that it ends. If no reference is held on that region, the verb then
+ * waits for the engine's step. */
+static bool is_revoked(const struct gate *gate) {
+    const bool of_source = gate->verb == SOURCE_DEREG || gate->verb == SOURCE_FORCED;
+    const bool of_target = gate->verb == TARGET_DEREG || gate->verb == TARGET_FORCED;
+    const struct vmr *ended = of_source ? gate->source : of_target ? gate->target : NULL;
+    return ended && atomic_load(&ended->mr.mr->word) & (RVT_MR_REVOKED | RVT_MR_FORCED);
 }
 
 static enum rvt_reason resolve_gate(struct rvt_memory *memory, void *environment, unsigned char **data) {
@@ -239,7 +251,7 @@ static enum rvt_reason resolve_gate(struct rvt_memory *memory, void *environment
     if (++gate->calls == gate->begin_at) {
         if (pthread_create(&gate->thread, NULL, call_verb, gate))
             abort();
-        while (!atomic_load(&engine->waiting) && !atomic_load(&gate->over))
+        while (!atomic_load(&engine->waiting) && !atomic_load(&gate->over) && !is_revoked(gate))
             rvt_yield();
     }
     return RVT_REASON_NONE;
@@ -285,9 +297,11 @@ static bool stop_in_the_middle(enum verb verb, uint32_t opcode) {
         const bool completes = verb != REQUESTER_RESET && verb != REQUESTER_DESTROYED;
         const bool responder =
             verb == RESPONDER_ERR || verb == RESPONDER_RESET || verb == RESPONDER_DESTROYED;
-        /* Whose region was taken away by force: the requester's or the responder's. */
+        const bool of_source = verb == SOURCE_DEREG || verb == SOURCE_FORCED;
+        const bool of_target = verb == TARGET_DEREG || verb == TARGET_FORCED;
+        /* Whose region was ended: the requester's, by force, or the responder's. */
         const bool local_forced = verb == (read ? TARGET_FORCED : SOURCE_FORCED);
-        const bool remote_forced = verb == (read ? SOURCE_FORCED : TARGET_FORCED);
+        const bool remote_ended = read ? of_source : of_target;
         uint32_t status = RVT_WC_STATUS_WR_FLUSH_ERR, cause = RVT_WHY_FLUSHED;
         CHECK_EQ(rvt_poll_cq(a.scq, 1, &sent), completes);
         if (responder) {
@@ -297,7 +311,7 @@ static bool stop_in_the_middle(enum verb verb, uint32_t opcode) {
             /* The next step found the region gone before the verb could flush the queue pair. */
             status = RVT_WC_STATUS_LOC_PROT_ERR;
             cause = RVT_WHY_LOCAL_REFUSED;
-        } else if (remote_forced) {
+        } else if (remote_ended) {
             status = send ? RVT_WC_STATUS_REM_OP_ERR : RVT_WC_STATUS_REM_ACCESS_ERR;
             cause = send ? RVT_WHY_RECEIVE_REFUSED : RVT_WHY_REMOTE_REFUSED;
         }
@@ -309,13 +323,13 @@ static bool stop_in_the_middle(enum verb verb, uint32_t opcode) {
         }
         /* The responder's receive: in hand for a send. */
         const bool gone = verb == RESPONDER_RESET || verb == RESPONDER_DESTROYED;
-        const bool fails = verb == RESPONDER_ERR || remote_forced || (send && !gone);
+        const bool fails = verb == RESPONDER_ERR || remote_ended || (send && !gone);
         CHECK_EQ(rvt_poll_cq(b.rcq, 1, &received), fails);
         if (fails) {
             CHECK_EQ(received.wr_id, 1);
-            if (verb == RESPONDER_ERR || (remote_forced && !send)) {
+            if (verb == RESPONDER_ERR || (remote_ended && !send)) {
                 CHECK_EQ(received.status, RVT_WC_STATUS_WR_FLUSH_ERR);
-            } else if (remote_forced) {
+            } else if (remote_ended) {
                 CHECK_EQ(received.status, RVT_WC_STATUS_LOC_PROT_ERR);
                 CHECK_EQ(received.cause, RVT_WHY_RECEIVE_REFUSED);
             } else {
@@ -327,9 +341,9 @@ static bool stop_in_the_middle(enum verb verb, uint32_t opcode) {
             CHECK_EQ(state_of(&b), verb == RESPONDER_RESET ? RVT_QPS_RESET
                                    : fails                 ? RVT_QPS_ERR
                                                            : RVT_QPS_RTS);
-        if (verb != SOURCE_DEREG && verb != SOURCE_FORCED)
+        if (!of_source)
             CHECK_EQ(fixture_query(source.mr).refs, 2);
-        if (verb != TARGET_FORCED)
+        if (!of_target)
             AT_REST(target);
     }
     verbs_close(&v);
@@ -341,8 +355,8 @@ static void a_request_is_stopped_between_two_steps(void) {
     for (enum verb verb = 0; verb < VERBS; verb++) {
         for (int i = 0; i < 3; i++) {
             int tries = 0;
-            /* A read holds its remote region, so deregistering that one is busy: see below. */
-            if (verb == SOURCE_DEREG && opcodes[i] == RVT_WR_RDMA_READ)
+            /* A send holds the region of the receive that it fills, so deregistering that one is busy: see below. */
+            if (verb == TARGET_DEREG && opcodes[i] == RVT_WR_SEND)
                 continue;
             while (tries < 200 && !stop_in_the_middle(verb, opcodes[i]))
                 tries++;
@@ -351,13 +365,14 @@ static void a_request_is_stopped_between_two_steps(void) {
     }
 }
 
-/* The remote region of a request in progress is held until the request has ended: deregistering it is busy, the
- * request succeeds, and deregistering it again ends it. Returns whether the verb was called in the middle. */
-static bool deregister_the_target_of_a_read(void) {
+/* The region of a receive that a message is being copied into is held until the message has ended: deregistering it is
+ * busy, the message arrives, and deregistering the region again ends it. Returns whether the verb was called in the
+ * middle. */
+static bool deregister_the_target_of_a_send(void) {
     static const struct rvt_memory_ops ops = {.resolve = resolve_gate, .release = release_gate};
     struct verbs v;
     struct vqp a, b;
-    struct gate gate = {.verb = SOURCE_DEREG, .v = &v, .a = &a, .b = &b, .begin_at = 1};
+    struct gate gate = {.verb = TARGET_DEREG, .v = &v, .a = &a, .b = &b, .begin_at = 2};
     if (!verbs_open(&v, AT_ONCE))
         return true;
     make_pair(&v, RVT_QPT_RC, &a, &b);
@@ -368,24 +383,24 @@ static bool deregister_the_target_of_a_read(void) {
     CHECK_EQ(rvt_reg_user_mr(v.pd, &gate.memory, source.addr, source.addr, ALL_ACCESS, &source.mr), 0);
     memset(source_bytes, 0x55, LONG);
     memset(target_bytes, 0, LONG);
-    const struct rvt_ib_sge room = sge_at(&target, 0, LONG);
-    CHECK_EQ(post(&a, SEND_WR(.wr_id = 2, .opcode = RVT_WR_RDMA_READ, .sges = &room, .num_sge = 1,
-                              .remote_addr = source.addr, .rkey = fixture_key(source.mr))),
-             0);
+    const struct rvt_ib_sge sge = {source.addr, LONG, fixture_key(source.mr)},
+                            room = sge_at(&target, 0, LONG);
+    CHECK_EQ(post_receive(&b, 1, &room, 1), 0);
+    CHECK_EQ(post(&a, SEND_WR(.wr_id = 2, .opcode = RVT_WR_SEND, .sges = &sge, .num_sge = 1)), 0);
     if (pthread_join(gate.thread, NULL))
         abort();
-    WC(a.scq, .wr_id = 2, .qp_num = a.qpn, .opcode = RVT_WC_OPCODE_RDMA_READ, .byte_len = LONG);
+    WC(a.scq, .wr_id = 2, .qp_num = a.qpn, .opcode = RVT_WC_OPCODE_SEND, .byte_len = LONG);
     CHECK_BYTES_EQ(target_bytes, source_bytes, LONG);
     const bool busy = gate.answer == -RVT_EBUSY;
-    CHECK_EQ(rvt_dereg_mr(source.mr, RVT_RELEASE), busy ? 0 : -RVT_EBADF);
-    AT_REST(target);
+    CHECK_EQ(rvt_dereg_mr(target.mr, RVT_RELEASE), busy ? 0 : -RVT_EBADF);
+    CHECK_EQ(fixture_query(source.mr).refs, 2);
     verbs_close(&v);
     return busy;
 }
 
-static void the_target_of_a_request_in_progress_is_busy(void) {
+static void the_target_of_a_message_in_progress_is_busy(void) {
     int tries = 0;
-    while (tries < 200 && !deregister_the_target_of_a_read())
+    while (tries < 200 && !deregister_the_target_of_a_send())
         tries++;
     CHECK(tries < 200);
 }
@@ -451,5 +466,5 @@ CHECK_MAIN(TEST(an_error_flushes_receives_then_sends),
            TEST(an_error_with_a_shared_receive_queue_reports_last_wqe),
            TEST(a_reset_drops_sends_and_keeps_receives), TEST(no_flushed_receive_comes_back),
            TEST(sq_draining_tells_whether_the_head_was_started), TEST(a_request_is_stopped_between_two_steps),
-           TEST(the_target_of_a_request_in_progress_is_busy),
+           TEST(the_target_of_a_message_in_progress_is_busy),
            TEST(a_region_can_be_deregistered_while_its_holder_is_flushed))
