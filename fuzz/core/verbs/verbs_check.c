@@ -454,7 +454,7 @@ static void check_engine(struct world *w, int device, uint32_t *references) {
             bytes += bytes_of_qp(qp);
             for (uint32_t k = 0; k < qp->sq.count; k++) {
                 const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, k);
-                count_references(w, qp, rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge, references);
+                count_references(w, qp, wqe->sges, wqe->num_sge, references);
             }
             count_references(w, qp, qp->in_hand.sges, qp->in_hand.num_sge, references);
             uint32_t known = 0;

@@ -70,6 +70,10 @@ void *rvt_malloc(size_t bytes) {
     return count_block(malloc(bytes));
 }
 
+void *rvt_malloc_many(size_t count, size_t size) {
+    return size && count > SIZE_MAX / size ? NULL : rvt_malloc(count * size);
+}
+
 void rvt_free(void *memory) {
     uncount_block(memory);
     free(memory);

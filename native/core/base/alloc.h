@@ -19,6 +19,9 @@ void *rvt_zalloc_aligned(size_t count, size_t size);
 /* Returns `bytes` bytes of uninitialized memory, or NULL. */
 void *rvt_malloc(size_t bytes);
 
+/* Returns uninitialized memory for `count` objects of `size` bytes, or NULL (also if the product overflows size_t). */
+void *rvt_malloc_many(size_t count, size_t size);
+
 /* Like rvt_malloc(), aligned to a cache line. Release with rvt_free_aligned(). */
 void *rvt_malloc_aligned(size_t bytes);
 

@@ -123,6 +123,24 @@ static bool find_bytes(struct rvt_data_call *call, struct side *side, uint64_t w
     return false;
 }
 
+/* Returns the first byte of an element in user memory, which lies in one piece. Returns NULL if it is not in user
+ * memory or cannot be used: find_bytes() then finds out. */
+static inline unsigned char *user_bytes(struct rvt_data_call *call, const struct rvt_sge *sge,
+                                        uint64_t length) {
+    const struct rvt_mregion *mr = sge->mr;
+    if (!sge->user || !mr || (atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED) ||
+        atomic_load_explicit(&mr->map, memory_order_acquire) != &mr->extent)
+        return NULL;
+    struct rvt_memory *memory = mr->extent.memory;
+    uint64_t into = sge->position - mr->extent.offset;
+    unsigned char *data;
+    /* Bounds were judged when the element was accepted, and are judged again where a bug would become a wild
+     * write, as in rvt_sge_pointer(). */
+    if (into >= memory->length || length > memory->length - into)
+        return NULL;
+    return rvt_data_call_find(call, memory, &data) ? NULL : data + into;
+}
+
 bool rvt_can_read_bytes(const struct rvt_elements *elements, struct rvt_refused_access *refused) {
     struct side side;
     bool can = true;
@@ -131,10 +149,12 @@ bool rvt_can_read_bytes(const struct rvt_elements *elements, struct rvt_refused_
     struct rvt_data_call *call = rvt_engine_enter(elements->qp->engine);
     /* The first byte of each element stands for all: an element lies in one memory, except over a page list,
      * whose later pages are judged when the copy reaches them. */
-    for (begin_side(&side, elements); can && side.index < elements->count;
-         advance(&side, side.sge.sge_length)) {
+    for (uint32_t i = 0; can && i < elements->count; i++) {
         unsigned char *data;
         uint64_t run;
+        if (user_bytes(call, &elements->sges[i], 1))
+            continue;
+        side = (struct side){.elements = elements, .index = i, .sge = elements->sges[i]};
         can = find_bytes(call, &side, 1, &data, &run, refused);
     }
     rvt_data_call_spend(call, 0);
@@ -241,24 +261,6 @@ static bool may_overwrite_source(const struct copy *copy, uint64_t length) {
     if (source.first >= target.end || target.first >= source.end)
         return false;
     return !source.in_one_piece || !target.in_one_piece || length > RVT_SECTION_BYTES;
-}
-
-/* Returns the first byte of an element in user memory, which lies in one piece. Returns NULL if it is not in user
- * memory or cannot be used: find_bytes() then finds out. */
-static inline unsigned char *user_bytes(struct rvt_data_call *call, const struct rvt_sge *sge,
-                                        uint64_t length) {
-    const struct rvt_mregion *mr = sge->mr;
-    if (!sge->user || !mr || (atomic_load_explicit(&mr->word, memory_order_acquire) & RVT_MR_FORCED) ||
-        atomic_load_explicit(&mr->map, memory_order_acquire) != &mr->extent)
-        return NULL;
-    struct rvt_memory *memory = mr->extent.memory;
-    uint64_t into = sge->position - mr->extent.offset;
-    unsigned char *data;
-    /* Bounds were judged when the element was accepted, and are judged again where a bug would become a wild
-     * write, as in rvt_sge_pointer(). */
-    if (into >= memory->length || length > memory->length - into)
-        return NULL;
-    return rvt_data_call_find(call, memory, &data) ? NULL : data + into;
 }
 
 /* Copies the bytes if each side is a single piece of user memory: the common case. One memmove() copies them, which is

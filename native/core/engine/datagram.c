@@ -18,8 +18,8 @@ static uint32_t message_qkey(const struct rvt_engine_qp *qp, const struct rvt_sw
 }
 
 /* Delivers the message to a peer, or drops it: the sender is not told which. */
-static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
-    const struct rvt_elements from = {rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge, qp, NULL};
+static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
+    const struct rvt_elements from = {wqe->sges, wqe->num_sge, qp, NULL};
     struct rvt_why why = rvt_because(RVT_WHY_NONE);
     if (!rvt_can_read_bytes(&from, &why.refused))
         return;
@@ -56,7 +56,7 @@ static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, con
     }
 }
 
-static void deliver(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
+static void deliver(struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
     struct rvt_engine_qp *peer = rvt_find_destination(qp->engine, wqe->remote_qpn);
     if (peer && peer->type == RVT_QPT_UD && rvt_qp_receives(peer) && message_qkey(qp, wqe) == peer->attr.qkey)
         deliver_to(peer, qp, wqe);

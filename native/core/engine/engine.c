@@ -331,9 +331,8 @@ static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
 static bool holds_released_region(const struct rvt_engine_qp *qp) {
     for (uint32_t i = 0; i < qp->sq.count; i++) {
         const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
-        const struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe);
         for (uint32_t k = 0; k < wqe->num_sge; k++)
-            if (is_released(&sges[k], qp->pd))
+            if (is_released(&wqe->sges[k], qp->pd))
                 return true;
     }
     for (uint32_t k = 0; qp->type == RVT_QPT_UD && k < qp->in_hand.num_sge; k++)

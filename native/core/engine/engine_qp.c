@@ -74,8 +74,7 @@ static uint32_t choose_qpn(struct rvt_engine *engine) {
 }
 
 static uint64_t bytes_of(const struct rvt_engine_qp *qp) {
-    return sizeof(*qp) +
-           (uint64_t)qp->sq.max_wr * (sizeof(*qp->sq.wqes) + qp->sq.max_sge * sizeof(*qp->sq.sges)) +
+    return sizeof(*qp) + (uint64_t)qp->sq.max_wr * qp->sq.slot_size +
            qp->in_hand.room * sizeof(*qp->in_hand.sges);
 }
 
@@ -83,24 +82,23 @@ static void free_queues(struct rvt_engine_qp *qp) {
     struct rvt_dev_info *device = qp->engine->device;
     atomic_fetch_sub_explicit(&device->held, bytes_of(qp), memory_order_relaxed);
     rvt_recv_queue_free(device, &qp->rq);
-    rvt_free(qp->sq.wqes);
-    rvt_free(qp->sq.sges);
+    rvt_free(qp->sq.slots);
     rvt_free(qp->in_hand.sges);
 }
 
-/* Allocates the queues at their full size. Returns false if out of memory. */
+/* Allocates the queues at their full size. They are not cleared, so the system gives them memory when they are used.
+ * Returns false if out of memory. */
 static bool allocate_queues(struct rvt_engine_qp *qp, const struct rvt_qp_init *init) {
     struct rvt_dev_info *device = qp->engine->device;
     struct rvt_send_queue *sq = &qp->sq;
     sq->max_wr = init->max_send_wr;
     sq->max_sge = init->max_send_sge;
+    sq->slot_size = sizeof(struct rvt_swqe) + sq->max_sge * sizeof(struct rvt_sge);
     bool ok = rvt_recv_queue_init(device, &qp->rq, qp->srq ? 0 : init->max_recv_wr,
                                   qp->srq ? 0 : init->max_recv_sge);
     qp->in_hand.room = qp->srq ? qp->srq->queue.max_sge : qp->rq.max_sge;
     if (sq->max_wr)
-        ok = ok && (sq->wqes = rvt_zalloc(sq->max_wr, sizeof(*sq->wqes)));
-    if (sq->max_wr && sq->max_sge)
-        ok = ok && (sq->sges = rvt_zalloc((size_t)sq->max_wr * sq->max_sge, sizeof(*sq->sges)));
+        ok = ok && (sq->slots = rvt_malloc_many(sq->max_wr, sq->slot_size));
     if (qp->in_hand.room)
         ok = ok && (qp->in_hand.sges = rvt_zalloc(qp->in_hand.room, sizeof(*qp->in_hand.sges)));
     atomic_fetch_add_explicit(&device->held, bytes_of(qp), memory_order_relaxed);

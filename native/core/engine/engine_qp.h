@@ -13,7 +13,7 @@
 #include "core/engine/qp_verbs.h"
 #include "core/engine/recv_queue.h"
 
-/* A queued send work request. Its elements are in rvt_send_queue.sges, with a reference each. */
+/* A queued send work request: the head of a slot of the send queue. */
 struct rvt_swqe {
     uint64_t wr_id, remote_addr, compare_add, swap;
     uint64_t length; /* sum of its elements, at most 2^31 */
@@ -22,11 +22,12 @@ struct rvt_swqe {
     struct rvt_ah_attr av;            /* UD: copied from the address handle */
     bool done_at_post;                /* a local operation that was carried out while it was posted */
     bool started;
+    struct rvt_sge sges[]; /* room for max_sge elements, each with a reference */
 };
 
 struct rvt_send_queue {
-    struct rvt_swqe *wqes; /* ring of max_wr */
-    struct rvt_sge *sges;  /* max_sge for each */
+    unsigned char *slots; /* ring of max_wr slots: a struct rvt_swqe with its elements each */
+    size_t slot_size;     /* in bytes */
     uint32_t max_wr, max_sge, first, count;
 };
 
@@ -77,10 +78,9 @@ struct rvt_engine_qp {
 
 static inline struct rvt_swqe *rvt_sq_at(const struct rvt_send_queue *sq, uint32_t index) {
     uint64_t slot = sq->first + (uint64_t)index;
-    return &sq->wqes[slot < sq->max_wr ? slot : slot - sq->max_wr];
-}
-static inline struct rvt_sge *rvt_swqe_sges(const struct rvt_send_queue *sq, const struct rvt_swqe *wqe) {
-    return sq->sges + (size_t)(wqe - sq->wqes) * sq->max_sge;
+    if (slot >= sq->max_wr)
+        slot -= sq->max_wr;
+    return (struct rvt_swqe *)(void *)(sq->slots + slot * sq->slot_size);
 }
 
 /* Removes the head of the send queue, whose references have been put. */

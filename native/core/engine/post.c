@@ -140,7 +140,7 @@ static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, bool
  * the slot's elements, num_sge and length; on failure no reference is kept. */
 static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
                            uint32_t local_access, struct rvt_swqe *wqe) {
-    struct rvt_sge *sges = rvt_swqe_sges(&qp->sq, wqe), *last = NULL;
+    struct rvt_sge *sges = wqe->sges, *last = NULL;
     int error = 0;
     wqe->num_sge = 0;
     wqe->length = 0;

@@ -97,7 +97,7 @@ void rvt_reset_qp(struct rvt_engine_qp *qp) {
     rvt_list_remove(&qp->in_bucket);
     while (qp->sq.count) {
         struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
-        rvt_engine_put(qp->engine, rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge);
+        rvt_engine_put(qp->engine, wqe->sges, wqe->num_sge);
         rvt_sq_pop(qp);
     }
     drop_receive_in_hand(qp);

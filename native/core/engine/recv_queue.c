@@ -17,8 +17,8 @@ bool rvt_recv_queue_init(struct rvt_dev_info *device, struct rvt_recv_queue *que
     *queue = (struct rvt_recv_queue){.max_wr = max_wr, .max_sge = max_sge};
     if (!max_wr)
         return true;
-    queue->wqes = rvt_zalloc(max_wr, sizeof(*queue->wqes));
-    queue->sges = max_sge ? rvt_zalloc((size_t)max_wr * max_sge, sizeof(*queue->sges)) : NULL;
+    queue->wqes = rvt_malloc_many(max_wr, sizeof(*queue->wqes));
+    queue->sges = max_sge ? rvt_malloc_many(max_wr, max_sge * sizeof(*queue->sges)) : NULL;
     if (!queue->wqes || (max_sge && !queue->sges)) {
         rvt_free(queue->wqes);
         rvt_free(queue->sges);

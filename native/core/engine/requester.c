@@ -40,7 +40,7 @@ static uint32_t wc_opcode(uint32_t wr_opcode) {
 
 void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why) {
     struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
-    rvt_engine_put(qp->engine, rvt_swqe_sges(&qp->sq, wqe), wqe->num_sge);
+    rvt_engine_put(qp->engine, wqe->sges, wqe->num_sge);
     rvt_sq_pop(qp);
     if (qp->sig_type != RVT_SIGNAL_ALL_WR && !(wqe->flags & RVT_SEND_SIGNALED) && !status)
         return;

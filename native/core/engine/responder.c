@@ -140,8 +140,8 @@ static void complete_receive(struct rvt_engine_qp *qp, const struct rvt_swqe *wq
 
 /* --- requests --- */
 
-static struct rvt_elements elements_of(struct rvt_engine_qp *requester, const struct rvt_swqe *wqe) {
-    return (struct rvt_elements){rvt_swqe_sges(&requester->sq, wqe), wqe->num_sge, requester, NULL};
+static struct rvt_elements elements_of(struct rvt_engine_qp *requester, struct rvt_swqe *wqe) {
+    return (struct rvt_elements){wqe->sges, wqe->num_sge, requester, NULL};
 }
 
 /* The requester's own bytes cannot be used. If the responder has taken a receive for the message, it goes
@@ -205,14 +205,19 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
     return RVT_RESPONSE_DONE;
 }
 
+/* Sets what the request asks for; the rest of *access is filled when it is accepted. */
+static void ask(struct rvt_remote_access *access, const struct rvt_swqe *wqe, uint32_t length,
+                uint32_t right) {
+    access->asked = (struct rvt_ib_sge){wqe->remote_addr, length, wqe->rkey};
+    access->right = right;
+}
+
 /* Copies the bytes of a write. An empty one needs no key. */
 static enum rvt_response write_bytes(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                      struct rvt_swqe *wqe, struct rvt_why *why) {
     const struct rvt_elements from = elements_of(requester, wqe);
-    struct rvt_remote_access access = {
-        .asked = {wqe->remote_addr, (uint32_t)wqe->length, wqe->rkey},
-        .right = RVT_ACCESS_REMOTE_WRITE,
-    };
+    struct rvt_remote_access access;
+    ask(&access, wqe, (uint32_t)wqe->length, RVT_ACCESS_REMOTE_WRITE);
     if (!wqe->length)
         return RVT_RESPONSE_DONE;
     if (!rvt_accept_remote(qp, &access, &why->refused))
@@ -253,10 +258,8 @@ static enum rvt_response respond_to_write(struct rvt_engine_qp *qp, struct rvt_e
 
 static enum rvt_response respond_to_read(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                          struct rvt_swqe *wqe, struct rvt_why *why) {
-    struct rvt_remote_access access = {
-        .asked = {wqe->remote_addr, (uint32_t)wqe->length, wqe->rkey},
-        .right = RVT_ACCESS_REMOTE_READ,
-    };
+    struct rvt_remote_access access;
+    ask(&access, wqe, (uint32_t)wqe->length, RVT_ACCESS_REMOTE_READ);
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_READ))
         return refuse_by_flags(qp, why);
     if (!rvt_accept_remote(qp, &access, &why->refused)) /* also an empty read needs a key */
@@ -277,10 +280,8 @@ static enum rvt_response respond_to_read(struct rvt_engine_qp *qp, struct rvt_en
 
 static enum rvt_response respond_to_atomic(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                            struct rvt_swqe *wqe, struct rvt_why *why) {
-    struct rvt_remote_access access = {
-        .asked = {wqe->remote_addr, ATOMIC_BYTES, wqe->rkey},
-        .right = RVT_ACCESS_REMOTE_ATOMIC,
-    };
+    struct rvt_remote_access access;
+    ask(&access, wqe, ATOMIC_BYTES, RVT_ACCESS_REMOTE_ATOMIC);
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_ATOMIC))
         return refuse_by_flags(qp, why);
     if (wqe->remote_addr % ATOMIC_BYTES)
