@@ -25,6 +25,8 @@
         'native/binding/commands/region_commands.cc',
         'native/binding/objects/cells.cc',
         'native/binding/objects/regions.cc',
+        'native/binding/objects/wr_reader.cc',
+        'native/binding/objects/wr_slots.cc',
         'native/binding/values/js_memory.cc',
       ],
     },

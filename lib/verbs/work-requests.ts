@@ -221,6 +221,8 @@ export class WorkRequestBlock {
   count = 0;
   /** The address handles of datagrams. Has no prototype, so that a program cannot get hold of them. */
   ahs = ownList<NativeAddressHandle>();
+  /** The region of the last REG_MR. */
+  region: MemoryRegion | undefined;
 
   constructor(room: number = FIRST_WORDS) {
     const buffer = new PlainBuffer(room * WORD_BYTES);
@@ -236,6 +238,7 @@ export class WorkRequestBlock {
   clear(): void {
     this.used = 0;
     this.count = 0;
+    this.region = undefined;
     if (this.ahs.length > 0) this.ahs = ownList();
   }
 
@@ -319,8 +322,7 @@ export function encodeRequests(
   method: Method,
 ): void {
   if (!isArray(wrs)) {
-    encodeOne(block, wrs, 'wr', kind, method);
-    block.count = 1;
+    encodeRequest(block, wrs, kind, method);
     return;
   }
   const list = wrs as readonly unknown[];
@@ -329,6 +331,17 @@ export function encodeRequests(
     encodeOne(block, list[i], i, kind, method);
     block.count = i + 1;
   }
+}
+
+/**
+ * Encodes one work request into an empty block.
+ *
+ * @param method - the method that the program called
+ * @throws as {@link encodeRequests}
+ */
+export function encodeRequest(block: WorkRequestBlock, wr: unknown, kind: RequestKind, method: Method): void {
+  encodeOne(block, wr, 'wr', kind, method);
+  block.count = 1;
 }
 
 /** Name of a work request in messages. Built only for an error, because most work requests have none. */
@@ -437,6 +450,7 @@ function encodeRegistration(
   const { mr, key, access } = wr;
   if (!isMemoryRegion(mr)) throw invalidType(pathOf(name, 'mr'), 'an instance of MemoryRegion', mr);
   const { checker, index, generation } = nameOf(mr);
+  block.region = mr;
   const region = at + SendWrWord.Region;
   storeWord(block, region + RegionNameWord.Checker, checker);
   storeWord(block, region + RegionNameWord.Index, index);
