@@ -18,6 +18,7 @@ const PlainLongs = BigUint64Array;
 
 const WORD_BYTES = 4;
 const { MAX_SAFE_INTEGER } = Number;
+const { floor } = Math;
 /** Stored before a call, so that a call that does nothing is not mistaken for success. */
 const UNANSWERED = -EINVAL >>> 0;
 
@@ -86,7 +87,7 @@ export class Slots {
    */
   storeLong(at: number, value: bigint | number, name: string): void {
     const { words } = this;
-    if (typeof value === 'number' && value >= 0 && value <= MAX_SAFE_INTEGER && value % 1 === 0) {
+    if (typeof value === 'number' && value >= 0 && value <= MAX_SAFE_INTEGER && floor(value) === value) {
       words[at] = value;
       words[at + 1] = value * HIGH_HALF;
       return;

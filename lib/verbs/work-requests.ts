@@ -205,6 +205,7 @@ const FIRST_WORDS = 2 ** 10;
 const MOST_KEPT_WORDS = 2 ** 16;
 const WORD_BYTES = 4;
 const { MAX_SAFE_INTEGER } = Number;
+const { floor } = Math;
 /** In place of the index of an element: the property is one of the work request itself. */
 const NO_SGE = -1;
 
@@ -533,7 +534,7 @@ function storeLong(
 ): void {
   const { words } = block;
   if (typeof value === 'number') {
-    if (!(value >= 0 && value <= MAX_SAFE_INTEGER && value % 1 === 0))
+    if (!(value >= 0 && value <= MAX_SAFE_INTEGER && floor(value) === value))
       u64(value, pathOf(name, property, sge));
     words[at] = value;
     words[at + 1] = value * HIGH_HALF;
