@@ -24,6 +24,7 @@
         'native/binding/commands/element_commands.cc',
         'native/binding/commands/region_commands.cc',
         'native/binding/objects/cells.cc',
+        'native/binding/objects/post_block.cc',
         'native/binding/objects/regions.cc',
         'native/binding/objects/wr_reader.cc',
         'native/binding/objects/wr_slots.cc',

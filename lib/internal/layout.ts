@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '67653f3db9a8f2c1';
+export const LAYOUT_HASH = '940e254079868c22';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -691,6 +691,8 @@ export enum WrHeaderWord {
   Bad = 3,
   /** out: 0, or a negative errno */
   Status = 4,
+  /** in, for work requests that follow one another without slots: number of the queue pair's checker */
+  Qp = 5,
   Words = 16,
 }
 

@@ -62,6 +62,11 @@ export interface NativeModule {
     accesses: boolean,
   ): NativeBatch | Status;
   /**
+   * Creates the functions that post the work requests of `block`, a Uint8Array over shared memory: {@link WrHeaderWord}s, then
+   * work requests as {@link NativeQueuePair.postSend} and `postRecv` take them.
+   */
+  createPostBlock(block: Uint8Array): NativePostBlock;
+  /**
    * Creates a packed send queue over `block`, a Uint8Array over shared memory: {@link WrHeaderWord}s, then `capacity` slots of
    * {@link SendWrWord}s and as many elements of {@link SgeWord}s as the queue pair's work requests can have. -EINVAL: the queue
    * pair has no queues; -EBADF.
@@ -422,6 +427,15 @@ export interface NativeBatch {
   scatter(source: Uint8Array): void;
   /** Checks the elements of both batches and copies from this batch to `other`. */
   copyTo(other: NativeBatch): void;
+}
+
+/**
+ * The functions of a block of work requests. Each posts COUNT work requests of the block to the queue pair QP, without address
+ * handles, and stores STATUS, and in BAD what {@link NativeQueuePair.postSend} stores in `words[0]`.
+ */
+export interface NativePostBlock {
+  readonly postSend: () => void;
+  readonly postRecv: () => void;
 }
 
 /** The functions of a packed receive queue. */

@@ -773,9 +773,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
 
   /** Posts encoded work requests. */
   #postBlock(block: WorkRequestBlock, receives: boolean): Status {
-    return receives
-      ? this.#native.postRecv(block.words, block.count)
-      : this.#native.postSend(block.words, block.count, block.ahs);
+    const { number } = this.#asker;
+    return receives ? block.postRecv(this.#native, number) : block.postSend(this.#native, number);
   }
 
   #postAll(method: Method, wrs: unknown, kind: RequestKind): void {
@@ -787,7 +786,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
         throw error instanceof Error ? withIndex(error, block.count, 0) : error;
       }
       const status = this.#postBlock(block, kind === RequestKind.Receive);
-      if (status < 0) throw postError(method, status, block.words[0] ?? 0);
+      if (status < 0) throw postError(method, status, block.bad);
     } finally {
       try {
         giveBlock(block);

@@ -156,8 +156,8 @@ export class SharedReceiveQueue extends VerbsEmitter<SharedReceiveQueueEvents> {
     const block = takeBlock();
     try {
       encodeRequests(block, wrs, RequestKind.Receive, 'SharedReceiveQueue.postRecv');
-      const status = self.postRecv(block.words, block.count);
-      if (status < 0) throw postError('SharedReceiveQueue.postRecv', status, block.words[0] ?? 0);
+      const status = block.postRecvTo(self);
+      if (status < 0) throw postError('SharedReceiveQueue.postRecv', status, block.bad);
     } finally {
       giveBlock(block);
     }

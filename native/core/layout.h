@@ -575,6 +575,8 @@ enum rvt_wr_header_word {
     RVT_WR_HEADER_POSTED = 2, /* out: how many were posted */
     RVT_WR_HEADER_BAD = 3,    /* out: index of the refused one; as the native call `postSend` stores it */
     RVT_WR_HEADER_STATUS = 4, /* out: 0, or a negative errno */
+    /* in, for work requests that follow one another without slots: number of the queue pair's checker */
+    RVT_WR_HEADER_QP = 5,
     RVT_WR_HEADER_WORDS = 16,
 };
 

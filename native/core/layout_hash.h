@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "67653f3db9a8f2c1"
+#define RVT_LAYOUT_HASH "940e254079868c22"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: run npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -353,6 +353,7 @@ static_assert(RVT_WR_HEADER_FIRST == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WR_HEADER_POSTED == 2, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WR_HEADER_BAD == 3, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WR_HEADER_STATUS == 4, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_QP == 5, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WR_HEADER_WORDS == 16, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_WORD_WR_ID == 0, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_WORD_QP == 2, RVT_LAYOUT_CHANGED);

@@ -10,6 +10,7 @@
 #include "binding/objects/srq.h"
 #include "binding/objects/wr_reader.h"
 #include "binding/values/arguments.h"
+#include "binding/values/shared_function.h"
 
 namespace {
 
@@ -59,20 +60,12 @@ struct Slots {
 
 using Shared = std::shared_ptr<Slots>;
 
-// Returns the queue of a call, or nullptr if the worker is being terminated.
-Slots *Of(napi_env env, napi_callback_info info, size_t *argc = nullptr, napi_value *argv = nullptr) {
-    void *data = nullptr;
-    return napi_get_cb_info(env, info, argc, argv, nullptr, &data) == napi_ok
-               ? static_cast<Shared *>(data)->get()
-               : nullptr;
-}
-
 int Unreadable() {
     return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
 }
 
 napi_value PostSends(napi_env env, napi_callback_info info) {
-    Slots *slots = Of(env, info);
+    auto *slots = SharedOf<Slots>(env, info);
     if (!slots)
         return nullptr;
     PackedRequests packed;
@@ -91,7 +84,7 @@ napi_value PostSends(napi_env env, napi_callback_info info) {
 }
 
 napi_value PostReceives(napi_env env, napi_callback_info info) {
-    Slots *slots = Of(env, info);
+    auto *slots = SharedOf<Slots>(env, info);
     if (!slots)
         return nullptr;
     PackedRequests packed;
@@ -115,7 +108,7 @@ napi_value PostReceives(napi_env env, napi_callback_info info) {
 napi_value SetAh(napi_env env, napi_callback_info info) {
     size_t argc = 2;
     napi_value argv[2];
-    Slots *slots = Of(env, info, &argc, argv);
+    auto *slots = SharedOf<Slots>(env, info, &argc, argv);
     if (!slots)
         return nullptr;
     Destinations &to = slots->destinations;
@@ -139,23 +132,6 @@ napi_value SetAh(napi_env env, napi_callback_info info) {
     napi_value answer = nullptr;
     napi_create_int32(env, error, &answer);
     return answer;
-}
-
-void FreeShared(napi_env, void *data, void *) {
-    delete static_cast<Shared *>(data);
-}
-
-// Adds a function to the queue's object. The function keeps the queue alive.
-bool AddFunction(napi_env env, napi_value object, const Shared &slots, const char *name,
-                 napi_callback callback) {
-    auto *shared = new Shared(slots);
-    napi_value value;
-    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, shared, &value) != napi_ok ||
-        napi_add_finalizer(env, value, shared, FreeShared, nullptr, nullptr) != napi_ok) {
-        delete shared;
-        return false;
-    }
-    return napi_set_named_property(env, object, name, value) == napi_ok;
 }
 
 // Reads (.., block, capacity) and creates a queue with slots of `words` words. Returns an empty pointer with
@@ -197,8 +173,8 @@ Napi::Value CreateSendQueue(const Napi::CallbackInfo &info) {
         return arguments.Undefined();
     slots->qp = qp->payload().handle;
     if (!KeepBlock(env, buffer, slots) || napi_create_object(env, &object) != napi_ok ||
-        !AddFunction(env, object, slots, "post", PostSends) ||
-        !AddFunction(env, object, slots, "setAh", SetAh))
+        !AddSharedFunction(env, object, slots, "post", PostSends) ||
+        !AddSharedFunction(env, object, slots, "setAh", SetAh))
         return Napi::Value();
     return Napi::Value(env, object);
 }
@@ -236,7 +212,7 @@ Napi::Value CreateRecvQueue(const Napi::CallbackInfo &info) {
     else
         slots->srq = srq->payload().handle;
     if (!KeepBlock(env, buffer, slots) || napi_create_object(env, &object) != napi_ok ||
-        !AddFunction(env, object, slots, "post", PostReceives))
+        !AddSharedFunction(env, object, slots, "post", PostReceives))
         return Napi::Value();
     return Napi::Value(env, object);
 }
