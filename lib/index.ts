@@ -46,6 +46,8 @@ export {
   type SrqAttributes,
   type SrqQuery,
 } from './verbs/shared-receive-queue';
+export { RecvQueue, type ShownRecvQueue } from './verbs/recv-queue';
+export { SendQueue, type ShownSendQueue } from './verbs/send-queue';
 export { type EventSource, type EventsOf, type ListenerOf, type VerbsEmitter } from './verbs/verbs-emitter';
 export { type DeviceLimits } from './internal/device-limits';
 export {

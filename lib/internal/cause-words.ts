@@ -119,6 +119,15 @@ const postMethods: ReadonlySet<Method> = new Set<Method>([
   'QueuePair.postSend',
   'QueuePair.postRecv',
   'SharedReceiveQueue.postRecv',
+  'SendQueue.post',
+  'RecvQueue.post',
+  'RecvQueue.post (SharedReceiveQueue)',
+]);
+/** Methods that write a single work request to a packed queue. */
+const fillMethods: ReadonlySet<Method> = new Set<Method>([
+  'SendQueue.fill',
+  'RecvQueue.fill',
+  'RecvQueue.fill (SharedReceiveQueue)',
 ]);
 /** Methods that post one work request and return a promise, by the name of their argument for SGEs. */
 const promiseMethods: Readonly<Partial<Record<Method, 'sges' | 'sge'>>> = {
@@ -137,6 +146,7 @@ const promiseMethods: Readonly<Partial<Record<Method, 'sges' | 'sge'>>> = {
  */
 export function inWr({ method }: Facts, property?: string): string | undefined {
   if (postMethods.has(method)) return property === undefined ? 'wrs[#]' : `wrs[#].${property}`;
+  if (fillMethods.has(method)) return property === undefined ? 'wr' : `wr.${property}`;
   if (!property?.startsWith('sges')) return undefined;
   return promiseMethods[method] === 'sges' ? property : promiseMethods[method];
 }
@@ -150,18 +160,24 @@ export function postedBefore({ method, index }: Facts): string {
 }
 /** Returns the option that set the number of work requests in the queue that the method posts to. */
 export function queueOption(method: Method): string {
-  if (method === 'SharedReceiveQueue.postRecv') return 'maxWr';
+  if (isShared(method)) return 'maxWr';
   const option = takesReceives(method) ? 'maxRecvWr' : 'maxSendWr';
   return method in promiseMethods ? `${option} or maxPending` : option;
 }
 /** Returns the option that set the number of SGEs in a work request of that queue. */
 export function sgeOption(method: Method): string {
-  if (method === 'SharedReceiveQueue.postRecv') return 'maxSge';
+  if (isShared(method)) return 'maxSge';
   return takesReceives(method) ? 'maxRecvSge' : 'maxSendSge';
 }
+/** Returns whether the method posts to a shared receive queue. */
+const isShared = (method: Method): boolean =>
+  method === 'SharedReceiveQueue.postRecv' || method.endsWith(' (SharedReceiveQueue)');
 /** Returns whether the method posts to the receive queue of a queue pair. */
 export const takesReceives = (method: Method): boolean =>
-  method === 'QueuePair.postRecv' || method === 'QueuePair.recv';
+  method === 'QueuePair.postRecv' ||
+  method === 'QueuePair.recv' ||
+  method === 'RecvQueue.fill' ||
+  method === 'RecvQueue.post';
 
 /** Returns the name of the argument that asked for too many bytes. */
 export function lengthArgument({ method }: Facts): string {

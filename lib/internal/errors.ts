@@ -1,6 +1,13 @@
 /** {@link RdmaError}, and the functions that create it from the native module's answers. */
 import { type ErrorCause, type ErrorDetail } from './error-detail';
-import { type Explanation, explain, type GivenFacts, takeExplanation } from './failure';
+import {
+  type Explanation,
+  explain,
+  explainFailure,
+  type GivenFacts,
+  type KeptFailure,
+  takeExplanation,
+} from './failure';
 import { EACCES, EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM, EXDEV, REFUSED } from './layout';
 import { type Method, operationOf } from './methods';
 import { type DataPathReason, dataPathReason } from './reasons';
@@ -122,14 +129,19 @@ export class RdmaError extends Error {
  * @param bad - index of the first work request that was not accepted, if the method posts work requests
  */
 export function rdmaError(method: Method, status: number, bad?: number): Error {
+  return errorOf(method, status, takeExplanation(method, -status, undefined, bad));
+}
+
+function errorOf(method: Method, status: number, explanation: Explanation | undefined): Error {
   const code = (errnoNames as Record<number, ErrnoName | undefined>)[-status];
   // Should not happen, but an unknown status must not pass as success.
   if (code === undefined) return new Error(`${method}: unexpected status ${status}`);
-  const explanation = takeExplanation(method, -status, undefined, bad) ?? {
-    method,
-    text: descriptions[code],
-  };
-  return new RdmaError(operationOf(method), code, undefined, explanation);
+  return new RdmaError(
+    operationOf(method),
+    code,
+    undefined,
+    explanation ?? { method, text: descriptions[code] },
+  );
 }
 
 /**
@@ -138,7 +150,16 @@ export function rdmaError(method: Method, status: number, bad?: number): Error {
  * @param bad - what the native call stored: index of the refused work request, or `NO_BAD_WR`
  */
 export function postError(method: Method, status: number, bad: number): Error {
-  const error = rdmaError(method, status, bad === NO_BAD_WR ? undefined : bad);
+  return indexed(rdmaError(method, status, bad === NO_BAD_WR ? undefined : bad), bad);
+}
+
+/** As {@link postError}, for a call whose cause {@link keepFailure} has kept. */
+export function keptPostError(method: Method, status: number, bad: number, failure: KeptFailure): Error {
+  const index = bad === NO_BAD_WR ? undefined : bad;
+  return indexed(errorOf(method, status, explainFailure(failure, method, -status, index)), bad);
+}
+
+function indexed(error: Error, bad: number): Error {
   const cause = error instanceof RdmaError ? error.detail?.cause : undefined;
   // For receives, the native module also reports 0 if no work request is at fault, as the kernel does.
   const isOne = bad !== NO_BAD_WR && cause !== undefined && !wholeCauses.has(cause);

@@ -49,6 +49,40 @@ export function takeExplanation(
   bad?: number,
 ): Explanation | undefined {
   takeFailure(kept);
+  return explainKept(method, error, reason, bad);
+}
+
+/** The {@link FailureNumber}s of a failed native call, kept to explain it later. */
+export type KeptFailure = BigUint64Array;
+
+/**
+ * Keeps the cause of the native call that just failed, for {@link explainFailure}. Much cheaper than explaining it.
+ *
+ * @param failure - where to keep it; undefined: a new place
+ */
+export function keepFailure(failure: KeptFailure = new BigUint64Array(FailureNumber.Numbers)): KeptFailure {
+  takeFailure(failure);
+  return failure;
+}
+
+/** As {@link takeExplanation}, for the cause that {@link keepFailure} has kept. */
+export function explainFailure(
+  failure: KeptFailure,
+  method: Method,
+  error: number,
+  bad?: number,
+): Explanation | undefined {
+  for (let i = 0; i < kept.length; i++) kept[i] = failure[i] ?? 0n;
+  return explainKept(method, error, undefined, bad);
+}
+
+/** Explains the failure whose numbers are in `kept`. */
+function explainKept(
+  method: Method,
+  error: number | undefined,
+  reason?: DataPathReason,
+  bad?: number,
+): Explanation | undefined {
   const cause = Cause[Number(keptNumber(FailureNumber.Cause))] as ErrorCause | 'None' | undefined;
   if (cause === undefined || cause === 'None') return undefined;
   // Ignore a cause that an earlier failed call left behind.

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'c47c724771e57669';
+export const LAYOUT_HASH = '940e254079868c22';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -672,6 +672,28 @@ export enum SgeWord {
   Length = 2,
   Lkey = 3,
   Words = 4,
+}
+
+/** The most work requests in a packed queue (SendQueue, RecvQueue). */
+export const MAX_SLOTS = 1048576;
+/** The opcode of a slot that was never filled. */
+export const WR_UNFILLED = 255;
+
+/** The words at the start of a block of work requests. A call reads the first ones and writes the others. */
+export enum WrHeaderWord {
+  /** in: number of work requests */
+  Count = 0,
+  /** in: slot of the first one */
+  First = 1,
+  /** out: how many were posted */
+  Posted = 2,
+  /** out: index of the refused one; as the native call `postSend` stores it */
+  Bad = 3,
+  /** out: 0, or a negative errno */
+  Status = 4,
+  /** in, for work requests that follow one another without slots: number of the queue pair's checker */
+  Qp = 5,
+  Words = 16,
 }
 
 /** A completion (struct rvt_wc). */

@@ -61,6 +61,23 @@ export interface NativeModule {
     places: boolean,
     accesses: boolean,
   ): NativeBatch | Status;
+  /**
+   * Creates the functions that post the work requests of `block`, a Uint8Array over shared memory: {@link WrHeaderWord}s, then
+   * work requests as {@link NativeQueuePair.postSend} and `postRecv` take them.
+   */
+  createPostBlock(block: Uint8Array): NativePostBlock;
+  /**
+   * Creates a packed send queue over `block`, a Uint8Array over shared memory: {@link WrHeaderWord}s, then `capacity` slots of
+   * {@link SendWrWord}s and as many elements of {@link SgeWord}s as the queue pair's work requests can have. -EINVAL: the queue
+   * pair has no queues; -EBADF.
+   */
+  createSendQueue(qp: NativeQueuePair, block: Uint8Array, capacity: number): NativeSendQueue | Status;
+  /** Creates a packed receive queue in the same way, with slots of {@link RecvWrWord}s. -EINVAL, -EBADF. */
+  createRecvQueue(
+    queue: NativeQueuePair | NativeSharedReceiveQueue,
+    block: Uint8Array,
+    capacity: number,
+  ): NativeRecvQueue | Status;
   /** Creates a walk over 1..`MAX_SGE` elements, given as rows of {@link ElementNameWord}. -EBADF: an element has been put. */
   createSgeState(names: Uint32Array): NativeSgeState | Status;
   /** Returns the elements that this thread holds on the device, through any of its objects: flat rows of {@link HeldRow}. */
@@ -410,6 +427,35 @@ export interface NativeBatch {
   scatter(source: Uint8Array): void;
   /** Checks the elements of both batches and copies from this batch to `other`. */
   copyTo(other: NativeBatch): void;
+}
+
+/**
+ * The functions of a block of work requests. Each posts COUNT work requests of the block to the queue pair QP, without address
+ * handles, and stores STATUS, and in BAD what {@link NativeQueuePair.postSend} stores in `words[0]`.
+ */
+export interface NativePostBlock {
+  readonly postSend: () => void;
+  readonly postRecv: () => void;
+}
+
+/** The functions of a packed receive queue. */
+export interface NativeRecvQueue {
+  /**
+   * Posts the slots that COUNT and FIRST of the block's header name, as {@link NativeQueuePair.postRecv}. Stores STATUS, POSTED,
+   * and in BAD what `postRecv` stores in `words[0]`.
+   */
+  readonly post: () => void;
+}
+
+/** The functions of a packed send queue. */
+export interface NativeSendQueue {
+  /** Posts slots as {@link NativeRecvQueue.post}, to the send queue. */
+  readonly post: () => void;
+  /**
+   * Keeps an address handle under an index below the capacity, by which work requests name it. -ENOMEM; -EINVAL: an argument is
+   * invalid.
+   */
+  readonly setAh: (index: number, ah: NativeAddressHandle) => Status;
 }
 
 /** The native module: built from source if available, otherwise the matching prebuilt binary. */

@@ -13,7 +13,7 @@ import {
   wr,
 } from './cause-words';
 import { type ErrorCause } from './error-detail';
-import { Limit, MigrationState, QpAttribute, ResourceKind, SrqMask } from './layout';
+import { Limit, MigrationState, QpAttribute, ResourceKind, SrqMask, WR_UNFILLED } from './layout';
 import { type Method } from './methods';
 import { reasonOf } from './reasons';
 import {
@@ -335,8 +335,10 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     argument: (f) => inWr(f, 'opcode'),
     value: 'wrOpcode',
     limit: 'qpType',
-    text: ({ value, limit }) =>
-      `the opcode '${opcodeName(value)}' is not supported on a queue pair of type ${typeName(limit)}`,
+    text: (f) =>
+      f.value === BigInt(WR_UNFILLED)
+        ? `${wr(f)} is a slot that was never filled`
+        : `the opcode '${opcodeName(f.value)}' is not supported on a queue pair of type ${typeName(f.limit)}`,
   },
   WrAtomicSge: {
     argument: (f) => inWr(f, 'sges[0]'),

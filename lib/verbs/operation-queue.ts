@@ -97,7 +97,7 @@ export interface OperationOwner {
   readonly cq: CompletionQueue;
   /** Id of the queue pair. */
   readonly id: number;
-  /** Posts the work request of a block. */
+  /** Posts the work request of a block, which stays as it is: it may be posted again. */
   readonly post: (block: WorkRequestBlock) => Status;
   /** Keeps the queue pair from being garbage-collected while operations are posted, or no longer. */
   readonly hold: (held: boolean) => void;
@@ -168,7 +168,7 @@ export class OperationQueue {
       for (let operation; (operation = this.#waiting.peek()) !== undefined; this.#waiting.shift()) {
         const block = operation.waiting;
         if (block === undefined) continue;
-        const status = this.#post(block);
+        const status = this.#owner.post(block);
         if (status === 0) {
           this.#forget(operation);
           this.#expect(operation);
@@ -201,18 +201,10 @@ export class OperationQueue {
     this.pump();
   }
 
-  /** Posts a work request, which stays as it is: it may be posted again. */
-  #post(block: WorkRequestBlock): Status {
-    const first = block.words[0] ?? 0;
-    const status = this.#owner.post(block);
-    block.words[0] = first; // the native module has stored the index of the refused work request there
-    return status;
-  }
-
   #submit(operation: Operation, block: WorkRequestBlock): void {
     const waiting = this.#waitingCount;
     if (waiting === 0) {
-      const status = this.#post(block);
+      const status = this.#owner.post(block);
       if (status === 0) {
         this.#expect(operation);
         operation.listen(() => {

@@ -49,6 +49,8 @@ import {
   type WriteOptions,
 } from './queue-pair-options';
 import { readOldValue } from './old-value';
+import { RecvQueue } from './recv-queue';
+import { SendQueue } from './send-queue';
 import { qpStateName, type QpStateName } from '../internal/verbs-names';
 import { listenersChanged, VerbsEmitter } from './verbs-emitter';
 import { type QueuePairEntry, type VerbsHome } from './verbs-registry';
@@ -421,6 +423,43 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
   }
 
   /**
+   * Creates a packed send queue, which posts many work requests in one call without allocating. See {@link SendQueue}.
+   *
+   * @param capacity - number of slots, 1..2^20
+   * @returns the new queue
+   * @throws RdmaError `EINVAL`: the queue pair has no queues; `EBADF`: it is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`; or no memory)
+   */
+  sendQueue(this: QueuePair<'RC' | 'UC' | 'UD'>, capacity: number): SendQueue<Type> {
+    this.#query('QueuePair.sendQueue');
+    const maxSge = queried[QpAttrWord.MaxSendSge] ?? 0;
+    return new SendQueue<Type>(
+      construction,
+      this as QueuePair as QueuePair<Type>,
+      this.#native,
+      this.#sendKind,
+      maxSge,
+      capacity,
+    );
+  }
+
+  /**
+   * Creates a packed receive queue, which posts many receives in one call without allocating. See {@link RecvQueue}.
+   *
+   * @param capacity - number of slots, 1..2^20
+   * @returns the new queue
+   * @throws RdmaError `EINVAL`: the queue pair uses a shared receive queue ({@link SharedReceiveQueue.recvQueue}), or has no
+   *   queues; `EBADF`: it is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`; or no memory)
+   */
+  recvQueue(this: QueuePair<'RC' | 'UC' | 'UD'>, capacity: number): RecvQueue {
+    this.#query('QueuePair.recvQueue');
+    if (this.#setup?.srq !== undefined) throw explainedError('QueuePair.recvQueue', 'EINVAL', 'QpHasSrq');
+    const maxSge = queried[QpAttrWord.MaxRecvSge] ?? 0;
+    return new RecvQueue(construction, this, this.#native, recvQueueMethods, maxSge, capacity);
+  }
+
+  /**
    * Connects this queue pair with a peer: brings both from RESET to RTS. On failure both are in RESET again. A queue pair may be
    * connected with itself.
    *
@@ -734,9 +773,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
 
   /** Posts encoded work requests. */
   #postBlock(block: WorkRequestBlock, receives: boolean): Status {
-    return receives
-      ? this.#native.postRecv(block.words, block.count)
-      : this.#native.postSend(block.words, block.count, block.ahs);
+    const { number } = this.#asker;
+    return receives ? block.postRecv(this.#native, number) : block.postSend(this.#native, number);
   }
 
   #postAll(method: Method, wrs: unknown, kind: RequestKind): void {
@@ -748,7 +786,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
         throw error instanceof Error ? withIndex(error, block.count, 0) : error;
       }
       const status = this.#postBlock(block, kind === RequestKind.Receive);
-      if (status < 0) throw postError(method, status, block.words[0] ?? 0);
+      if (status < 0) throw postError(method, status, block.bad);
     } finally {
       try {
         giveBlock(block);
@@ -862,6 +900,12 @@ function storeRequest(asker: Asker, vaddr: unknown, length: unknown, rkey: unkno
   if (!isRemoteRight(access)) throw remoteRightError(access);
   storeAccess(asker.number, vaddr, 'request.vaddr', length, 'request.length', rkey, 'request.rkey', access);
 }
+
+const recvQueueMethods = {
+  create: 'QueuePair.recvQueue',
+  fill: 'RecvQueue.fill',
+  post: 'RecvQueue.post',
+} as const;
 
 /** Packet numbers have 24 bits. */
 const PSN_RANGE = 2 ** 24;

@@ -9,6 +9,7 @@ import { type NativeSharedReceiveQueue } from '../internal/native';
 import { requiredOptionsOf } from '../internal/options';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { dropEntry, holdEntry, watchEvents } from './event-dispatch';
+import { RecvQueue } from './recv-queue';
 import { listenersChanged, VerbsEmitter } from './verbs-emitter';
 import { type Entry, type VerbsHome } from './verbs-registry';
 import { encodeRequests, giveBlock, type ReceiveWorkRequest, RequestKind, takeBlock } from './work-requests';
@@ -70,6 +71,12 @@ let describeSharedReceiveQueue: (object: SharedReceiveQueue) => ShownSharedRecei
 
 /** Receives the attributes of a queue. */
 const attributes = new PlainNumbers(SrqAttrWord.Words);
+
+const recvQueueMethods = {
+  create: 'SharedReceiveQueue.recvQueue',
+  fill: 'RecvQueue.fill (SharedReceiveQueue)',
+  post: 'RecvQueue.post (SharedReceiveQueue)',
+} as const;
 
 function readAttributes(): SrqQuery {
   return {
@@ -149,11 +156,25 @@ export class SharedReceiveQueue extends VerbsEmitter<SharedReceiveQueueEvents> {
     const block = takeBlock();
     try {
       encodeRequests(block, wrs, RequestKind.Receive, 'SharedReceiveQueue.postRecv');
-      const status = self.postRecv(block.words, block.count);
-      if (status < 0) throw postError('SharedReceiveQueue.postRecv', status, block.words[0] ?? 0);
+      const status = block.postRecvTo(self);
+      if (status < 0) throw postError('SharedReceiveQueue.postRecv', status, block.bad);
     } finally {
       giveBlock(block);
     }
+  }
+
+  /**
+   * Creates a packed receive queue, which posts many receives in one call without allocating. See {@link RecvQueue}.
+   *
+   * @param capacity - number of slots, 1..2^20
+   * @returns the new queue
+   * @throws RdmaError `EBADF`: the queue is destroyed
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`; or no memory)
+   */
+  recvQueue(capacity: number): RecvQueue {
+    throwOnError('SharedReceiveQueue.recvQueue', this.#native.query(attributes));
+    const { maxSge } = readAttributes();
+    return new RecvQueue(construction, this, this.#native, recvQueueMethods, maxSge, capacity);
   }
 
   /**

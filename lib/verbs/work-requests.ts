@@ -15,10 +15,26 @@ import {
 import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
 import { ownList, PlainNumbers } from '../internal/intrinsics';
 import { type Lkey, type Rkey } from './keys';
-import { RecvWrWord, RegionNameWord, SendFlag, SendWrWord, SgeWord, WrOpcode } from '../internal/layout';
+import {
+  EINVAL,
+  RecvWrWord,
+  RegionNameWord,
+  SendFlag,
+  SendWrWord,
+  SgeWord,
+  WrHeaderWord,
+  WrOpcode,
+} from '../internal/layout';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type Method } from '../internal/methods';
-import { type NativeAddressHandle } from '../internal/native';
+import {
+  native,
+  type NativeAddressHandle,
+  type NativePostBlock,
+  type NativeQueuePair,
+  type NativeSharedReceiveQueue,
+  type Status,
+} from '../internal/native';
 import { type LocalSge } from './protection-domain';
 import { nameOf } from './region';
 import { type QpType } from './qp-types';
@@ -179,6 +195,8 @@ export interface ReceiveWorkRequest {
 // Captured at load time: a program may replace these functions.
 const { isArray } = Array;
 const PlainBuffer = ArrayBuffer;
+const PlainShared = SharedArrayBuffer;
+const PlainBytes = Uint8Array;
 const PlainLongs = BigUint64Array;
 
 const opcodes: Readonly<Record<SendOpcode, WrOpcode>> = Object.freeze({
@@ -205,37 +223,80 @@ const FIRST_WORDS = 2 ** 10;
 const MOST_KEPT_WORDS = 2 ** 16;
 const WORD_BYTES = 4;
 const { MAX_SAFE_INTEGER } = Number;
+const { floor } = Math;
+/** Stored before a call, so that a call that does nothing is not mistaken for success. */
+const UNANSWERED = -EINVAL >>> 0;
 /** In place of the index of an element: the property is one of the work request itself. */
 const NO_SGE = -1;
 
+/** Memory for encoded work requests. */
+interface Room {
+  words: Uint32Array;
+  longs: BigUint64Array;
+  /** Number of words. */
+  readonly size: number;
+  /** The header of memory that the native module knows, and the functions that post from there. */
+  readonly header: Uint32Array | undefined;
+  readonly native: NativePostBlock | undefined;
+}
+
+/** Allocates memory of this thread's own. */
+function newRoom(size: number): Room {
+  const buffer = new PlainBuffer(size * WORD_BYTES);
+  return {
+    words: new PlainNumbers(buffer),
+    longs: new PlainLongs(buffer),
+    size,
+    header: undefined,
+    native: undefined,
+  };
+}
+
+/** Allocates shared memory that the native module keeps: posting from there needs no arguments. */
+function newKnownRoom(size: number): Room {
+  const begin = WrHeaderWord.Words * WORD_BYTES;
+  const buffer = new PlainShared(begin + size * WORD_BYTES);
+  return {
+    words: new PlainNumbers(buffer, begin),
+    longs: new PlainLongs(buffer, begin),
+    size,
+    header: new PlainNumbers(buffer, 0, WrHeaderWord.Words),
+    native: native.createPostBlock(new PlainBytes(buffer)),
+  };
+}
+
 /** Encoded work requests, for one native call. */
 export class WorkRequestBlock {
-  /** Passed to the native module, which writes the index of a refused work request to the first word. */
+  /** The encoded work requests. */
   words: Uint32Array;
   /** The same bytes as 64-bit words. */
   longs: BigUint64Array;
-  #room: number;
+  #room: Room;
   /** Number of words used. */
   used = 0;
   /** Number of work requests. */
   count = 0;
   /** The address handles of datagrams. Has no prototype, so that a program cannot get hold of them. */
   ahs = ownList<NativeAddressHandle>();
+  /** The region of the last REG_MR. */
+  region: MemoryRegion | undefined;
+  /** Stored by the last post that failed: the index of the refused work request, or 0xffffffff. */
+  bad = 0;
 
-  constructor(room: number = FIRST_WORDS) {
-    const buffer = new PlainBuffer(room * WORD_BYTES);
-    this.words = new PlainNumbers(buffer);
-    this.longs = new PlainLongs(buffer);
+  constructor(room: Room) {
+    this.words = room.words;
+    this.longs = room.longs;
     this.#room = room;
   }
 
   get room(): number {
-    return this.#room;
+    return this.#room.size;
   }
 
   clear(): void {
     this.used = 0;
     this.count = 0;
+    this.region = undefined;
     if (this.ahs.length > 0) this.ahs = ownList();
   }
 
@@ -243,7 +304,7 @@ export class WorkRequestBlock {
   append(count: number): number {
     const at = this.used;
     const end = at + count;
-    if (end > this.#room) this.#grow(end);
+    if (end > this.#room.size) this.#grow(end);
     this.used = end;
     const words = this.words;
     for (let i = at; i < end; i++) words[i] = 0;
@@ -253,7 +314,7 @@ export class WorkRequestBlock {
   /** Returns a copy in memory of its own, without spare room, for work requests that are posted later. */
   copy(): WorkRequestBlock {
     const { used } = this;
-    const copy = new WorkRequestBlock(used + (used % 2));
+    const copy = new WorkRequestBlock(newRoom(used + (used % 2)));
     for (let i = 0; i < used; i++) copy.words[i] = this.words[i] ?? 0;
     copy.used = used;
     copy.count = this.count;
@@ -262,36 +323,95 @@ export class WorkRequestBlock {
     return copy;
   }
 
+  /**
+   * Posts the work requests, which stay as they are.
+   *
+   * @param qp - the queue pair
+   * @param number - its number for the native module ({@link NativeQueuePair.number})
+   */
+  postSend(qp: NativeQueuePair, number: number): Status {
+    const { header, native: known } = this.#room;
+    if (header === undefined || known === undefined || this.ahs.length > 0) {
+      const first = this.words[0] ?? 0;
+      return this.#posted(qp.postSend(this.words, this.count, this.ahs), first);
+    }
+    header[WrHeaderWord.Qp] = number;
+    header[WrHeaderWord.Count] = this.count;
+    header[WrHeaderWord.Status] = UNANSWERED;
+    known.postSend();
+    return this.#answer(header);
+  }
+
+  /** As {@link WorkRequestBlock.postSend}, for receives. */
+  postRecv(qp: NativeQueuePair, number: number): Status {
+    const { header, native: known } = this.#room;
+    if (header === undefined || known === undefined) return this.postRecvTo(qp);
+    header[WrHeaderWord.Qp] = number;
+    header[WrHeaderWord.Count] = this.count;
+    header[WrHeaderWord.Status] = UNANSWERED;
+    known.postRecv();
+    return this.#answer(header);
+  }
+
+  /** Posts the receives to a shared receive queue. */
+  postRecvTo(queue: NativeQueuePair | NativeSharedReceiveQueue): Status {
+    const first = this.words[0] ?? 0;
+    return this.#posted(queue.postRecv(this.words, this.count), first);
+  }
+
+  #answer(header: Uint32Array): Status {
+    const status = (header[WrHeaderWord.Status] ?? 0) | 0;
+    if (status !== 0) this.bad = header[WrHeaderWord.Bad] ?? 0;
+    return status;
+  }
+
+  /** Notes what the native module has stored in the first word, and restores that word. */
+  #posted(status: Status, first: number): Status {
+    this.bad = this.words[0] ?? 0;
+    this.words[0] = first;
+    return status;
+  }
+
   #grow(least: number): void {
     if (least > MOST_WORDS) throw outOfRange('wrs', `less than ${MOST_WORDS} words when encoded`, least);
-    let room = this.#room;
-    while (room < least) room *= 2;
-    const buffer = new PlainBuffer(room * WORD_BYTES);
-    const words = new PlainNumbers(buffer);
-    for (let i = 0; i < this.used; i++) words[i] = this.words[i] ?? 0;
-    this.words = words;
-    this.longs = new PlainLongs(buffer);
+    let size = this.#room.size;
+    while (size < least) size *= 2;
+    const room =
+      this.#room.native !== undefined && size <= MOST_KEPT_WORDS ? newKnownRoom(size) : newRoom(size);
+    for (let i = 0; i < this.used; i++) room.words[i] = this.words[i] ?? 0;
+    this.use(room);
+  }
+
+  /** Goes on with other memory. */
+  use(room: Room): void {
+    this.words = room.words;
+    this.longs = room.longs;
     this.#room = room;
   }
 }
 
-/** The block that the next call uses; undefined while a call uses it. */
-let spare: WorkRequestBlock | undefined;
+/** Memory that the native module knows, of the first size. */
+const firstRoom = newKnownRoom(FIRST_WORDS);
+/** The block that calls use unless another call uses it. */
+const shared = new WorkRequestBlock(firstRoom);
+let isSharedTaken = false;
 
 /**
  * Returns an empty block. While the caller encodes, a getter of the program may post other work requests; so each call has a block
  * of its own. The caller must give the block back with {@link giveBlock}.
  */
 export function takeBlock(): WorkRequestBlock {
-  const block = spare ?? new WorkRequestBlock();
-  spare = undefined;
-  block.clear();
-  return block;
+  if (isSharedTaken) return new WorkRequestBlock(newRoom(FIRST_WORDS));
+  isSharedTaken = true;
+  shared.clear();
+  return shared;
 }
 
 /** Gives back a block of {@link takeBlock} after the native call, or after an exception. */
 export function giveBlock(block: WorkRequestBlock): void {
-  if (block.room <= MOST_KEPT_WORDS) spare = block;
+  if (block !== shared) return;
+  isSharedTaken = false;
+  if (block.room > MOST_KEPT_WORDS) block.use(firstRoom);
 }
 
 /** What {@link encodeRequests} encodes. */
@@ -319,8 +439,7 @@ export function encodeRequests(
   method: Method,
 ): void {
   if (!isArray(wrs)) {
-    encodeOne(block, wrs, 'wr', kind, method);
-    block.count = 1;
+    encodeRequest(block, wrs, kind, method);
     return;
   }
   const list = wrs as readonly unknown[];
@@ -329,6 +448,17 @@ export function encodeRequests(
     encodeOne(block, list[i], i, kind, method);
     block.count = i + 1;
   }
+}
+
+/**
+ * Encodes one work request into an empty block.
+ *
+ * @param method - the method that the program called
+ * @throws as {@link encodeRequests}
+ */
+export function encodeRequest(block: WorkRequestBlock, wr: unknown, kind: RequestKind, method: Method): void {
+  encodeOne(block, wr, 'wr', kind, method);
+  block.count = 1;
 }
 
 /** Name of a work request in messages. Built only for an error, because most work requests have none. */
@@ -437,6 +567,7 @@ function encodeRegistration(
   const { mr, key, access } = wr;
   if (!isMemoryRegion(mr)) throw invalidType(pathOf(name, 'mr'), 'an instance of MemoryRegion', mr);
   const { checker, index, generation } = nameOf(mr);
+  block.region = mr;
   const region = at + SendWrWord.Region;
   storeWord(block, region + RegionNameWord.Checker, checker);
   storeWord(block, region + RegionNameWord.Index, index);
@@ -519,7 +650,7 @@ function storeLong(
 ): void {
   const { words } = block;
   if (typeof value === 'number') {
-    if (!(value >= 0 && value <= MAX_SAFE_INTEGER && value % 1 === 0))
+    if (!(value >= 0 && value <= MAX_SAFE_INTEGER && floor(value) === value))
       u64(value, pathOf(name, property, sge));
     words[at] = value;
     words[at + 1] = value * HIGH_HALF;

@@ -17,9 +17,11 @@
 #include "binding/objects/device_memory.h"
 #include "binding/objects/dma_mapping.h"
 #include "binding/objects/pd.h"
+#include "binding/objects/post_block.h"
 #include "binding/objects/qp.h"
 #include "binding/objects/sge_state.h"
 #include "binding/objects/srq.h"
+#include "binding/objects/wr_slots.h"
 #include "binding/values/arguments.h"
 #include "binding/values/command_block.h"
 #include "binding/values/js_memory.h"
@@ -113,6 +115,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("awaitEvents", Napi::Function::New<AwaitEvents>(env, "awaitEvents"));
     exports.Set("takeFailure", Napi::Function::New<TakeFailure>(env, "takeFailure"));
     exports.Set("createSgeState", Napi::Function::New<SgeState::New>(env, "createSgeState"));
+    exports.Set("createPostBlock", Napi::Function::New<CreatePostBlock>(env, "createPostBlock"));
+    exports.Set("createSendQueue", Napi::Function::New<CreateSendQueue>(env, "createSendQueue"));
+    exports.Set("createRecvQueue", Napi::Function::New<CreateRecvQueue>(env, "createRecvQueue"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
     exports.Set("heldElements", Napi::Function::New<HeldElements>(env, "heldElements"));
     // The loader compares this with the hash in lib/internal/layout.ts before it uses any other export.

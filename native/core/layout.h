@@ -559,6 +559,27 @@ enum rvt_sge_word {
     RVT_SGE_WORDS = 4,
 };
 
+/* ts: constants */
+enum {
+    /* The most work requests in a packed queue (SendQueue, RecvQueue). */
+    RVT_MAX_SLOTS = 0x100000,
+    /* The opcode of a slot that was never filled. */
+    RVT_WR_UNFILLED = 0xff,
+};
+
+/* ts: WrHeaderWord, RVT_WR_HEADER_ */
+/* The words at the start of a block of work requests. A call reads the first ones and writes the others. */
+enum rvt_wr_header_word {
+    RVT_WR_HEADER_COUNT = 0,  /* in: number of work requests */
+    RVT_WR_HEADER_FIRST = 1,  /* in: slot of the first one */
+    RVT_WR_HEADER_POSTED = 2, /* out: how many were posted */
+    RVT_WR_HEADER_BAD = 3,    /* out: index of the refused one; as the native call `postSend` stores it */
+    RVT_WR_HEADER_STATUS = 4, /* out: 0, or a negative errno */
+    /* in, for work requests that follow one another without slots: number of the queue pair's checker */
+    RVT_WR_HEADER_QP = 5,
+    RVT_WR_HEADER_WORDS = 16,
+};
+
 /* ts: WcWord, RVT_WC_WORD_ */
 /* A completion (struct rvt_wc). */
 enum rvt_wc_word {

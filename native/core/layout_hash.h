@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "c47c724771e57669"
+#define RVT_LAYOUT_HASH "940e254079868c22"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: run npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -346,6 +346,15 @@ static_assert(RVT_SGE_ADDR == 0, RVT_LAYOUT_CHANGED);
 static_assert(RVT_SGE_LENGTH == 2, RVT_LAYOUT_CHANGED);
 static_assert(RVT_SGE_LKEY == 3, RVT_LAYOUT_CHANGED);
 static_assert(RVT_SGE_WORDS == 4, RVT_LAYOUT_CHANGED);
+static_assert(RVT_MAX_SLOTS == 1048576, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_UNFILLED == 255, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_COUNT == 0, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_FIRST == 1, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_POSTED == 2, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_BAD == 3, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_STATUS == 4, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_QP == 5, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WR_HEADER_WORDS == 16, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_WORD_WR_ID == 0, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_WORD_QP == 2, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_WORD_QP_NUM == 4, RVT_LAYOUT_CHANGED);

@@ -17,12 +17,12 @@ void Checkers::Remove(uint32_t number) {
     free_.push_back(number);
 }
 
-OwnChecker::OwnChecker(OpenDevice &device, rvt_pd_handle pd) : named_{&device, {}, pd} {
+OwnChecker::OwnChecker(OpenDevice &device, rvt_pd_handle pd) : named_{&device, {}, pd, {}} {
     if (rvt_checker_of_pd(pd, &named_.checker))
         number_ = Checkers::Of(device.environment()).Add(&named_);
 }
 
-OwnChecker::OwnChecker(OpenDevice &device, rvt_qp_handle qp) : named_{&device, {}, {}} {
+OwnChecker::OwnChecker(OpenDevice &device, rvt_qp_handle qp) : named_{&device, {}, {}, qp} {
     if (rvt_checker_of_qp(qp, &named_.checker))
         number_ = Checkers::Of(device.environment()).Add(&named_);
 }

@@ -14,6 +14,7 @@ struct NumberedChecker {
     OpenDevice *device;
     rvt_checker checker;
     rvt_pd_handle pd; // {} in a queue pair's checker
+    rvt_qp_handle qp; // {} in a domain's checker
 };
 
 // The numbered checkers of an environment. Used only on its own thread.

@@ -172,17 +172,9 @@ Napi::Value QueuePair::Query(const Napi::CallbackInfo &info) {
 }
 
 Napi::Value QueuePair::PostSend(const Napi::CallbackInfo &info) {
-    const rvt_qp_handle handle = payload_.handle;
-    return PostSendRequests(info, *payload_.device,
-                            [handle](const rvt_send_wr *wrs, uint32_t count, uint32_t *bad) {
-                                return rvt_post_send(handle, wrs, count, bad);
-                            });
+    return PostSendArray(info, *payload_.device, payload_.handle);
 }
 
 Napi::Value QueuePair::PostRecv(const Napi::CallbackInfo &info) {
-    const rvt_qp_handle handle = payload_.handle;
-    return PostReceives(info, *payload_.device,
-                        [handle](const rvt_recv_wr *wrs, uint32_t count, uint32_t *bad) {
-                            return rvt_post_recv(handle, wrs, count, bad);
-                        });
+    return PostRecvArray(info, *payload_.device, payload_.handle);
 }

@@ -54,9 +54,5 @@ Napi::Value SharedReceiveQueue::Query(const Napi::CallbackInfo &info) {
 }
 
 Napi::Value SharedReceiveQueue::PostRecv(const Napi::CallbackInfo &info) {
-    const rvt_srq_handle handle = payload_.handle;
-    return PostReceives(info, *payload_.device,
-                        [handle](const rvt_recv_wr *wrs, uint32_t count, uint32_t *bad) {
-                            return rvt_post_srq_recv(handle, wrs, count, bad);
-                        });
+    return PostRecvArray(info, *payload_.device, payload_.handle);
 }

@@ -232,7 +232,8 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
     return 0;
 }
 
-int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, uint32_t count, uint32_t *bad) {
+int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
+                       uint32_t *bad) {
     uint32_t index = 0;
     int error;
     if (bad)
@@ -242,7 +243,8 @@ int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, ui
         return error;
     if (qp->attr.state == RVT_QPS_RTS || qp->attr.state == RVT_QPS_SQD || qp->attr.state == RVT_QPS_ERR) {
         while (!error && index < count) {
-            error = post_one_send(qp, &wrs[index], index);
+            const struct rvt_send_wr *wr = source->read(source->data, index);
+            error = wr ? post_one_send(qp, wr, index) : rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
             if (!error)
                 index++;
         }
@@ -256,4 +258,13 @@ int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, ui
     }
     rvt_engine_finish(qp->engine);
     return error;
+}
+
+static const struct rvt_send_wr *read_array(void *data, uint32_t index) {
+    return (const struct rvt_send_wr *)data + index;
+}
+
+int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, uint32_t count, uint32_t *bad) {
+    const struct rvt_send_source source = {read_array, (void *)wrs};
+    return rvt_post_send_from(handle, &source, count, bad);
 }

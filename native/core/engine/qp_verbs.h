@@ -87,6 +87,20 @@ int rvt_query_qp(struct rvt_qp_handle handle, struct rvt_qp_query *query);
  *   -EBADF   the handle of the queue pair, or of a REG_MR's region, is stale */
 int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, uint32_t count, uint32_t *bad);
 
+/* Where rvt_post_send_from() reads its work requests. */
+struct rvt_send_source {
+    /* Returns work request `index`, or NULL if it cannot be read. Called for 0, 1, 2, ... with the engine lock
+     * held, so it must not call verbs. What it returns must stay valid until the next call. An element list
+     * need not have the elements of a work request with more than RVT_MAX_SGE, which is refused. */
+    const struct rvt_send_wr *(*read)(void *data, uint32_t index);
+    void *data;
+};
+
+/* Posts send work requests that need not exist all at once, otherwise as rvt_post_send(): the engine starts
+ * when all are posted. -EINVAL also if one cannot be read. */
+int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
+                       uint32_t *bad);
+
 /* Posts receives in order, like the kernel's rvt_post_recv(). Those before a bad one stay posted, and *bad
  * (may be NULL) is its index. In ERR they complete at once as flushed. Takes the engine lock.
  *   0        all posted

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "binding/objects/wr_reader.h"
+
+#include "binding/objects/regions.h"
+
+namespace {
+
+uint64_t Long(const volatile uint32_t *words) {
+    uint64_t low = words[0];
+    return low | static_cast<uint64_t>(words[1]) << 32;
+}
+
+void ReadElements(const volatile uint32_t *words, uint32_t count, rvt_ib_sge *sges) {
+    for (uint32_t i = 0; i < count; i++, words += RVT_SGE_WORDS)
+        sges[i] = {Long(words + RVT_SGE_ADDR), words[RVT_SGE_LENGTH], words[RVT_SGE_LKEY]};
+}
+
+// Where one work request of `words` words and its elements lie.
+struct Extent {
+    bool readable;    // false: the words end before
+    uint32_t present; // elements to read; 0 if there are more than any queue takes, or than a slot has
+    size_t length;    // words up to the next work request
+};
+
+// `num_sge` elements are announced behind the `words` words of a work request, of whose slot or list `left`
+// words are left.
+Extent ExtentOf(size_t words, uint32_t num_sge, size_t left, size_t stride) {
+    if (left < words)
+        return {false, 0, 0};
+    const size_t room = ((stride ? stride : left) - words) / RVT_SGE_WORDS;
+    if (num_sge > room && !stride)
+        return {false, 0, 0};
+    // The queue refuses a work request with more elements than it takes, which are those that a slot has, and
+    // at most RVT_MAX_SGE.
+    const uint32_t present = num_sge <= room && num_sge <= RVT_MAX_SGE ? num_sge : 0;
+    return {true, present, stride ? stride : words + size_t{num_sge} * RVT_SGE_WORDS};
+}
+
+} // namespace
+
+const rvt_send_wr *SendReader::Read(void *self, uint32_t) {
+    return static_cast<SendReader *>(self)->Next();
+}
+
+inline const rvt_send_wr *SendReader::Next() {
+    const volatile uint32_t *words = at_;
+    if (left_ < RVT_SEND_WR_WORDS)
+        return nullptr;
+    rvt_send_wr &wr = wr_;
+    wr.num_sge = words[RVT_SEND_WR_NUM_SGE];
+    const Extent extent = ExtentOf(RVT_SEND_WR_WORDS, wr.num_sge, left_, stride_);
+    if (!extent.readable)
+        return nullptr;
+    at_ += extent.length;
+    left_ -= extent.length;
+    wr.wr_id = Long(words + RVT_SEND_WR_ID);
+    wr.opcode = words[RVT_SEND_WR_OPCODE];
+    wr.flags = words[RVT_SEND_WR_FLAGS];
+    wr.imm = words[RVT_SEND_WR_IMM];
+    wr.remote_addr = Long(words + RVT_SEND_WR_REMOTE_ADDR);
+    wr.rkey = words[RVT_SEND_WR_RKEY];
+    wr.invalidate_rkey = words[RVT_SEND_WR_INVALIDATE_RKEY];
+    // The opcodes and queue pairs that do not use the members below do not look at them.
+    if (wr.opcode == RVT_WR_ATOMIC_CMP_AND_SWP || wr.opcode == RVT_WR_ATOMIC_FETCH_AND_ADD) {
+        wr.compare_add = Long(words + RVT_SEND_WR_COMPARE_ADD);
+        wr.swap = Long(words + RVT_SEND_WR_SWAP);
+    } else if (wr.opcode == RVT_WR_REG_MR) {
+        ReadRegion(words);
+    }
+    if (ah_count_) {
+        const uint32_t ah = words[RVT_SEND_WR_AH];
+        wr.ah = ah < ah_count_ ? &ahs_[ah] : nullptr;
+        wr.remote_qpn = words[RVT_SEND_WR_REMOTE_QPN];
+        wr.remote_qkey = words[RVT_SEND_WR_REMOTE_QKEY];
+    }
+    ReadElements(words + RVT_SEND_WR_WORDS, extent.present, sges_);
+    return &wr;
+}
+
+void SendReader::ReadRegion(const volatile uint32_t *words) {
+    const volatile uint32_t *region = words + RVT_SEND_WR_REGION;
+    wr_.mr = FindRegion(checkers_, region[RVT_REGION_NAME_CHECKER], region[RVT_REGION_NAME_INDEX],
+                        Long(region + RVT_REGION_NAME_GENERATION))
+                 .handle;
+    wr_.key = words[RVT_SEND_WR_KEY];
+    wr_.access = words[RVT_SEND_WR_ACCESS];
+}
+
+uint32_t RecvReader::Read(uint32_t most) {
+    uint32_t count = 0, elements = 0;
+    while (count < most && count < kChunk) {
+        if (left_ < RVT_RECV_WR_WORDS)
+            break;
+        const volatile uint32_t *words = at_;
+        const uint32_t num_sge = words[RVT_RECV_WR_NUM_SGE];
+        const Extent extent = ExtentOf(RVT_RECV_WR_WORDS, num_sge, left_, stride_);
+        if (!extent.readable)
+            break;
+        // If the elements have no room, this work request is the first one of the next chunk, which has room
+        // for any. Its words are read again then.
+        if (extent.present > RVT_MAX_SGE - elements)
+            break;
+        wrs_[count++] = {Long(words + RVT_RECV_WR_ID), &sges_[elements], num_sge};
+        ReadElements(words + RVT_RECV_WR_WORDS, extent.present, &sges_[elements]);
+        elements += extent.present;
+        at_ += extent.length;
+        left_ -= extent.length;
+    }
+    return count;
+}
