@@ -36,8 +36,10 @@ export {
   CompletionQueue,
   type CompletionQueueEvents,
   type CreateCqOptions,
+  type RingCompletionQueue,
   type ShownCompletionQueue,
 } from './verbs/completion-queue';
+export { CompletionRing, type ShownCompletionRing } from './verbs/completion-ring';
 export {
   type CreateSrqOptions,
   SharedReceiveQueue,

@@ -108,6 +108,11 @@ function isLong(value: bigint): boolean {
   return value > LONGEST || value < -LONGEST;
 }
 
+/** Creates the TypeError for a call that the object's present state does not allow. */
+export function invalidState(explanation: string): TypeError {
+  return addCode(new TypeError(`Invalid state: ${explanation}`), 'ERR_INVALID_STATE');
+}
+
 /** Creates the RangeError for a number out of range. */
 export function outOfRange(name: string, range: string, value: number | bigint): RangeError {
   return addCode(

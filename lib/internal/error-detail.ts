@@ -100,6 +100,7 @@ export type ErrorCause =
   | 'Limit'
   | 'Cqe'
   | 'CqeBelowHeld'
+  | 'CqRing'
   | 'Capacity'
   | 'NoCapacity'
   | 'SrqLimit'

@@ -14,6 +14,7 @@ const {
 } = Map.prototype as Map<unknown, unknown>;
 const { set: weakMapSet } = WeakMap.prototype as WeakMap<object, unknown>;
 const { deref } = WeakRef.prototype as WeakRef<object>;
+const { load, store } = Atomics;
 
 /** Returns a function that calls a method on its argument. */
 export function uncurry(method: unknown): (object: unknown) => unknown {
@@ -31,6 +32,10 @@ export function getter(prototype: object, property: string): (object: unknown) =
 export const PlainWeakRef: typeof WeakRef = WeakRef;
 /** `Uint32Array`, as captured at load time. */
 export const PlainNumbers: typeof Uint32Array = Uint32Array;
+
+/** `Atomics.load` and `Atomics.store`, as captured at load time. */
+export const atomicLoad: (array: Int32Array, index: number) => number = load;
+export const atomicStore: (array: Int32Array, index: number, value: number) => number = store;
 
 /** Returns a list without a prototype, so that a program cannot affect it by changing `Array.prototype`. */
 export function ownList<T>(): T[] {

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '940e254079868c22';
+export const LAYOUT_HASH = 'dacc2d0330cefc43';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -336,6 +336,8 @@ export enum Cause {
   PathRate = 178,
   /** value: enum rvt_mig_state that is not allowed now; limit: the new state */
   PathMig = 179,
+  /** a completion queue with a ring cannot be resized */
+  CqRing = 180,
   /**
    * Causes of work requests; index: of the work request in its list.
    * value: elements; limit: the most that the queue takes
@@ -723,6 +725,22 @@ export enum WcWord {
   RefusedAccess = 20,
   RefusedReason = 21,
   Count = 22,
+}
+
+/**
+ * The ring of a completion queue: the shared memory in which its completions are. The core writes HEAD and
+ * ENDED, the consumer writes TAIL. Both count modulo 2^32 and start at 0. The first completion is in the first
+ * place; after the last place comes the first one again.
+ */
+export enum RingWord {
+  /** completions that were entered */
+  Head = 0,
+  /** 1: the queue was destroyed. Only a hint: ask the queue */
+  Ended = 1,
+  /** completions that were taken; alone in its cache line */
+  Tail = 16,
+  /** RVT_WC_WORD_COUNT words for each completion */
+  Entries = 32,
 }
 
 /** Attributes of a new queue pair (struct rvt_qp_init). */

@@ -78,6 +78,8 @@ const operations = {
   'CompletionQueue.length': 'query_cq',
   'CompletionQueue.isBroken': 'query_cq',
   'CompletionQueue.destroy': 'destroy_cq',
+  'CompletionRing.next': 'poll_cq',
+  'CompletionRing.length': 'query_cq',
   'SharedReceiveQueue.postRecv': 'post_srq_recv',
   'SharedReceiveQueue.recvQueue': 'create_recv_queue',
   'SharedReceiveQueue.modify': 'modify_srq',

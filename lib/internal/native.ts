@@ -230,8 +230,12 @@ export interface NativeDevice {
   isManual(): boolean;
   /** Fills `out` with the {@link Limit}s: `rvt_query_device`. */
   limits(out: Uint32Array): Status;
-  /** Creates a completion queue. -EOPNOTSUPP (flags), -EINVAL, -ENOMEM, -EBADF, -EPERM. */
-  createCq(cqe: number, compVector: number, flags: number): NativeCompletionQueue | Status;
+  /**
+   * Creates a completion queue. -EOPNOTSUPP (flags), -EINVAL, -ENOMEM, -EBADF, -EPERM.
+   *
+   * @param ring - shared memory for the ring ({@link RingWord}), {@link WcWord.Count} words for each completion
+   */
+  createCq(cqe: number, compVector: number, flags: number, ring?: Uint8Array): NativeCompletionQueue | Status;
   /** Makes the queue pairs of the list ready, in order, then works until no queue pair is ready. -EBADF, -EINVAL (no queues). */
   run(kick: readonly NativeQueuePair[]): Status;
   /** Fires all RNR timers. Returns flat pairs: the queue pair's id, the time in microseconds that its timer was set to. */

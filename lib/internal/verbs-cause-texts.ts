@@ -135,6 +135,7 @@ type VerbsCause = Extract<
   | 'Limit'
   | 'Cqe'
   | 'CqeBelowHeld'
+  | 'CqRing'
   | 'Capacity'
   | 'NoCapacity'
   | 'SrqLimit'
@@ -221,6 +222,7 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     text: ({ value, limit }) =>
       `cqe ${value} is too small: the queue holds ${limit} completions; poll some of them first`,
   },
+  CqRing: { text: byOwn('a completion queue that was created with ring: true cannot be resized') },
   Capacity: {
     argument: (f) => inParameter(f, capacityOption(f.index)),
     value: 'number',

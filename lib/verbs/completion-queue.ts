@@ -10,6 +10,7 @@ import { type NativeCompletionQueue } from '../internal/native';
 import { optionsOf } from '../internal/options';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { Completion } from './completion';
+import { CompletionRing, moveOutOfRing } from './completion-ring';
 import {
   beginWait,
   collectEvents,
@@ -21,6 +22,7 @@ import {
   unrefWait,
   watchEvents,
 } from './event-dispatch';
+import { type RingReader } from './ring-reader';
 import { listenersChanged, VerbsEmitter } from './verbs-emitter';
 import { type Entry, type VerbsHome } from './verbs-registry';
 
@@ -28,7 +30,15 @@ import { type Entry, type VerbsHome } from './verbs-registry';
 export interface CreateCqOptions {
   /** The completion vector, 0..2^32-1: accepted but ignored, as in the kernel. Default 0. */
   compVector?: number;
+  /**
+   * Keep the completions in shared memory, so that {@link CompletionQueue.poll} reads them without a native call, and without
+   * objects by {@link CompletionQueue.ring}. Such a queue cannot be resized. Default false.
+   */
+  ring?: boolean;
 }
+
+/** A completion queue that was created with `ring: true`. */
+export type RingCompletionQueue = CompletionQueue & { readonly ring: CompletionRing };
 
 /** Options of {@link CompletionQueue.arm}. */
 export interface ArmOptions {
@@ -137,6 +147,9 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   readonly #id: number;
   readonly #entry: Entry;
   #cqe: number;
+  /** Reads the completions from shared memory; undefined if the queue has no ring. */
+  readonly #reader: RingReader | undefined;
+  readonly #ring: CompletionRing | undefined;
   /** Completions that were taken from the native queue while promises or iterations waited. `poll` returns them first. */
   readonly #kept = new Fifo<Completion>();
   /** The functions that receive expected completions: by queue pair, then by wr_id. */
@@ -171,12 +184,20 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   readonly [instance]: number = nextInstance();
 
   /** @internal */
-  constructor(token: typeof construction, native: NativeCompletionQueue, home: VerbsHome, cqe: number) {
+  constructor(
+    token: typeof construction,
+    native: NativeCompletionQueue,
+    home: VerbsHome,
+    cqe: number,
+    reader?: RingReader,
+  ) {
     if (token !== construction) throw illegalConstructor();
     super();
     this.#native = native;
     this.#home = home;
     this.#cqe = cqe;
+    this.#reader = reader;
+    this.#ring = reader && this.#newRing(reader);
     this.#drainAt = halfOf(cqe);
     this.#id = throwOnError('Device.createCq', native.serial());
     this.#entry = {
@@ -218,8 +239,16 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    * @throws RdmaError `EBADF`: the queue is destroyed
    */
   get length(): number {
-    throwOnError('CompletionQueue.length', this.#native.query(attributes));
-    return (attributes[CqAttrWord.Held] ?? 0) + this.#kept.length;
+    const reader = this.#reader;
+    // Without a call if possible: a loop may ask for it.
+    if (reader === undefined || reader.isEnded)
+      throwOnError('CompletionQueue.length', this.#native.query(attributes));
+    return (reader?.length ?? attributes[CqAttrWord.Held] ?? 0) + this.#kept.length;
+  }
+
+  /** The cursor over the completions of a queue that was created with `ring: true`; undefined for any other queue. */
+  get ring(): CompletionRing | undefined {
+    return this.#ring;
   }
 
   /**
@@ -246,21 +275,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     const self = this.#native;
     const most = u32(max, 'max');
     const found: Completion[] = [];
-    // At least one call: it tells whether the queue is destroyed.
-    for (;;) {
-      // Older than what the native queue holds. Settling a completion may add some.
-      for (let wc; found.length < most && (wc = this.#kept.shift()) !== undefined;) found[found.length] = wc;
-      const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
-      const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
-      const batch = this.#read(count);
-      for (let i = 0; i < count; i++) {
-        const wc = batch[i];
-        if (wc !== undefined && !this.#settle(wc)) found[found.length] = wc;
-      }
-      if (count < wanted || found.length === most) break;
-    }
+    if (this.#expectedCount > 0 || this.#kept.length > 0) this.#pollShared(most, found);
+    else if (this.#reader !== undefined) this.#pollRing(this.#reader, most, found);
+    else this.#pollQueue(self, most, found);
     if (this.#isWanted && !this.#ownArmed) this.#planTurn(); // what was kept may have stopped the drain
-    this.#update();
     return found;
   }
 
@@ -285,7 +303,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     // An arming that was used up is not known here before its event is noted.
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
     const flags = (solicited ? NotifyFlag.Solicited : NotifyFlag.Next) | NotifyFlag.ReportMissed;
-    const missed = throwOnError('CompletionQueue.arm', self.arm(flags));
+    const missed = throwOnError('CompletionQueue.arm', this.#armNative(flags));
     if (this.#armed !== Armed.Next) this.#armed = solicited ? Armed.Solicited : Armed.Next;
     this.#update();
     return missed === 1 || this.#kept.length > 0;
@@ -301,13 +319,14 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   disarm(): void {
     const self = this.#native;
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
-    throwOnError('CompletionQueue.disarm', self.arm(0));
+    throwOnError('CompletionQueue.disarm', this.#armNative(0));
     if (this.#armed === Armed.Solicited) this.#armed = Armed.Not;
     this.#update();
   }
 
   /**
-   * Changes how many completions the queue can hold. Its completions and its arming stay; a broken queue stays broken.
+   * Changes how many completions the queue can hold. Its completions and its arming stay; a broken queue stays broken. A queue with
+   * a ring cannot be resized.
    *
    * Kernel: `rvt_resize_cq`.
    *
@@ -419,22 +438,103 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#update();
   }
 
-  /** Reads what a native call has written. All at once: settling one may post work requests, and so call the native module. */
-  #read(count: number): Completion[] {
-    const batch = ownList<Completion>();
-    for (let i = 0; i < count; i++) {
-      batch[i] = new Completion(construction, this.#home.registry, wcs, i * WcWord.Count);
+  /** Polls a queue without a ring none of whose completions is expected or was kept. */
+  #pollQueue(self: NativeCompletionQueue, most: number, found: Completion[]): void {
+    const registry = this.#home.registry;
+    // At least one call: it tells whether the queue is destroyed.
+    for (;;) {
+      const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
+      const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
+      for (let i = 0; i < count; i++) {
+        found[found.length] = new Completion(construction, registry, wcs, i * WcWord.Count);
+      }
+      if (count < wanted || found.length === most) return;
     }
-    return batch;
   }
 
-  /** Appends what a native call has written to the completions taken. A nested drain continues with them, in order. */
-  #take(count: number): void {
-    const batch = this.#read(count);
-    for (let i = 0; i < count; i++) {
-      const wc = batch[i];
-      if (wc !== undefined) this.#taken.append(wc);
+  /** As {@link CompletionQueue.#pollQueue}, for a queue with a ring. */
+  #pollRing(reader: RingReader, most: number, found: Completion[]): void {
+    const registry = this.#home.registry;
+    throwOnError('CompletionQueue.poll', this.#prepareRing(reader));
+    for (let count = 0; count < most; count++) {
+      const at = reader.advance();
+      if (at < 0) break;
+      found[found.length] = new Completion(construction, registry, reader.words, at);
     }
+    reader.release();
+  }
+
+  /** Polls a queue some of whose completions are expected or were kept. */
+  #pollShared(most: number, found: Completion[]): void {
+    // At least one call: it tells whether the queue is destroyed.
+    for (;;) {
+      // Older than what the native queue holds. Settling a completion may add some.
+      for (let wc; found.length < most && (wc = this.#kept.shift()) !== undefined;) found[found.length] = wc;
+      const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
+      const batch = ownList<Completion>();
+      const count = throwOnError('CompletionQueue.poll', this.#take(wanted, batch));
+      for (let i = 0; i < count; i++) {
+        const wc = batch[i];
+        if (wc !== undefined && !this.#settle(wc)) found[found.length] = wc;
+      }
+      if (count < wanted || found.length === most) break;
+    }
+    this.#update();
+  }
+
+  /**
+   * Takes completions from the native queue or the ring. All before any of them is settled: settling one may post work requests,
+   * and so call the native module and write to the places of those taken.
+   *
+   * @param wanted - how many at most, not above {@link CHUNK}
+   * @param batch - receives the completions
+   * @returns how many, or `-EBADF`
+   */
+  #take(wanted: number, batch: Completion[]): number {
+    const registry = this.#home.registry;
+    const reader = this.#reader;
+    if (reader === undefined) {
+      const count = this.#native.poll(wcs, wanted);
+      for (let i = 0; i < count; i++) {
+        batch[i] = new Completion(construction, registry, wcs, i * WcWord.Count);
+      }
+      return count;
+    }
+    const status = this.#prepareRing(reader);
+    let count = 0;
+    for (let at; status === 0 && count < wanted && (at = reader.advance()) >= 0; count++) {
+      batch[count] = new Completion(construction, registry, reader.words, at);
+    }
+    reader.release();
+    return status === 0 ? count : status;
+  }
+
+  /** Must be called before completions are taken from the ring. Returns `-EBADF` if the queue is destroyed, else 0. */
+  #prepareRing(reader: RingReader): number {
+    if (this.#ring !== undefined) moveOutOfRing(this.#ring);
+    return reader.isEnded ? this.#native.poll(wcs, 0) : 0;
+  }
+
+  /** Arms the native queue. The completion at which a cursor stands must not count as one that the queue holds. */
+  #armNative(flags: number): number {
+    if (this.#ring !== undefined) moveOutOfRing(this.#ring);
+    return this.#native.arm(flags);
+  }
+
+  #newRing(reader: RingReader): CompletionRing {
+    return new CompletionRing(construction, reader, {
+      isShared: () => this.#expectedCount > 0 || this.#kept.length > 0,
+      shiftKept: () => this.#kept.shift(),
+      keptLength: () => this.#kept.length,
+      completionAt: (at) => new Completion(construction, this.#home.registry, reader.words, at),
+      settle: (wc) => this.#settle(wc),
+      noteTaken: () => {
+        if (this.#isWanted && !this.#ownArmed) this.#planTurn();
+        this.#update();
+      },
+      refuseIfEnded: (method) => throwOnError(method, this.#native.poll(wcs, 0)),
+      isOpen: () => this.#native.query(attributes) === 0,
+    });
   }
 
   /** Whether promises or iterations wait for completions. */
@@ -502,7 +602,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Arms the queue for promises. If completions are there already, plans a turn that takes them. */
   #armOwn(): void {
     if (this.#ownArmed || this.#isTurnPlanned) return;
-    const answer = this.#native.arm(NotifyFlag.Next | NotifyFlag.ReportMissed);
+    const answer = this.#armNative(NotifyFlag.Next | NotifyFlag.ReportMissed);
     if (answer === 0) this.#ownArmed = true;
     else this.#planTurn();
   }
@@ -574,12 +674,17 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       while (this.#kept.length < most) {
         const room = most - this.#kept.length;
         const wanted = room < CHUNK ? room : CHUNK;
-        const count = self.poll(wcs, wanted);
+        const batch = ownList<Completion>();
+        const count = this.#take(wanted, batch);
         if (count === -Errno.EBADF) {
           this.#end();
           return;
         }
-        this.#take(count);
+        // A nested drain continues with them, in order.
+        for (let i = 0; i < count; i++) {
+          const wc = batch[i];
+          if (wc !== undefined) this.#taken.append(wc);
+        }
         for (let wc; (wc = this.#taken.shift()) !== undefined;) {
           if (this.#settle(wc)) continue;
           this.#kept.append(wc);
@@ -589,7 +694,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
         if (count < wanted) break;
       }
       if (!this.#isWanted || this.#kept.length >= most) break;
-      const answer = self.arm(NotifyFlag.Next | NotifyFlag.ReportMissed);
+      const answer = this.#armNative(NotifyFlag.Next | NotifyFlag.ReportMissed);
       this.#ownArmed = answer >= 0;
       if (answer !== 1) break;
     }
@@ -605,7 +710,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #rearm(): boolean {
     if (this.#armed === Armed.Not) return false;
     const flag = this.#armed === Armed.Next ? NotifyFlag.Next : NotifyFlag.Solicited;
-    return this.#native.arm(flag | NotifyFlag.ReportMissed) === 1;
+    return this.#armNative(flag | NotifyFlag.ReportMissed) === 1;
   }
 
   /** Returns whether the program has armed the queue for this completion; true if it cannot be told. */
@@ -756,7 +861,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
         id: cq.#id,
         ...(isOpen && {
           cqe: attributes[CqAttrWord.Cqe] ?? 0,
-          held: (attributes[CqAttrWord.Held] ?? 0) + cq.#kept.length,
+          held: (cq.#reader?.length ?? attributes[CqAttrWord.Held] ?? 0) + cq.#kept.length,
           broken: attributes[CqAttrWord.Broken] === 1,
         }),
         state: isOpen ? 'Open' : 'Closed',

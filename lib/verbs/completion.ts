@@ -107,41 +107,31 @@ export class Completion {
   /** @internal */
   constructor(token: typeof construction, registry: VerbsRegistry, words: Uint32Array, at: number) {
     if (token !== construction) throw illegalConstructor();
-    const word = (index: number): number => words[at + index] ?? 0;
-    const long = (index: number): number => word(index + LOW) + word(index + HIGH) * HALF_RANGE;
-    const wrId = long(WcWord.WrId);
+    // No function is created here: a program may take a million completions in a second.
+    const wrId = longAt(words, at + WcWord.WrId);
     this.wrId = wrId <= Number.MAX_SAFE_INTEGER ? wrId : bigAt(words, at + WcWord.WrId);
-    const status = word(WcWord.Status);
+    const status = words[at + WcWord.Status] ?? 0;
     this.status = wcStatusName(status) ?? 'LOC_QP_OP_ERR';
     this.ok = status === (WcStatus.Success as number);
-    this.opcode = wcOpcodeName(word(WcWord.Opcode)) ?? 'SEND';
-    this.byteLength = word(WcWord.ByteLen);
-    this.qpId = long(WcWord.Qp);
-    this.qpn = word(WcWord.QpNum);
-    this.srcQp = word(WcWord.SrcQp);
-    const flags = word(WcWord.Flags);
-    this.imm = (flags & WcFlag.Imm) === 0 ? undefined : word(WcWord.ImmOrInv);
-    this.invalidatedRkey = (flags & WcFlag.Invalidate) === 0 ? undefined : (word(WcWord.ImmOrInv) as Rkey);
-    const path = word(WcWord.Path);
+    this.opcode = wcOpcodeName(words[at + WcWord.Opcode] ?? 0) ?? 'SEND';
+    this.byteLength = words[at + WcWord.ByteLen] ?? 0;
+    this.qpId = longAt(words, at + WcWord.Qp);
+    this.qpn = words[at + WcWord.QpNum] ?? 0;
+    this.srcQp = words[at + WcWord.SrcQp] ?? 0;
+    const flags = words[at + WcWord.Flags] ?? 0;
+    const immOrInv = words[at + WcWord.ImmOrInv] ?? 0;
+    this.imm = (flags & WcFlag.Imm) === 0 ? undefined : immOrInv;
+    this.invalidatedRkey = (flags & WcFlag.Invalidate) === 0 ? undefined : (immOrInv as Rkey);
+    const path = words[at + WcWord.Path] ?? 0;
     this.slid = path & 0xffff;
     this.sl = (path >>> 16) & 0xff;
     this.port = path >>> 24;
     this.#registry = registry;
-    this.#cause = word(WcWord.Cause);
-    this.#causeValue = word(WcWord.CauseValue);
-    const reason = reasonOf(word(WcWord.RefusedReason));
-    this.#refused =
-      reason === undefined
-        ? undefined
-        : {
-            judge: long(WcWord.RefusedJudge),
-            address: bigAt(words, at + WcWord.RefusedAddr),
-            length: word(WcWord.RefusedLength),
-            key: word(WcWord.RefusedKey),
-            access: word(WcWord.RefusedAccess),
-            reason,
-          };
-    this.reason = reason ?? completionReason(this.#cause);
+    this.#cause = words[at + WcWord.Cause] ?? 0;
+    this.#causeValue = words[at + WcWord.CauseValue] ?? 0;
+    const refused = words[at + WcWord.RefusedReason] ?? 0;
+    this.#refused = refused === 0 ? undefined : refusedAt(words, at, refused);
+    this.reason = this.#refused?.reason ?? completionReason(this.#cause);
   }
 
   /** The queue pair; undefined if another thread created it, or if the program has dropped the object and it was collected. */
@@ -218,6 +208,24 @@ export class Completion {
     };
     showAs(Completion, 'Completion', (object) => textOf('Completion', object, describeCompletion));
   }
+}
+
+function refusedAt(words: Uint32Array, at: number, number: number): Refused | undefined {
+  const reason = reasonOf(number);
+  return (
+    reason && {
+      judge: longAt(words, at + WcWord.RefusedJudge),
+      address: bigAt(words, at + WcWord.RefusedAddr),
+      length: words[at + WcWord.RefusedLength] ?? 0,
+      key: words[at + WcWord.RefusedKey] ?? 0,
+      access: words[at + WcWord.RefusedAccess] ?? 0,
+      reason,
+    }
+  );
+}
+
+function longAt(words: Uint32Array, at: number): number {
+  return (words[at + LOW] ?? 0) + (words[at + HIGH] ?? 0) * HALF_RANGE;
 }
 
 function bigAt(words: Uint32Array, at: number): bigint {

@@ -16,13 +16,13 @@ import {
   type Unchecked,
 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
-import { CompletionQueue, type CreateCqOptions } from './completion-queue';
+import { CompletionQueue, type CreateCqOptions, type RingCompletionQueue } from './completion-queue';
 import { type Counters, type CountersOptions, countersOf } from './counters';
 import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
 import { asyncDispose, dispose } from '../internal/disposal';
 import { DmaSpace } from './dma';
-import { Errno, rdmaError, resultOf, throwOnError } from '../internal/errors';
+import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
 import { PlainNumbers } from '../internal/intrinsics';
@@ -38,6 +38,7 @@ import { regionsCovering } from './region-of';
 import { type AnyRegion, registryOfDevice, RegionTable } from './region-registry';
 import { DEFAULT_TIMEOUT_MS, untilReleased } from './release-wait';
 import { livingOf, type Resources, resourcesOf } from './resources';
+import { RingReader } from './ring-reader';
 import { sweep } from './event-dispatch';
 import { nativeQpOf, type QueuePair } from './queue-pair';
 import { VerbsHome } from './verbs-registry';
@@ -507,19 +508,41 @@ export class Device {
    *   failed; `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain ({@link ShareOptions.pd})
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
+  createCq(cqe: number, options?: CreateCqOptions & { ring?: false }): CompletionQueue;
+  /** Creates a completion queue; with `ring: true`, one whose completions are in shared memory (see {@link CompletionRing}). */
+  createCq(cqe: number, options: CreateCqOptions & { ring: true }): RingCompletionQueue;
+  createCq(cqe: number, options: CreateCqOptions): CompletionQueue;
   createCq(cqe: number, options: CreateCqOptions = {}): CompletionQueue {
     const self = this.#native;
-    const { compVector: givenVector = 0 } = optionsOf<CreateCqOptions>(options, ['compVector']);
+    const { compVector: givenVector = 0, ring = false } = optionsOf<CreateCqOptions>(options, [
+      'compVector',
+      'ring',
+    ]);
     const compVector = u32(givenVector, 'options.compVector');
+    const hasRing = boolean(ring, 'options.ring');
     const size = u32(cqe, 'cqe');
-    const made = self.createCq(size, compVector, 0);
+    const reader = hasRing ? this.#newRing(size) : undefined;
+    const made = self.createCq(size, compVector, 0, reader?.bytes);
     try {
-      const cq = new CompletionQueue(construction, resultOf('Device.createCq', made), this.#home, size);
+      const native = resultOf('Device.createCq', made);
+      const cq = new CompletionQueue(construction, native, this.#home, size, reader);
       this.#table.created('completionQueue', () => cq.id);
       return cq;
     } catch (error) {
       if (typeof made === 'object') made.destroy(); // a call that throws must leave nothing behind
       throw error;
+    }
+  }
+
+  /** Allocates the memory of a ring; none for a size that the native module will refuse. */
+  #newRing(cqe: number): RingReader | undefined {
+    const words = new PlainNumbers(Limit.Count);
+    this.#native.limits(words);
+    if (cqe === 0 || cqe > (words[Limit.MaxCqe] ?? 0)) return undefined;
+    try {
+      return new RingReader(cqe);
+    } catch {
+      throw explainedError('Device.createCq', 'ENOMEM', 'NoMemory');
     }
   }
 

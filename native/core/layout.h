@@ -231,6 +231,7 @@ enum rvt_cause {
     RVT_CAUSE_PATH_RATE =
         178, /* value: static rate, which is neither 0 nor 2..22; limit: the highest allowed */
     RVT_CAUSE_PATH_MIG = 179, /* value: enum rvt_mig_state that is not allowed now; limit: the new state */
+    RVT_CAUSE_CQ_RING = 180,  /* a completion queue with a ring cannot be resized */
     /* Causes of work requests; index: of the work request in its list. */
     RVT_CAUSE_WR_SGES = 190,           /* value: elements; limit: the most that the queue takes */
     RVT_CAUSE_WR_OPCODE = 191,         /* value: the opcode; limit: type of the queue pair */
@@ -602,6 +603,18 @@ enum rvt_wc_word {
     RVT_WC_WORD_REFUSED_ACCESS = 20,
     RVT_WC_WORD_REFUSED_REASON = 21,
     RVT_WC_WORD_COUNT = 22,
+};
+
+/* ts: RingWord, RVT_RING_ */
+/* The ring of a completion queue: the shared memory in which its completions are. The core writes HEAD and
+ * ENDED, the consumer writes TAIL. Both count modulo 2^32 and start at 0. The first completion is in the first
+ * place; after the last place comes the first one again. */
+enum rvt_ring_word {
+    RVT_RING_HEAD = 0,  /* completions that were entered */
+    RVT_RING_ENDED = 1, /* 1: the queue was destroyed. Only a hint: ask the queue */
+    /* completions that were taken; alone in its cache line */
+    RVT_RING_TAIL = 16,
+    RVT_RING_ENTRIES = 32, /* RVT_WC_WORD_COUNT words for each completion */
 };
 
 /* ts: QpInitWord, RVT_QP_INIT_ */

@@ -311,21 +311,32 @@ Napi::Value Device::Limits(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), error);
 }
 
-// createCq(cqe, compVector, flags)
+// createCq(cqe, compVector, flags, ring): `ring` is undefined, or a Uint8Array over shared memory for the ring.
+// The core checks its length.
 Napi::Value Device::CreateCq(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     rvt_cq_init init = {};
     init.cqe = arguments.U32(0);
     init.comp_vector = arguments.U32(1);
     init.flags = arguments.U32(2);
+    napi_value buffer;
+    if (!info[3].IsUndefined())
+        arguments.SharedBytes(3, 0, &buffer);
     if (!arguments.ok())
         return arguments.Undefined();
     init.user = payload_.device->events();
     if (!init.user)
         return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
+    if (!info[3].IsUndefined()) {
+        int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[3], &init.ring);
+        if (error)
+            return Napi::Number::New(info.Env(), error);
+    }
     EngineCall call(*payload_.device);
     rvt_cq_handle handle = {};
     int error = rvt_create_cq(payload_.device->get(), payload_.device->context(), &init, &handle);
+    if (init.ring)
+        rvt_memory_put(init.ring); // the queue holds its own reference
     return WrapNew<CompletionQueue>(info.Env(), payload_.device, error, handle, rvt_destroy_cq);
 }
 

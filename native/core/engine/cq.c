@@ -14,22 +14,88 @@ static void show(struct rvt_cq *cq, enum rvt_cq_row field, uint64_t value) {
     atomic_store_explicit(&cq->shown[field - RVT_CQ_CQE], value, memory_order_relaxed);
 }
 
-/* Returns a ring of `capacity` entries, counted in the device's memory, or NULL. */
-static struct rvt_wc *allocate_ring(struct rvt_dev_info *device, uint32_t capacity) {
-    struct rvt_wc *ring = rvt_zalloc(capacity, sizeof(*ring));
-    if (ring)
-        atomic_fetch_add_explicit(&device->held, capacity * sizeof(*ring), memory_order_relaxed);
-    return ring;
+/* --- where the completions are --- */
+
+_Static_assert(RVT_RING_TAIL * sizeof(uint32_t) >= 64 &&
+                   (RVT_RING_ENTRIES - RVT_RING_TAIL) * sizeof(uint32_t) >= 64,
+               "TAIL shares no cache line with HEAD or the entries");
+_Static_assert(RVT_RING_ENTRIES * sizeof(uint32_t) % _Alignof(struct rvt_wc) == 0, "the entries are aligned");
+
+/* Memory for completions: the engine's own, or a ring with a reference on its memory. */
+struct storage {
+    struct rvt_wc *entries;
+    _Atomic(uint32_t) *ring;
+    struct rvt_memory *memory;
+};
+
+/* Allocates `capacity` entries, counted in the device's memory. Returns false if out of memory. */
+static bool allocate(struct rvt_dev_info *device, uint32_t capacity, struct storage *storage) {
+    *storage = (struct storage){rvt_zalloc(capacity, sizeof(struct rvt_wc)), NULL, NULL};
+    if (!storage->entries)
+        return false;
+    atomic_fetch_add_explicit(&device->held, capacity * sizeof(struct rvt_wc), memory_order_relaxed);
+    return true;
 }
 
-static void free_ring(struct rvt_dev_info *device, struct rvt_wc *ring, uint32_t capacity) {
-    rvt_free(ring);
-    atomic_fetch_sub_explicit(&device->held, capacity * sizeof(*ring), memory_order_relaxed);
+/* Uses `memory` as the ring of a queue of `capacity` completions. Returns false if it is not fit for that. */
+static bool use_ring(struct rvt_memory *memory, uint32_t capacity, struct storage *storage) {
+    unsigned char *bytes = NULL;
+    if (memory->length < rvt_cq_ring_bytes(capacity) ||
+        memory->ops->resolve(memory, rvt_thread_environment(), &bytes) != RVT_REASON_NONE ||
+        (uintptr_t)bytes % _Alignof(struct rvt_wc))
+        return false;
+    rvt_memory_get(memory);
+    *storage = (struct storage){(struct rvt_wc *)(void *)(bytes + RVT_RING_ENTRIES * sizeof(uint32_t)),
+                                (_Atomic(uint32_t) *)(void *)bytes, memory};
+    atomic_store_explicit(&storage->ring[RVT_RING_TAIL], 0, memory_order_relaxed);
+    atomic_store_explicit(&storage->ring[RVT_RING_ENDED], 0, memory_order_relaxed);
+    atomic_store_explicit(&storage->ring[RVT_RING_HEAD], 0, memory_order_release);
+    return true;
 }
+
+static void free_storage(struct rvt_dev_info *device, const struct storage *storage, uint32_t capacity) {
+    if (storage->memory) {
+        rvt_memory_put(storage->memory);
+    } else if (storage->entries) {
+        rvt_free(storage->entries);
+        atomic_fetch_sub_explicit(&device->held, capacity * sizeof(struct rvt_wc), memory_order_relaxed);
+    }
+}
+
+/* Returns the place of the entry `index` behind the first one, at most one round ahead. */
+static uint32_t slot_of(const struct rvt_cq *cq, uint32_t index) {
+    uint64_t slot = cq->first + (uint64_t)index;
+    return (uint32_t)(slot < cq->capacity ? slot : slot - cq->capacity);
+}
+
+/* Removes the first `count` completions. */
+static void remove_first(struct rvt_cq *cq, uint32_t count) {
+    cq->first = slot_of(cq, count);
+    cq->count -= count;
+    show(cq, RVT_CQ_HELD, cq->count);
+    atomic_store_explicit(&cq->shown_tail, cq->head - cq->count, memory_order_relaxed);
+}
+
+/* Returns how many of `count` completions the consumer of a ring has taken. `tail`: how many were taken before
+ * these. TAIL may be any number, so the answer is at most `count`. */
+static uint32_t count_taken(const struct rvt_cq *cq, uint32_t tail, uint32_t count) {
+    /* acquire: the consumer has read the completions before another one is written in their places. */
+    uint32_t taken = atomic_load_explicit(&cq->ring[RVT_RING_TAIL], memory_order_acquire) - tail;
+    return taken < count ? taken : count;
+}
+
+/* Removes what the consumer of the ring has taken. Does nothing if the queue has no ring. */
+static void take_back(struct rvt_cq *cq) {
+    uint32_t taken = cq->ring ? count_taken(cq, cq->head - cq->count, cq->count) : 0;
+    if (taken)
+        remove_first(cq, taken);
+}
+
+/* --- creating and ending --- */
 
 /* Makes the object alive. The caller must hold both locks. */
 static int give_birth(struct rvt_engine *engine, struct rvt_ucontext *context, const struct rvt_cq_init *init,
-                      struct rvt_wc *ring, struct rvt_cq_handle *handle) {
+                      const struct storage *storage, struct rvt_cq_handle *handle) {
     struct rvt_dev_info *device = engine->device;
     if (device->closed || rvt_ucontext_gone(context))
         return rvt_fail_gone(device, context, RVT_CAUSE_DETACHED);
@@ -40,9 +106,11 @@ static int give_birth(struct rvt_engine *engine, struct rvt_ucontext *context, c
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     cq->user = init->user;
     cq->comp_vector = init->comp_vector;
-    cq->entries = ring;
+    cq->entries = storage->entries;
+    cq->ring = storage->ring;
+    cq->memory = storage->memory;
     cq->capacity = init->cqe;
-    cq->first = cq->count = cq->users = 0;
+    cq->first = cq->count = cq->head = cq->users = 0;
     cq->arming = RVT_CQ_UNARMED;
     cq->broken = false;
     cq->in_triggered = (struct rvt_link){NULL, NULL};
@@ -50,6 +118,7 @@ static int give_birth(struct rvt_engine *engine, struct rvt_ucontext *context, c
     show(cq, RVT_CQ_HELD, 0);
     show(cq, RVT_CQ_USERS, 0);
     show(cq, RVT_CQ_BROKEN, 0);
+    atomic_store_explicit(&cq->shown_tail, 0, memory_order_relaxed);
     engine->cqs++;
     *handle = (struct rvt_cq_handle){cq, rvt_owned_birth(&cq->owned, RVT_RESOURCE_CQ), context};
     return 0;
@@ -66,21 +135,23 @@ int rvt_create_cq(struct rvt_dev_info *device, struct rvt_ucontext *context, con
     if (!init->cqe || init->cqe > limits[RVT_LIMIT_MAX_CQE])
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_CQE, init->cqe, limits[RVT_LIMIT_MAX_CQE]);
     int error = 0;
-    struct rvt_wc *ring = NULL;
+    struct storage storage = {NULL, NULL, NULL};
+    if (init->ring && !use_ring(init->ring, init->cqe, &storage))
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
     rvt_engine_lock(engine);
     if (engine->cqs >= limits[RVT_LIMIT_MAX_CQ])
         error =
             rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TOO_MANY_OBJECTS, RVT_RESOURCE_CQ, limits[RVT_LIMIT_MAX_CQ]);
-    else if (!(ring = allocate_ring(device, init->cqe)))
+    else if (!storage.entries && !allocate(device, init->cqe, &storage))
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (!error) {
         rvt_mutex_lock(&device->lock);
-        error = give_birth(engine, context, init, ring, handle);
+        error = give_birth(engine, context, init, &storage, handle);
         rvt_mutex_unlock(&device->lock);
     }
     rvt_engine_finish(engine);
-    if (error && ring)
-        free_ring(device, ring, init->cqe);
+    if (error)
+        free_storage(device, &storage, init->cqe);
     return error;
 }
 
@@ -133,6 +204,8 @@ static void end_cq(struct rvt_owned *owned) {
     struct rvt_engine *engine = owned->device->engine;
     rvt_tell_release(owned, RVT_RESOURCE_CQ);
     rvt_owned_death(owned, RVT_RESOURCE_CQ);
+    if (cq->ring)
+        atomic_store_explicit(&cq->ring[RVT_RING_ENDED], 1, memory_order_release);
     /* Queue pairs that have just ended may still point to it, so rvt_drain_engine() frees it after them. */
     cq->next_ended = engine->ended_cqs;
     engine->ended_cqs = cq;
@@ -141,32 +214,33 @@ static void end_cq(struct rvt_owned *owned) {
 
 void rvt_free_ended_cq(struct rvt_engine *engine, struct rvt_cq *cq) {
     rvt_fifo_remove(&engine->triggered, &cq->in_triggered);
-    free_ring(engine->device, cq->entries, cq->capacity);
+    free_storage(engine->device, &(struct storage){cq->entries, cq->ring, cq->memory}, cq->capacity);
     cq->entries = NULL;
+    cq->ring = NULL;
+    cq->memory = NULL;
     engine->cqs--;
     rvt_mutex_lock(&engine->device->lock);
     rvt_give_owned(&cq->owned, RVT_RESOURCE_CQ);
     rvt_mutex_unlock(&engine->device->lock);
 }
 
-static uint32_t slot_of(const struct rvt_cq *cq, uint32_t index) {
-    uint64_t slot = cq->first + (uint64_t)index;
-    return (uint32_t)(slot < cq->capacity ? slot : slot - cq->capacity);
-}
+/* --- the verbs --- */
 
 static int resize(struct rvt_engine *engine, struct rvt_cq *cq, uint32_t cqe) {
     const uint32_t most = engine->limits.of[RVT_LIMIT_MAX_CQE];
+    if (cq->ring)
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_CQ_RING);
     if (!cqe || cqe > most)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_CQE, cqe, most);
     if (cqe < cq->count)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_CQE_BELOW_HELD, cqe, cq->count);
-    struct rvt_wc *ring = allocate_ring(engine->device, cqe);
-    if (!ring)
+    struct storage resized, present = {cq->entries, NULL, NULL};
+    if (!allocate(engine->device, cqe, &resized))
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     for (uint32_t i = 0; i < cq->count; i++)
-        ring[i] = cq->entries[slot_of(cq, i)];
-    free_ring(engine->device, cq->entries, cq->capacity);
-    cq->entries = ring;
+        resized.entries[i] = cq->entries[slot_of(cq, i)];
+    free_storage(engine->device, &present, cq->capacity);
+    cq->entries = resized.entries;
     cq->capacity = cqe;
     cq->first = 0;
     show(cq, RVT_CQ_CQE, cqe);
@@ -190,6 +264,7 @@ int rvt_query_cq(struct rvt_cq_handle handle, struct rvt_cq_attr *attr) {
     struct rvt_cq *cq = lock_live(handle, &engine, &error);
     if (!cq)
         return error;
+    take_back(cq);
     *attr = (struct rvt_cq_attr){cq->capacity, cq->count, cq->broken};
     rvt_engine_finish(engine);
     return 0;
@@ -201,6 +276,7 @@ int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entr
     struct rvt_cq *cq = lock_live(handle, &engine, &error);
     if (!cq)
         return error;
+    take_back(cq);
     if (count > cq->count)
         count = cq->count;
     if (count > INT32_MAX)
@@ -210,9 +286,9 @@ int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entr
         memcpy(entries, &cq->entries[cq->first], ahead * sizeof(*entries));
     if (count > ahead)
         memcpy(entries + ahead, cq->entries, (count - ahead) * sizeof(*entries));
-    cq->first = slot_of(cq, count);
-    cq->count -= count;
-    show(cq, RVT_CQ_HELD, cq->count);
+    remove_first(cq, count);
+    if (cq->ring && count)
+        atomic_store_explicit(&cq->ring[RVT_RING_TAIL], cq->head - cq->count, memory_order_release);
     rvt_engine_finish(engine);
     return (int)count;
 }
@@ -225,12 +301,15 @@ int rvt_req_notify_cq(struct rvt_cq_handle handle, uint32_t flags) {
         return error;
     if (!(cq->arming & RVT_CQ_FOR_NEXT)) /* an arming for the next completion stays */
         cq->arming = (enum rvt_cq_arming)(flags & (RVT_NOTIFY_SOLICITED | RVT_NOTIFY_NEXT));
+    take_back(cq);
     int missed = (flags & RVT_NOTIFY_REPORT_MISSED) && cq->count;
     rvt_engine_finish(engine);
     return missed;
 }
 
 bool rvt_cq_enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt_wc *entry, bool solicited) {
+    if (cq->count == cq->capacity)
+        take_back(cq);
     if (cq->broken || cq->count == cq->capacity) {
         cq->broken = true;
         show(cq, RVT_CQ_BROKEN, 1);
@@ -240,6 +319,8 @@ bool rvt_cq_enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt
     }
     cq->entries[slot_of(cq, cq->count)] = *entry;
     cq->count++;
+    if (cq->ring) /* release: whoever sees the new HEAD sees the entry */
+        atomic_store_explicit(&cq->ring[RVT_RING_HEAD], ++cq->head, memory_order_release);
     show(cq, RVT_CQ_HELD, cq->count);
     engine->completions.by_status[entry->status]++;
     if (cq->arming & RVT_CQ_FOR_NEXT ||
@@ -256,6 +337,10 @@ static void fill_row(const void *object, uint64_t *out) {
     out[RVT_CQ_CONTEXT] = cq->owned.context;
     for (int field = RVT_CQ_CQE; field < RVT_CQ_FIELDS; field++)
         out[field] = atomic_load_explicit(&cq->shown[field - RVT_CQ_CQE], memory_order_relaxed);
+    /* Both numbers may be a moment old, and of different moments. */
+    if (cq->ring)
+        out[RVT_CQ_HELD] -= count_taken(cq, atomic_load_explicit(&cq->shown_tail, memory_order_relaxed),
+                                        (uint32_t)out[RVT_CQ_HELD]);
 }
 
 const struct rvt_object_kind rvt_cq_objects = {

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Completion queues. A queue holds exactly as many completions as it was created for. A completion that finds
  * it full is lost, and the queue is broken from then on: every later completion is lost as well. What it
- * holds can still be polled. */
+ * holds can still be polled.
+ *
+ * A queue's completions are in memory of the engine, or in a ring: shared memory of the host, from which the
+ * host takes them without a call (enum rvt_ring_word). The ring's HEAD tells the host how many were entered.
+ * TAIL, which the host writes, gives places back. The core believes TAIL only within the completions that the
+ * queue holds, keeps all other numbers to itself, and reads nothing else back, except to copy completions to
+ * the owner of the ring. So a host that writes anything into its ring spoils only its own completions. */
 #ifndef RVT_ENGINE_CQ_H
 #define RVT_ENGINE_CQ_H
 
@@ -31,8 +37,9 @@ struct rvt_cq {
     void *user;           /* the host's pointer, passed back with events */
     uint32_t comp_vector; /* accepted and ignored */
     /* Protected by the engine lock: */
-    struct rvt_wc *entries; /* ring of `capacity` entries */
+    struct rvt_wc *entries; /* `capacity` entries, used in turn */
     uint32_t capacity, first, count;
+    uint32_t head; /* completions entered, modulo 2^32; counted only for a ring */
     uint32_t users; /* queue pairs that use it, on either side or both */
     enum rvt_cq_arming arming;
     bool broken;
@@ -41,6 +48,11 @@ struct rvt_cq {
     /* What reports show, from RVT_CQ_CQE on. Written with the engine lock held, read with the device lock
      * held. */
     _Atomic(uint64_t) shown[RVT_CQ_FIELDS - RVT_CQ_CQE];
+    _Atomic(uint32_t) shown_tail; /* of a ring: completions taken when `shown` was written */
+    /* The words of the ring (enum rvt_ring_word), NULL if the queue has none, and the memory that they are in.
+     * Constant from the object's birth until the engine's part of the queue is freed. */
+    _Atomic(uint32_t) *ring;
+    struct rvt_memory *memory;
 };
 
 /* A handle belongs to one context and goes stale when that context ends. */
@@ -63,13 +75,22 @@ struct rvt_cq_init {
     uint32_t comp_vector; /* any value */
     uint32_t flags;       /* must be 0 */
     void *user;           /* passed back with the queue's events */
+    /* NULL, or memory for a ring: at least rvt_cq_ring_bytes(cqe) bytes that are aligned for 64-bit numbers,
+     * never move, and that every thread can use. The queue takes a reference of its own, which it puts when it
+     * no longer uses the bytes: at the latest before the verb that ended the queue, or its context, returns. */
+    struct rvt_memory *ring;
 };
+
+/* Returns how many bytes the ring of a queue of `cqe` completions needs. */
+static inline uint64_t rvt_cq_ring_bytes(uint32_t cqe) {
+    return RVT_RING_ENTRIES * sizeof(uint32_t) + (uint64_t)cqe * sizeof(struct rvt_wc);
+}
 
 /* Creates a completion queue that `context` (may be NULL) owns, like the kernel's rvt_create_cq(). Takes the
  * engine lock and the device lock.
  *   0            *handle names the queue
  *   -EOPNOTSUPP  flags are set, or the device has no engine
- *   -EINVAL      `cqe` is 0 or above the device's max_cqe
+ *   -EINVAL      `cqe` is 0 or above the device's max_cqe, or the memory of the ring cannot be used
  *   -ENOMEM      max_cq queues exist, or no memory
  *   -EBADF       the device is closed, or the context has ended
  *   -EPERM       the context is restricted to a domain */
@@ -86,7 +107,8 @@ int rvt_destroy_cq(struct rvt_cq_handle handle);
 /* Changes how many completions the queue holds, like the kernel's rvt_resize_cq(). Its entries and its arming
  * stay. Takes the engine lock.
  *   0        resized
- *   -EINVAL  `cqe` is 0, above the device's max_cqe, or below the number of completions held
+ *   -EINVAL  the queue has a ring; or `cqe` is 0, above the device's max_cqe, or below the number of
+ *            completions held
  *   -ENOMEM  no memory; nothing changed
  *   -EBADF   the handle is stale */
 int rvt_resize_cq(struct rvt_cq_handle handle, uint32_t cqe);
@@ -102,7 +124,9 @@ struct rvt_cq_attr {
  *   -EBADF  the handle is stale */
 int rvt_query_cq(struct rvt_cq_handle handle, struct rvt_cq_attr *attr);
 
-/* Takes up to `count` completions, oldest first, like the kernel's rvt_poll_cq(). Takes the engine lock.
+/* Takes up to `count` completions, oldest first, like the kernel's rvt_poll_cq(). Of a queue with a ring, it
+ * also sets the ring's TAIL to the number of completions taken, so the host must not take any at the same time.
+ * Takes the engine lock.
  *   n       entries[0..n-1] are filled; n is at most INT32_MAX
  *   -EBADF  the handle is stale */
 int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entries);
