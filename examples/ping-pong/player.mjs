@@ -7,7 +7,7 @@ import { Access, Device } from 'rdmavt';
 import { connect } from './connection.mjs';
 
 /** After so many polls that found nothing, a thread naps, so that the other one can run on a machine with one processor. */
-const PATIENCE = 20_000;
+const PATIENCE = 5_000;
 /** Milliseconds. */
 const NAP = 0.05;
 
