@@ -128,7 +128,7 @@ async function readAtRandom() {
   const next = random(seed + index + 1);
   const known = [...offers];
   let reported = 0;
-  for (let i = 1; i <= reads; i++) {
+  for (let i = 1; i <= reads && known.length > 0; i++) {
     const at = next() % known.length;
     if (!(await read(/** @type {Offer} */ (known[at])))) known.splice(at, 1);
     for (; reported < Math.floor((i * reports) / reads); reported++)

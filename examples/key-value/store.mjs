@@ -78,7 +78,8 @@ export class Store {
   delete(key) {
     const entry = this.#entry(key);
     Atomics.store(this.#states, key, State.DELETING);
-    entry.mr.dereg(); // waits until no thread copies bytes of the region
+    // Does not fail while a client's read holds the region: that read is refused. Waits until no thread copies bytes of the region.
+    entry.mr.dereg({ force: true });
     Atomics.store(this.#states, key, State.DELETED);
     this.#entries.delete(key);
     return entry.place;
