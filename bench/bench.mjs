@@ -33,7 +33,9 @@ import manyQueuePairs from './many-queue-pairs.mjs';
 import objectMemory from './object-memory.mjs';
 import pageList from './page-list.mjs';
 import pageList256 from './page-list-256.mjs';
+import pingPong from './ping-pong.mjs';
 import postPoll from './post-poll.mjs';
+import queuePairMemory from './queue-pair-memory.mjs';
 import registerDereg from './register-dereg.mjs';
 import registerLongJob from './register-long-job.mjs';
 import registration from './registration.mjs';
@@ -65,6 +67,7 @@ const all = [
   postPoll,
   manyQueuePairs,
   workRequestLongJob,
+  pingPong,
   registerDereg,
   registerLongJob,
   fields,
@@ -93,6 +96,7 @@ const all = [
   closeCascade,
   makeObjects,
   objectMemory,
+  queuePairMemory,
   firstRegionMemory,
   startUp,
   batchSizes,

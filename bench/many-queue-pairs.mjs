@@ -1,6 +1,6 @@
 // Measures posting one work request at a time and polling its completion when each goes to another one of 10,000 queue pairs, in
 // random order. Compared with a single queue pair. Each queue pair is connected with itself, and all share one completion queue.
-import { Connection, PASS, postAndPoll } from './harness/connection.mjs';
+import { Connection, PASS } from './harness/connection.mjs';
 import { shuffled } from './harness/world.mjs';
 
 const QUEUE_PAIRS = 10_000;
