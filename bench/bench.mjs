@@ -29,9 +29,13 @@ import { markdown, Table } from './harness/report.mjs';
 import { FULL, SMOKE } from './harness/rounds.mjs';
 import listToList from './list-to-list.mjs';
 import makeObjects from './make-objects.mjs';
+import manyQueuePairs from './many-queue-pairs.mjs';
 import objectMemory from './object-memory.mjs';
 import pageList from './page-list.mjs';
 import pageList256 from './page-list-256.mjs';
+import pingPong from './ping-pong.mjs';
+import postPoll from './post-poll.mjs';
+import queuePairMemory from './queue-pair-memory.mjs';
 import registerDereg from './register-dereg.mjs';
 import registerLongJob from './register-long-job.mjs';
 import registration from './registration.mjs';
@@ -44,6 +48,7 @@ import sequentialKeys from './sequential-keys.mjs';
 import singleCheck from './single-check.mjs';
 import startUp from './start-up.mjs';
 import twoThreads from './two-threads.mjs';
+import workRequestLongJob from './work-request-long-job.mjs';
 
 /** @typedef {import('./harness/question.mjs').Question} Question */
 /** @typedef {import('./harness/question.mjs').Row} Row */
@@ -59,6 +64,10 @@ const all = [
   requestCheck,
   requestLongJob,
   blockStore,
+  postPoll,
+  manyQueuePairs,
+  workRequestLongJob,
+  pingPong,
   registerDereg,
   registerLongJob,
   fields,
@@ -87,6 +96,7 @@ const all = [
   closeCascade,
   makeObjects,
   objectMemory,
+  queuePairMemory,
   firstRegionMemory,
   startUp,
   batchSizes,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { Access } from 'rdmavt';
 
+import { Connection, postAndPoll } from './connection.mjs';
 import { gaugesOf, runApart } from './own-process.mjs';
 import { acquireRemote, PASS } from './requests.mjs';
 import { collect, residentBytes } from './resident.mjs';
@@ -12,9 +13,9 @@ import { openDevice, World } from './world.mjs';
 
 const here = fileURLToPath(import.meta.url);
 
-/** @typedef {'acquire-put' | 'register-dereg'} Kind */
+/** @typedef {'acquire-put' | 'register-dereg' | 'post-poll'} Kind */
 
-/** Requests or regions per short job. */
+/** Requests, regions or work requests per short job. */
 const SHORT = PASS;
 
 /** Limit for the growth in MiB. V8's own heap grows and shrinks by up to this much. */
@@ -49,6 +50,10 @@ function prepare(kind) {
   if (kind === 'acquire-put') {
     const world = new World(1024);
     return { work: acquireRemote(world, '').run, close: () => world.close() };
+  }
+  if (kind === 'post-poll') {
+    const connection = new Connection();
+    return { work: postAndPoll(connection, SHORT).run, close: () => connection.close() };
   }
   const device = openDevice();
   const pd = device.allocPd();

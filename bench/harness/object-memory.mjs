@@ -53,6 +53,20 @@ const makers = {
     const pd = openDevice().allocPd();
     return () => pd.createQp();
   },
+  /** A queue pair with queues, connected with itself. */
+  unusedQueuePair() {
+    const { connect } = openConnections();
+    return connect;
+  },
+  usedQueuePair() {
+    const { cq, connect, request } = openConnections();
+    return () => {
+      const qp = connect();
+      qp.postSend(request);
+      if (!cq.poll(1)[0]?.ok) throw new Error('the work request failed');
+      return qp;
+    };
+  },
   checker() {
     const pd = openDevice().allocPd();
     return () => pd.checker();
@@ -81,6 +95,28 @@ const BATCH = 1024;
 function openRegion() {
   const pd = openDevice().allocPd();
   return { pd, region: pd.regUserMr(new Uint8Array(4096), { access: Access.LocalWrite }) };
+}
+
+function openConnections() {
+  const device = openDevice();
+  const pd = device.allocPd();
+  const cq = device.createCq(16);
+  const access = Access.RemoteWrite;
+  const mr = pd.regUserMr(new Uint8Array(64), { access: Access.LocalWrite | access });
+  const connect = () => {
+    const qp = pd.createQp({ type: 'RC', sendCq: cq });
+    qp.connect(qp, { access });
+    return qp;
+  };
+  const sges = [{ addr: mr.start, length: 64, lkey: mr.lkey }];
+  const request = {
+    opcode: /** @type {const} */ ('RDMA_WRITE'),
+    sges,
+    remoteAddr: mr.iova,
+    rkey: mr.rkey,
+    signaled: true,
+  };
+  return { cq, connect, request };
 }
 
 /**

@@ -37,7 +37,6 @@ export function requestsOf(world, { count = RING, ...options } = {}) {
  * @param {import('./world.mjs').World} world
  * @param {string} where
  * @param {number} [pass] requests per pass
- * @returns {Work}
  */
 export function acquireRemote(world, where, pass = PASS) {
   const { qp } = world;
@@ -47,6 +46,7 @@ export function acquireRemote(world, where, pass = PASS) {
     label: `qp.acquire({ ... }), sge.put(), ${where}`,
     elements: pass,
     turn: true,
+    /** @param {number} passes */
     run(passes) {
       let accepted = 0;
       for (let left = passes * pass; left > 0; left--) {

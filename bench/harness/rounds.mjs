@@ -18,8 +18,8 @@ import { setImmediate as turn } from 'node:timers/promises';
  * @typedef {object} Work
  * @property {string} label shown in the tables
  * @property {number} elements number of elements per pass
- * @property {(passes: number) => number} run runs the passes and returns the sum of their results. The sum must depend on data
- *   that was read back, so that the compiler cannot eliminate any work
+ * @property {(passes: number) => number | Promise<number>} run runs the passes and returns the sum of their results. The sum must
+ *   depend on data that was read back, so that the compiler cannot eliminate any work
  * @property {string} [task] contenders of the same task must give the same result per pass. Default: all contenders have the same
  *   task
  * @property {() => void} [reset] undoes what `run` did; not timed
@@ -87,7 +87,7 @@ export class Disagreement extends Error {
  * @returns {Promise<number[][]>}
  */
 export async function measure(contenders, effort) {
-  const found = agree(contenders);
+  const found = await agree(contenders);
   /** @type {(() => number | Promise<number>)[]} */
   const readers = [];
   for (const [i, contender] of contenders.entries()) {
@@ -110,23 +110,29 @@ export async function measure(contenders, effort) {
  * Runs one pass of each contender and compares the results. Throws Disagreement if they differ.
  *
  * @param {readonly Contender[]} contenders
- * @returns {number[]} the result of each contender; 0 for a gauge
+ * @returns {Promise<number[]>} the result of each contender; 0 for a gauge
  */
-function agree(contenders) {
+async function agree(contenders) {
   /** @type {Map<string, { label: string, found: number }>} */
   const first = new Map();
-  return contenders.map((contender) => {
-    if ('read' in contender) return 0;
+  /** @type {number[]} */
+  const results = [];
+  for (const contender of contenders) {
+    if ('read' in contender) {
+      results.push(0);
+      continue;
+    }
     const { label, task = '' } = contender;
-    const found = contender.run(1);
+    const found = await contender.run(1);
     contender.reset?.();
     const other = first.get(task);
     if (!other) first.set(task, { label, found });
     else if (other.found !== found) {
       throw new Disagreement(`'${label}' found ${found}, but '${other.label}' found ${other.found}`);
     }
-    return found;
-  });
+    results.push(found);
+  }
+  return results;
 }
 
 /**
@@ -160,7 +166,8 @@ async function warmUp(work, effort, expected) {
  */
 async function timed(work, count, expected) {
   const begin = performance.now();
-  const found = work.run(count);
+  const answer = work.run(count);
+  const found = typeof answer === 'number' ? answer : await answer;
   if (work.turn) await turn();
   const time = performance.now() - begin;
   if (!work.turn) await turn();
