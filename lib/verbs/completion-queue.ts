@@ -155,6 +155,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** The functions that receive expected completions: by queue pair, then by wr_id. */
   readonly #expected = new Map<number, Map<bigint, Settle>>();
   #expectedCount = 0;
+  /** The expectation that is being added, which is not in `#expected`: most completions are there already. */
+  #newest: Settle | undefined;
+  #newestQp = 0;
+  #newestWrId = 0n;
   /** How many expectations were muted. */
   #mutedCount = 0;
   /** When so many completions are expected, those that came are taken: a call that posts must not fill the queue for others. */
@@ -545,6 +549,13 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Gives a completion to the function that expects it. Returns false if none does. */
   #settle(wc: Completion): boolean {
     if (this.#expectedCount === 0) return false;
+    const newest = this.#newest;
+    if (newest !== undefined && wc.qpId === this.#newestQp && wc.wrId === this.#newestWrId) {
+      this.#newest = undefined;
+      this.#expectedCount--;
+      newest(wc);
+      return true;
+    }
     const ofQp = mapOf.get(this.#expected, wc.qpId);
     if (ofQp === undefined) return false;
     const wrId = BigInt(wc.wrId);
@@ -566,12 +577,25 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       settle(undefined);
       return;
     }
+    this.#expectedCount++;
+    // The work request may have completed in the call that posted it: its event must be noted while it is expected.
+    if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
+    if (this.#drainDepth === 0) {
+      this.#newest = settle;
+      this.#newestQp = qpId;
+      this.#newestWrId = wrId;
+      this.#makeRoom();
+      if (this.#newest === undefined) {
+        this.#update();
+        return;
+      }
+      this.#newest = undefined;
+    }
     let ofQp = mapOf.get(this.#expected, qpId);
     if (ofQp === undefined) mapOf.set(this.#expected, qpId, (ofQp = new Map<bigint, Settle>()));
     mapOf.set(ofQp, wrId, settle);
-    this.#expectedCount++;
     this.#armOwn();
-    if (this.#expectedCount >= this.#drainAt) this.#makeRoom();
+    if (this.#drainDepth > 0 && this.#expectedCount >= this.#drainAt) this.#makeRoom();
     this.#update();
   }
 
@@ -784,6 +808,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
 
   #settleAll(): void {
     const lost = ownList<Settle>();
+    if (this.#newest !== undefined) lost[0] = this.#newest;
+    this.#newest = undefined;
     mapOf.forEach(this.#expected, (ofQp, qpId) => {
       mapOf.forEach(ofQp, (settle) => {
         lost[lost.length] = settle;

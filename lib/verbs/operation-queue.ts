@@ -17,7 +17,13 @@ import { mapOf, ownList } from '../internal/intrinsics';
 import { type Method } from '../internal/methods';
 import { type Status } from '../internal/native';
 import { clearTimeout, setTimeout } from 'node:timers';
-import { takeBlock, giveBlock, type WorkRequestBlock } from './work-requests';
+import {
+  encodeRequest,
+  giveBlock,
+  type RequestKind,
+  takeBlock,
+  type WorkRequestBlock,
+} from './work-requests';
 
 /** Delay in milliseconds of the attempts to post waiting work requests while no operation of the queue is posted. */
 const RETRY_MS = 5;
@@ -91,6 +97,12 @@ function isFull(error: Error): boolean {
   return error instanceof RdmaError && error.detail?.cause === 'QueueFull' && Number(error.detail.limit) > 0;
 }
 
+/** A work request of an operation. Its other properties may come from the program. */
+export interface OwnRequest {
+  wrId: bigint;
+  readonly [property: string]: unknown;
+}
+
 /** What an operation queue needs to know about its queue pair. */
 export interface OperationOwner {
   /** Where the completions go. */
@@ -128,20 +140,24 @@ export class OperationQueue {
    * Posts a work request, now or as soon as the queue has room, and returns a promise for its completion.
    *
    * @param method - the method that the program called
-   * @param encode - encodes the work request with the given wr_id; may throw, and then the call throws
+   * @param wr - the work request, whose wr_id this call sets
+   * @param kind - what it is
    * @param signal - rejects the promise, and takes back a work request that is not posted yet
    * @param result - returns the value of the promise
+   * @throws as {@link encodeRequest}
    */
   run<T>(
     method: Method,
-    encode: (block: WorkRequestBlock, wrId: bigint) => void,
+    wr: OwnRequest,
+    kind: RequestKind,
     signal: AbortSignal | undefined,
     result: (completion: Completion) => T,
   ): Promise<T> {
     const wrId = newWrId();
     const block = takeBlock();
     try {
-      encode(block, wrId);
+      wr.wrId = wrId;
+      encodeRequest(block, wr, kind, method);
       return new Promise<T>((resolve, reject) => {
         const operation = new Operation(
           method,
@@ -207,9 +223,10 @@ export class OperationQueue {
       const status = this.#owner.post(block);
       if (status === 0) {
         this.#expect(operation);
-        operation.listen(() => {
-          muteExpectation(this.#owner.cq, this.#owner.id, operation.wrId);
-        });
+        if (operation.signal !== undefined && !operation.settled)
+          operation.listen(() => {
+            muteExpectation(this.#owner.cq, this.#owner.id, operation.wrId);
+          });
         return;
       }
       const error = rdmaError(operation.method, status);
@@ -244,17 +261,26 @@ export class OperationQueue {
   }
 
   #expect(operation: Operation): void {
-    const { cq, id, lost } = this.#owner;
-    const { wrId } = operation;
-    mapOf.set(this.#posted, wrId, operation);
-    if (this.#posted.size === 1) this.#owner.hold(true);
-    expectCompletion(cq, id, wrId, (completion) => {
-      mapOf.delete(this.#posted, wrId);
-      if (this.#posted.size === 0) this.#owner.hold(false);
-      if (completion === undefined) operation.reject(lost(operation.method));
+    const { cq, id } = this.#owner;
+    let isOver = false;
+    let isListed = false;
+    expectCompletion(cq, id, operation.wrId, (completion) => {
+      isOver = true;
+      if (isListed) this.#unlist(operation);
+      if (completion === undefined) operation.reject(this.#owner.lost(operation.method));
       else operation.complete(completion);
-      this.pump();
+      if (this.#waitingCount > 0) this.pump();
     });
+    // Most operations have completed by now: with the default engine in the call that posted them.
+    if (isOver) return;
+    isListed = true;
+    mapOf.set(this.#posted, operation.wrId, operation);
+    if (this.#posted.size === 1) this.#owner.hold(true);
+  }
+
+  #unlist(operation: Operation): void {
+    mapOf.delete(this.#posted, operation.wrId);
+    if (this.#posted.size === 0) this.#owner.hold(false);
   }
 
   /**

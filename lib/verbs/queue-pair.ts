@@ -34,7 +34,7 @@ import { Limit, QpAttribute, QpAttrWord, QpState, VerbsEvent } from '../internal
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type Method, operationOf } from '../internal/methods';
 import { type NativeQueuePair, type Status } from '../internal/native';
-import { OperationQueue } from './operation-queue';
+import { OperationQueue, type OwnRequest } from './operation-queue';
 import { type LocalSge } from './protection-domain';
 import { decodeQuery, encodeAttributes, type QpAttributes, type QpQuery } from './qp-attributes';
 import { type QpType } from './qp-types';
@@ -60,6 +60,7 @@ import {
   giveBlock,
   type ReceiveWorkRequest,
   RequestKind,
+  type SendOpcode,
   type SendWorkRequest,
   takeBlock,
   type WorkRequestBlock,
@@ -562,8 +563,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     return this.#send(
       'QueuePair.write',
       imm === undefined
-        ? { opcode: 'RDMA_WRITE', sges: listOf(sges), ...target }
-        : { opcode: 'RDMA_WRITE_WITH_IMM', sges: listOf(sges), ...target, imm },
+        ? ownRequest('RDMA_WRITE', sges, target)
+        : { ...ownRequest('RDMA_WRITE_WITH_IMM', sges, target), imm },
       signal,
     );
   }
@@ -582,11 +583,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     options?: OperationOptions,
   ): Promise<Completion> {
     const { signal } = optionsOf<OperationOptions>(options, ['signal']);
-    return this.#send(
-      'QueuePair.read',
-      { opcode: 'RDMA_READ', sges: listOf(sges), ...targetOf(remote) },
-      signal,
-    );
+    return this.#send('QueuePair.read', ownRequest('RDMA_READ', sges, targetOf(remote)), signal);
   }
 
   /**
@@ -614,7 +611,11 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       throw invalidValue('options.imm', 'cannot be combined with options.invalidateRkey', imm);
     const opcode =
       imm !== undefined ? 'SEND_WITH_IMM' : invalidateRkey !== undefined ? 'SEND_WITH_INV' : 'SEND';
-    return this.#send('QueuePair.send', { opcode, sges: listOf(sges), imm, invalidateRkey, ...rest }, signal);
+    return this.#send(
+      'QueuePair.send',
+      { ...rest, ...ownRequest(opcode, sges, nowhere), imm, invalidateRkey },
+      signal,
+    );
   }
 
   /**
@@ -654,9 +655,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     return this.#atomic(
       'QueuePair.fetchAdd',
       {
-        opcode: 'ATOMIC_FETCH_AND_ADD',
-        sges: [local],
-        ...targetOf(remote),
+        ...ownRequest('ATOMIC_FETCH_AND_ADD', local, targetOf(remote)),
         compareAdd: u64(add, 'add'),
       },
       local,
@@ -684,9 +683,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     return this.#atomic(
       'QueuePair.compareSwap',
       {
-        opcode: 'ATOMIC_CMP_AND_SWP',
-        sges: [local],
-        ...targetOf(remote),
+        ...ownRequest('ATOMIC_CMP_AND_SWP', local, targetOf(remote)),
         compareAdd: u64(compare, 'compare'),
         swap: u64(swap, 'swap'),
       },
@@ -849,33 +846,31 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
         });
   }
 
-  #send(method: Method, wr: object, signal: unknown): Promise<Completion> {
+  #send(method: Method, wr: OwnRequest, signal: unknown): Promise<Completion> {
     return this.#run(method, wr, signal, this.#sendKind, itself);
   }
 
   #receive(sges: unknown, signal: unknown): Promise<Completion> {
-    return this.#run('QueuePair.recv', { sges }, signal, RequestKind.Receive, itself);
+    return this.#run('QueuePair.recv', { sges, wrId: 0n }, signal, RequestKind.Receive, itself);
   }
 
-  #atomic(method: Method, wr: object, local: LocalSge, signal: unknown): Promise<bigint> {
+  #atomic(method: Method, wr: OwnRequest, local: LocalSge, signal: unknown): Promise<bigint> {
     const asker = this.#setup?.local;
     return this.#run(method, wr, signal, this.#sendKind, () => readOldValue(method, asker, local));
   }
 
   #run<T>(
     method: Method,
-    wr: object,
+    wr: OwnRequest,
     signal: unknown,
     kind: RequestKind,
     result: (completion: Completion) => T,
   ): Promise<T> {
-    const operations = this.#operations(method, kind === RequestKind.Receive);
-    return operations.run(
+    return this.#operations(method, kind === RequestKind.Receive).run(
       method,
-      (block, wrId) => {
-        encodeRequests(block, { ...wr, wrId, signaled: true }, kind, method);
-      },
-      abortSignal(signal, 'options.signal'),
+      wr,
+      kind,
+      signal === undefined ? undefined : abortSignal(signal, 'options.signal'),
       result,
     );
   }
@@ -933,6 +928,23 @@ interface AnySendOptions {
 
 const itself = (completion: Completion): Completion => completion;
 
+/** A work request of an operation, with the properties that most opcodes have. */
+interface OwnSend extends OwnRequest, Target {
+  readonly opcode: SendOpcode;
+  readonly sges: unknown;
+  readonly signaled: true;
+}
+
+/** Creates the work request of an operation. `target` is not used by opcodes without one. */
+const ownRequest = (opcode: SendOpcode, sges: unknown, target: Target): OwnSend => ({
+  opcode,
+  sges: listOf(sges),
+  wrId: 0n,
+  signaled: true,
+  remoteAddr: target.remoteAddr,
+  rkey: target.rkey,
+});
+
 const listOf = (sges: unknown): unknown => (Array.isArray(sges) ? sges : [sges]);
 
 /** Reads an element, whose properties are used twice. */
@@ -945,8 +957,15 @@ function copyOfSge(sge: unknown): LocalSge {
   };
 }
 
+/** The remote address and key of an operation. */
+interface Target {
+  readonly remoteAddr: bigint;
+  readonly rkey: number;
+}
+const nowhere: Target = { remoteAddr: 0n, rkey: 0 };
+
 /** Reads the remote address and key of an operation. */
-function targetOf(remote: unknown): { remoteAddr: bigint; rkey: number } {
+function targetOf(remote: unknown): Target {
   const { vaddr, remoteAddr, rkey } = propertiesOf<{ vaddr: bigint; remoteAddr: bigint; rkey: Rkey }>(
     remote,
     'remote',

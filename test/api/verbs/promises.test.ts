@@ -102,9 +102,10 @@ describe('atomics resolve with the old value:', () => {
   });
 
   test('reject with EACCES if the old value cannot be read back', async () => {
-    const { pd, a } = auto();
+    const { device, pd, a } = ends();
     const [old, word] = [memory(pd, 8), memory(pd, 8)];
     const pending = a.fetchAdd(old.sge(), word.at(), 1);
+    device.run();
     old.mr.dereg();
     expect(await endOf(pending)).toBe('EACCES BytesUnusable');
     expect(word.bytes[0]).toBe(1);
