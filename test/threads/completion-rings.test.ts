@@ -1,5 +1,5 @@
 // Completion queues with rings whose completions other threads cause, and whose memory outlives the threads that use it.
-import { Device } from '../../lib';
+import { Access, Device } from '../../lib';
 import { Peer } from '../support/workers';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -11,7 +11,7 @@ function receiver(cqe: number) {
   const cq = device.createCq(cqe, { ring: true });
   const qp = pd.createQp({ type: 'UD', sendCq: cq, maxRecvWr: cqe, maxRecvSge: 1 });
   qp.activate({ qkey: 1 });
-  const mr = pd.regUserMr(new Uint8Array(new SharedArrayBuffer(64)));
+  const mr = pd.regUserMr(new Uint8Array(new SharedArrayBuffer(64)), { access: Access.LocalWrite });
   const recv = (wrId: number) => {
     qp.postRecv({ wrId, sges: [{ addr: mr.start, length: 64, lkey: mr.lkey }] });
   };
