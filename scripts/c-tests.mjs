@@ -58,6 +58,7 @@ const modes = {
       'test_stress_engine',
       'test_stress_references',
       'test_stress_revocation',
+      'test_stress_ring',
     ],
     env: {},
   },

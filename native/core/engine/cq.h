@@ -39,7 +39,7 @@ struct rvt_cq {
     /* Protected by the engine lock: */
     struct rvt_wc *entries; /* `capacity` entries, used in turn */
     uint32_t capacity, first, count;
-    uint32_t head; /* completions entered, modulo 2^32; counted only for a ring */
+    uint32_t head;  /* completions entered, modulo 2^32; counted only for a ring */
     uint32_t users; /* queue pairs that use it, on either side or both */
     enum rvt_cq_arming arming;
     bool broken;
