@@ -72,6 +72,9 @@ static uint32_t slot_of(const struct rvt_cq *cq, uint32_t index) {
 static void remove_first(struct rvt_cq *cq, uint32_t count) {
     cq->first = slot_of(cq, count);
     cq->count -= count;
+    /* An empty queue starts from its first entry again, which is still in the cache. The consumer of a ring does not. */
+    if (!cq->count && !cq->ring)
+        cq->first = 0;
     show(cq, RVT_CQ_HELD, cq->count);
     atomic_store_explicit(&cq->shown_tail, cq->head - cq->count, memory_order_relaxed);
 }

@@ -2,6 +2,8 @@
 /* Creates, queries and ends queue pairs with queues. docs/semantics.md, V5. */
 #include "core/engine/engine_qp.h"
 
+#include <string.h>
+
 #include "core/base/alloc.h"
 #include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
@@ -78,33 +80,41 @@ static uint64_t bytes_of(const struct rvt_engine_qp *qp) {
            qp->in_hand.room * sizeof(*qp->in_hand.sges);
 }
 
-static void free_queues(struct rvt_engine_qp *qp) {
+/* Frees the queue pair with its queues. */
+static void free_qp(struct rvt_engine_qp *qp) {
     struct rvt_dev_info *device = qp->engine->device;
     atomic_fetch_sub_explicit(&device->held, bytes_of(qp), memory_order_relaxed);
     rvt_recv_queue_free(device, &qp->rq);
-    rvt_free(qp->sq.slots);
     rvt_free(qp->in_hand.sges);
+    rvt_free_aligned(qp);
 }
 
-/* Allocates the queues at their full size. They are not cleared, so the system gives them memory when they are used.
- * Returns false if out of memory. */
-static bool allocate_queues(struct rvt_engine_qp *qp, const struct rvt_qp_init *init) {
-    struct rvt_dev_info *device = qp->engine->device;
-    struct rvt_send_queue *sq = &qp->sq;
-    sq->max_wr = init->max_send_wr;
-    sq->max_sge = init->max_send_sge;
-    sq->slot_size = sizeof(struct rvt_swqe) + sq->max_sge * sizeof(struct rvt_sge);
+/* Allocates a queue pair with queues of their full size. The slots are not cleared, so the system gives them memory when
+ * they are used. Returns NULL if out of memory. */
+static struct rvt_engine_qp *allocate_qp(struct rvt_engine *engine, const struct rvt_qp_init *init) {
+    struct rvt_dev_info *device = engine->device;
+    const uint64_t slot_size = sizeof(struct rvt_swqe) + init->max_send_sge * sizeof(struct rvt_sge);
+    const uint64_t bytes = sizeof(struct rvt_engine_qp) + init->max_send_wr * slot_size;
+    struct rvt_engine_qp *qp = bytes <= SIZE_MAX ? rvt_malloc_aligned((size_t)bytes) : NULL;
+    if (!qp)
+        return NULL;
+    memset(qp, 0, sizeof(*qp));
+    qp->engine = engine;
+    qp->srq = init->srq ? init->srq->srq : NULL;
+    qp->sq.slots = (unsigned char *)(qp + 1);
+    qp->sq.slot_size = (size_t)slot_size;
+    qp->sq.max_wr = init->max_send_wr;
+    qp->sq.max_sge = init->max_send_sge;
     bool ok = rvt_recv_queue_init(device, &qp->rq, qp->srq ? 0 : init->max_recv_wr,
                                   qp->srq ? 0 : init->max_recv_sge);
     qp->in_hand.room = qp->srq ? qp->srq->queue.max_sge : qp->rq.max_sge;
-    if (sq->max_wr)
-        ok = ok && (sq->slots = rvt_malloc_many(sq->max_wr, sq->slot_size));
     if (qp->in_hand.room)
         ok = ok && (qp->in_hand.sges = rvt_zalloc(qp->in_hand.room, sizeof(*qp->in_hand.sges)));
     atomic_fetch_add_explicit(&device->held, bytes_of(qp), memory_order_relaxed);
-    if (!ok)
-        free_queues(qp);
-    return ok;
+    if (ok)
+        return qp;
+    free_qp(qp);
+    return NULL;
 }
 
 /* Makes the object alive and enters the engine's part. The caller must hold both locks. */
@@ -153,35 +163,28 @@ static int create(struct rvt_engine *engine, struct rvt_pd_handle pd, const stru
     error = rvt_engine_prepare(engine);
     if (error)
         return error;
-    struct rvt_engine_qp *qp = rvt_zalloc(1, sizeof(*qp));
-    if (!qp || !rvt_qp_table_reserve(device, &engine->table)) {
-        rvt_free(qp);
+    const uint32_t number = choose_qpn(engine);
+    if (!number)
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS);
+    if (!rvt_qp_table_reserve(device, &engine->table))
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    }
-    qp->engine = engine;
+    struct rvt_engine_qp *qp = allocate_qp(engine, init);
+    if (!qp)
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    qp->qpn = number;
     qp->carrier = &rvt_loopback;
     qp->type = (enum rvt_qp_type)init->type;
     qp->sig_type = (enum rvt_sig_type)init->sig_type;
     qp->user = init->user;
     qp->send_cq = init->send_cq.cq;
     qp->recv_cq = init->recv_cq.cq;
-    qp->srq = init->srq ? init->srq->srq : NULL;
     qp->attr.state = RVT_QPS_RESET;
     qp->attr.path_mig_state = RVT_MIG_MIGRATED;
-    qp->qpn = choose_qpn(engine);
-    if (!qp->qpn)
-        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS);
-    else if (!allocate_queues(qp, init))
-        error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    if (!error) {
-        rvt_mutex_lock(&device->lock);
-        error = give_birth(qp, pd, handle);
-        rvt_mutex_unlock(&device->lock);
-        if (error)
-            free_queues(qp);
-    }
+    rvt_mutex_lock(&device->lock);
+    error = give_birth(qp, pd, handle);
+    rvt_mutex_unlock(&device->lock);
     if (error) {
-        rvt_free(qp);
+        free_qp(qp);
         return error;
     }
     use_queues(qp, 1);
@@ -212,6 +215,9 @@ struct rvt_engine_qp *rvt_lock_engine_qp(struct rvt_qp_handle handle, int *error
     struct rvt_engine *engine = handle.qp ? handle.qp->owned.device->engine : NULL;
     *error = 0;
     if (engine) {
+        /* Everything that one request needs of it: at the start of the block, and in the first slots. */
+        rvt_prefetch_qp(atomic_load_explicit(&handle.qp->engine, memory_order_acquire),
+                        sizeof(struct rvt_engine_qp) + 2 * sizeof(struct rvt_swqe));
         rvt_engine_lock(engine);
         /* The engine's part stays while the engine lock is held. The handle is checked last: live now means
          * that the part is this queue pair's and not its successor's. */
@@ -257,11 +263,6 @@ int rvt_query_qp(struct rvt_qp_handle handle, struct rvt_qp_query *query) {
 
 void rvt_pin_qp(struct rvt_engine_qp *qp) {
     qp->pins++;
-}
-
-static void free_qp(struct rvt_engine_qp *qp) {
-    free_queues(qp);
-    rvt_free(qp);
 }
 
 void rvt_unpin_qp(struct rvt_engine_qp *qp) {

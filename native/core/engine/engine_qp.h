@@ -40,6 +40,8 @@ struct rvt_receive_in_hand {
     bool there;
 };
 
+/* The members that every request uses come first, so that a request of a queue pair that was not used for long touches
+ * few cache lines. The slots of the send queue follow the structure in the same block. */
 struct rvt_engine_qp {
     /* Constant: */
     struct rvt_engine *engine;
@@ -49,32 +51,42 @@ struct rvt_engine_qp {
     uint32_t qpn;
     enum rvt_qp_type type;
     enum rvt_sig_type sig_type;
-    void *user;
-    struct rvt_pd *pd;
-    struct rvt_cq *send_cq, *recv_cq;
-    struct rvt_srq *srq;              /* NULL: it has a receive queue of its own */
+    /* Protected by the engine lock: */
+    uint32_t pins;  /* steps that work on it; its memory stays until the last one has ended */
+    uint64_t epoch; /* increased when queued work is dropped or flushed: whoever works on it must stop */
+    struct rvt_send_queue sq;
+    struct rvt_link in_ready; /* in a list of the engine */
+    struct rvt_engine_qp *next_in_chain;
+    uint32_t rnr_left;     /* running RNR counter */
+    uint32_t delayed_invs; /* delayed LOCAL_INVs that were queued and not carried out */
+    bool ended;            /* the object has ended; freed when it is not pinned */
+    bool waiting_rnr;
+    bool sq_draining; /* only reported */
+    struct rvt_qp_attr attr;
+    /* Constant: */
     struct rvt_checker local, remote; /* count for the engine's context */
+    struct rvt_cq *send_cq, *recv_cq;
+    struct rvt_srq *srq; /* NULL: it has a receive queue of its own */
+    struct rvt_pd *pd;
+    void *user;
     /* Checks the elements of its receives: in the domain of the shared receive queue if there is one. */
     struct rvt_checker receives;
     /* Protected by the engine lock: */
-    struct rvt_qp_attr attr;
-    bool sq_draining; /* only reported */
-    struct rvt_send_queue sq;
     struct rvt_recv_queue rq;
     struct rvt_receive_in_hand in_hand;
-    uint64_t epoch;    /* increased when queued work is dropped or flushed: whoever works on it must stop */
-    uint32_t pins;     /* steps that work on it; its memory stays until the last one has ended */
-    bool ended;        /* the object has ended; freed when it is not pinned */
-    uint32_t rnr_left; /* running RNR counter */
-    uint32_t delayed_invs;   /* delayed LOCAL_INVs that were queued and not carried out */
-    uint32_t timer_usec;     /* what the RNR timer was set to, if it runs (in_timers) */
-    uint64_t timer_deadline; /* valid if timer_counts */
-    bool timer_counts;       /* rvt_progress() has been called since the timer was started */
-    bool waiting_rnr;
-    struct rvt_engine_qp *next_orphan, *next_in_chain;
-    struct rvt_link in_ready, in_timers; /* in lists of the engine */
-    struct rvt_link in_bucket;           /* in a list: it is past RESET and can be found as a destination */
+    struct rvt_link in_timers; /* in a list of the engine */
+    struct rvt_link in_bucket; /* in a list: it is past RESET and can be found as a destination */
+    uint64_t timer_deadline;   /* valid if timer_counts */
+    uint32_t timer_usec;       /* what the RNR timer was set to, if it runs (in_timers) */
+    bool timer_counts;         /* rvt_progress() has been called since the timer was started */
+    struct rvt_engine_qp *next_orphan;
 };
+
+/* Begins to load the queue pair, with `bytes` bytes from its start, into the cache. The pointer may be stale. */
+static inline void rvt_prefetch_qp(const struct rvt_engine_qp *qp, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += RVT_CACHE_LINE)
+        __builtin_prefetch((const char *)qp + at, 1);
+}
 
 static inline struct rvt_swqe *rvt_sq_at(const struct rvt_send_queue *sq, uint32_t index) {
     uint64_t slot = sq->first + (uint64_t)index;

@@ -29,8 +29,9 @@ void rvt_set_qp_state(struct rvt_engine_qp *qp, enum rvt_qp_state state) {
 
 void rvt_sq_pop(struct rvt_engine_qp *qp) {
     struct rvt_send_queue *sq = &qp->sq;
-    sq->first = sq->first + 1 == sq->max_wr ? 0 : sq->first + 1;
     sq->count--;
+    /* An empty queue starts from its first slot again, which is still in the cache. */
+    sq->first = !sq->count || sq->first + 1 == sq->max_wr ? 0 : sq->first + 1;
 }
 
 void rvt_wait_for_receiver(struct rvt_engine_qp *qp, uint32_t min_rnr_timer) {

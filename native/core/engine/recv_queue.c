@@ -78,7 +78,8 @@ bool rvt_recv_queue_take(struct rvt_recv_queue *queue, struct rvt_rwqe *wqe, con
         return false;
     *wqe = queue->wqes[queue->first];
     *sges = queue->sges ? &queue->sges[(size_t)queue->first * queue->max_sge] : NULL;
-    queue->first = slot_of(queue, 1);
     queue->count--;
+    /* An empty queue starts from its first slot again, which is still in the cache. */
+    queue->first = queue->count ? slot_of(queue, 1) : 0;
     return true;
 }
