@@ -218,6 +218,7 @@ struct rvt_engine_qp *rvt_lock_engine_qp(struct rvt_qp_handle handle, int *error
         /* Everything that one request needs of it: at the start of the block, and in the first slots. */
         rvt_prefetch_qp(atomic_load_explicit(&handle.qp->engine, memory_order_acquire),
                         sizeof(struct rvt_engine_qp) + 2 * sizeof(struct rvt_swqe));
+        __builtin_prefetch(&handle.qp->shown[RVT_QP_SENDS - RVT_QP_TYPE], 1); /* for rvt_show_queues() */
         rvt_engine_lock(engine);
         /* The engine's part stays while the engine lock is held. The handle is checked last: live now means
          * that the part is this queue pair's and not its successor's. */
