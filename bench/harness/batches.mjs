@@ -13,9 +13,10 @@ export const BATCH = 256;
  * Opens a connection whose completions are in rings.
  *
  * @param {number} bytes of a place
+ * @param {number} [places] a multiple of {@link PASS}
  */
-export function openRings(bytes) {
-  return new Connection({ bytes, maxSendWr: BATCH, rings: true });
+export function openRings(bytes, places = PASS) {
+  return new Connection({ bytes, places, maxSendWr: BATCH, rings: true });
 }
 
 /**
@@ -48,12 +49,12 @@ function take(ring) {
  * @param {Connection} connection
  * @param {OneSided} opcode
  * @param {object} [options]
- * @param {boolean} [options.prefilled] the slots of all batches are filled once, before the measurement. Default: the program sets the
- *   local and the remote address of each work request before it is posted
+ * @param {boolean} [options.prefilled] the slots of a pass are filled once, before the measurement. Default: the program sets the local and
+ *   the remote address of each work request before it is posted
  * @returns {Work}
  */
 export function batches(connection, opcode, { prefilled = false } = {}) {
-  const { qp, cq, from, to, bytes: length, order } = connection;
+  const { qp, cq, from, to, bytes: length, order, places } = connection;
   const ring = ringOf(cq);
   const reads = opcode === 'RDMA_READ';
   // A read takes the same bytes the same way: from the source, which is remote then, to the target.
@@ -72,11 +73,11 @@ export function batches(connection, opcode, { prefilled = false } = {}) {
       signaled: i % BATCH === BATCH - 1,
     });
   }
-  const one = opcode.replace('_', ' ').toLowerCase();
   const how = prefilled ? 'slots filled before' : 'addresses set for each';
+  let at = 0;
   return {
     label: `${opcode} of ${length.toLocaleString('en')} bytes, ${how}`,
-    task: one,
+    task: 'one-sided',
     elements: PASS,
     run(passes) {
       let succeeded = 0;
@@ -86,10 +87,12 @@ export function batches(connection, opcode, { prefilled = false } = {}) {
             succeeded += sends.post(BATCH, first);
           } else {
             for (let i = 0; i < BATCH; i++) {
-              sends.setLocal(i, /** @type {number} */ (local[first + i]), length, lkey);
-              sends.setRemote(i, /** @type {number} */ (remote[first + i]), rkey);
+              sends.setLocal(i, /** @type {number} */ (local[at + i]), length, lkey);
+              sends.setRemote(i, /** @type {number} */ (remote[at + i]), rkey);
             }
             succeeded += sends.post(BATCH);
+            at += BATCH;
+            if (at === places) at = 0;
           }
           succeeded += take(ring);
         }
@@ -149,35 +152,36 @@ export function messages({ qp, cq, peer, peerCq, from, to, bytes: length, order 
  * @param {Connection} connection
  * @returns {Work}
  */
-export function copies({ source, target, bytes: length, order }) {
+export function copies({ source, target, bytes: length, order, places }) {
   const from = order.map((place) => source.subarray(place * length, (place + 1) * length));
   const to = order.map((place) => target.subarray(place * length, (place + 1) * length));
+  let i = 0;
   return {
     label: `Uint8Array.set of the same ${length.toLocaleString('en')} bytes`,
     task: 'set',
     elements: PASS,
     run(passes) {
-      let sum = 0;
-      for (let left = passes; left > 0; left--) {
-        for (let i = 0; i < PASS; i++) {
-          const bytes = /** @type {Uint8Array} */ (to[i]);
-          bytes.set(/** @type {Uint8Array} */ (from[i]));
-          sum += bytes[length - 1] ?? 0;
-        }
+      let copied = 0;
+      for (let left = passes * PASS; left > 0; left--) {
+        const bytes = /** @type {Uint8Array} */ (to[i]);
+        bytes.set(/** @type {Uint8Array} */ (from[i]));
+        copied += bytes.length + ((bytes[length - 1] ?? 0) & 0);
+        if (++i === places) i = 0;
       }
-      return sum;
+      return copied;
     },
   };
 }
 
 /**
- * Runs one pass of a contender and verifies that all bytes arrived and all work requests succeeded.
+ * Lets a contender use each place once, and verifies that all bytes arrived and all work requests succeeded.
  *
  * @param {Connection} connection
  * @param {Work} work
- * @param {number} expected result of the pass
+ * @param {number} expected result of a pass
  */
 export function verify(connection, work, expected) {
-  strictEqual(work.run(1), expected, work.label);
+  const passes = connection.places / PASS;
+  strictEqual(work.run(passes), expected * passes, work.label);
   connection.verify();
 }
