@@ -48,6 +48,7 @@ import sequentialKeys from './sequential-keys.mjs';
 import singleCheck from './single-check.mjs';
 import startUp from './start-up.mjs';
 import twoThreads from './two-threads.mjs';
+import workRequestBatches from './work-request-batches.mjs';
 import workRequestLongJob from './work-request-long-job.mjs';
 
 /** @typedef {import('./harness/question.mjs').Question} Question */
@@ -64,6 +65,7 @@ const all = [
   requestCheck,
   requestLongJob,
   blockStore,
+  workRequestBatches,
   postPoll,
   manyQueuePairs,
   workRequestLongJob,

@@ -64,7 +64,7 @@ function overQueuePairs({ pd, cq, from, to, bytes: length, local, remote, places
           signaled: true,
         });
         const [completion] = cq.poll(1);
-        if (completion?.ok && completion.qpId === qp.id) completed++;
+        if (completion?.ok && completion.wrId === i) completed++;
         if (++i === places) i = 0;
         if (++next === count) next = 0;
       }

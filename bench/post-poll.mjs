@@ -14,26 +14,32 @@ export default {
   title: 'One RDMA_WRITE of 64 bytes, random over 1,024 places of one region',
   unit: 'ns/request',
   prepare() {
-    const connections = Array.from({ length: 3 }, () => new Connection());
-    const [direct, promised, resolved] = /** @type {[Connection, Connection, Connection]} */ (connections);
+    const direct = new Connection();
+    const ringed = new Connection({ rings: true });
+    const promised = new Connection();
+    const resolved = new Connection();
+    const objects = postAndPoll(direct);
+    const ring = postAndPoll(ringed);
     const contenders = {
-      objects: postAndPoll(direct),
+      objects,
+      ring: { ...ring, label: `${ring.label}, completions in a ring` },
       empty: emptyCall(PASS),
       promise: awaitWrite(promised),
       resolved: awaitResolved(resolved),
     };
-    contenders.objects.run(1);
+    objects.run(1);
     direct.verify();
     return {
       contenders,
       lines: [
         { name: 'post-poll', of: 'objects', peer: 'empty', reach: 60 },
+        { name: 'post-poll/ring', of: 'ring', peer: 'empty' },
         { name: 'post-poll/await-write', of: 'promise', peer: 'resolved', reach: 2 },
         { name: 'post-poll/peer-empty-call', of: 'empty' },
         { name: 'post-poll/peer-await-resolved', of: 'resolved' },
       ],
       close() {
-        for (const connection of connections) connection.close();
+        for (const connection of [direct, ringed, promised, resolved]) connection.close();
       },
     };
   },

@@ -17,8 +17,7 @@ const REMOTE = Access.RemoteRead | Access.RemoteWrite;
  * @property {number} [places] number of places in each region. Default {@link PASS}
  * @property {number} [cqe] size of the completion queue. Default 1024
  * @property {number} [maxSendWr] Default 64
- * @property {import('rdmavt').CreateCqOptions} [cq]
- * @property {import('rdmavt').CreateCqOptions} [peerCq] the peer has a completion queue of its own with these options
+ * @property {boolean} [rings] whether the completions are in rings, a ring for each side. Default: one queue without a ring for both
  */
 
 /** A queue pair and its peer, and registered memory on both sides, all on one device. */
@@ -36,11 +35,11 @@ export class Connection {
   remote;
 
   /** @param {ConnectionOptions} [options] */
-  constructor({ bytes = 64, places = PASS, cqe = 1024, maxSendWr = 64, cq, peerCq } = {}) {
+  constructor({ bytes = 64, places = PASS, cqe = 1024, maxSendWr = 64, rings = false } = {}) {
     this.bytes = bytes;
     this.places = places;
-    this.cq = this.device.createCq(cqe, cq);
-    this.peerCq = peerCq ? this.device.createCq(cqe, peerCq) : this.cq;
+    this.cq = rings ? this.device.createCq(cqe, { ring: true }) : this.device.createCq(cqe);
+    this.peerCq = rings ? this.device.createCq(cqe, { ring: true }) : this.cq;
     const sizes = { maxSendWr, maxRecvWr: maxSendWr };
     this.qp = this.pd.createQp({ type: 'RC', sendCq: this.cq, ...sizes });
     this.peer = this.pd.createQp({ type: 'RC', sendCq: this.peerCq, ...sizes });

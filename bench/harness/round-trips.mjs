@@ -1,4 +1,4 @@
-// Measures round trips between two worker threads: by SEND and RECV on one device, each thread polling its own completion queue, and
+// Measures round trips between two worker threads: by SEND and RECV on one device, each thread polling its own completion ring, and
 // by postMessage over a MessageChannel. `node round-trips.mjs ROUNDS` prints the median nanoseconds of both, measured in turns
 // between the same two threads.
 import { once } from 'node:events';
@@ -19,8 +19,11 @@ export const BYTES = 64;
 /** How many times both are measured, in turns. */
 const SLICES = 16;
 
-/** After so many polls that found nothing, a thread naps, so that the other one can run on a machine with one processor. */
-const PATIENCE = 5000;
+/**
+ * After so many polls that found nothing, a thread naps, so that the other one can run on a machine with one processor. So many
+ * polls take much longer than a nap: otherwise each thread would wait for the end of the other one's nap, and nap meanwhile.
+ */
+const PATIENCE = 30_000;
 
 /** Milliseconds. */
 const NAP = 0.05;
@@ -55,8 +58,9 @@ class Player {
   #cq;
   #qp;
   #mr;
-  #send;
-  #receive;
+  #ring;
+  #sends;
+  #receives;
   #nap = new Int32Array(new SharedArrayBuffer(4));
 
   /** @param {Task} task */
@@ -64,14 +68,17 @@ class Player {
     this.#port = port;
     this.#device = Device.attach(token);
     const domain = this.#device.importPd(pd);
-    this.#cq = this.#device.createCq(16);
+    this.#cq = this.#device.createCq(16, { ring: true });
+    this.#ring = this.#cq.ring;
     this.#qp = domain.createQp({ type: 'RC', sendCq: this.#cq });
     // The other thread may be the one that copies, so the bytes are in shared memory.
     this.#mr = domain.regUserMr(new SharedArrayBuffer(2 * BYTES), { access: Access.LocalWrite });
     const { start, lkey } = this.#mr;
     const sges = [{ addr: start, length: BYTES, lkey }];
-    this.#send = { opcode: /** @type {const} */ ('SEND'), wrId: 1, sges };
-    this.#receive = { wrId: 2, sges: [{ addr: start + BigInt(BYTES), length: BYTES, lkey }] };
+    this.#sends = this.#qp.sendQueue(1);
+    this.#sends.fill(0, { opcode: 'SEND', sges });
+    this.#receives = this.#qp.recvQueue(1);
+    this.#receives.fill(0, { sges: [{ addr: start + BigInt(BYTES), length: BYTES, lkey }] });
   }
 
   async connect() {
@@ -87,7 +94,9 @@ class Player {
       minRnrTimer: 1,
     });
     this.#qp.modify({ state: 'RTS', sqPsn: 0, timeout: 14, retryCnt: 7, rnrRetry: 7, maxRdAtomic: 0 });
-    this.#qp.postRecv(this.#receive);
+    // Two, so that one is there for the next message while the other one is posted again.
+    this.repost();
+    this.repost();
     await this.exchange('ready');
   }
 
@@ -104,19 +113,19 @@ class Player {
   }
 
   send() {
-    this.#qp.postSend(this.#send);
+    if (this.#sends.post(1) !== 1) throw this.#sends.error;
   }
 
   receive() {
-    for (let polls = 1; ; polls++) {
-      const [completion] = this.#cq.poll(1);
-      if (completion !== undefined) {
-        if (!completion.ok) throw new Error(completion.explain());
-        this.#qp.postRecv(this.#receive);
-        return;
-      }
+    for (let polls = 1; !this.#ring.next(); polls++) {
       if (polls % PATIENCE === 0) Atomics.wait(this.#nap, 0, 0, NAP);
     }
+    if (!this.#ring.ok) throw new Error(this.#ring.completion().explain());
+  }
+
+  /** Posts the receive again that the last message has used. */
+  repost() {
+    if (this.#receives.post(1) !== 1) throw this.#receives.error;
   }
 
   close() {
@@ -145,6 +154,7 @@ async function play(task) {
       if (isFirst) player.send();
       player.receive();
       if (!isFirst) player.send();
+      player.repost();
       rdma.push(performance.now() - begin);
     }
     await player.exchange('messages');
