@@ -353,7 +353,16 @@ export class ProtectionDomain {
         construction,
         resultOf('ProtectionDomain.createQp', made),
         this.#table,
-        init && { ...init, home: this.#home, local: this.#asker },
+        // Written out: the objects of all queue pairs then have the same hidden class.
+        init && {
+          type: init.type,
+          home: this.#home,
+          local: this.#asker,
+          sendCq: init.sendCq,
+          recvCq: init.recvCq,
+          srq: init.srq,
+          maxPending: init.maxPending,
+        },
       );
       this.#table.created('queuePair', () => qp.id);
       return qp;
