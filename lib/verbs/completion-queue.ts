@@ -303,7 +303,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     // An arming that was used up is not known here before its event is noted.
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
     const flags = (solicited ? NotifyFlag.Solicited : NotifyFlag.Next) | NotifyFlag.ReportMissed;
-    const missed = throwOnError('CompletionQueue.arm', this.#armNative(flags));
+    const missed = throwOnError('CompletionQueue.arm', this.#armNative(self, flags));
     if (this.#armed !== Armed.Next) this.#armed = solicited ? Armed.Solicited : Armed.Next;
     this.#update();
     return missed === 1 || this.#kept.length > 0;
@@ -319,7 +319,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   disarm(): void {
     const self = this.#native;
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
-    throwOnError('CompletionQueue.disarm', this.#armNative(0));
+    throwOnError('CompletionQueue.disarm', this.#armNative(self, 0));
     if (this.#armed === Armed.Solicited) this.#armed = Armed.Not;
     this.#update();
   }
@@ -516,9 +516,9 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   /** Arms the native queue. The completion at which a cursor stands must not count as one that the queue holds. */
-  #armNative(flags: number): number {
+  #armNative(self: NativeCompletionQueue, flags: number): number {
     if (this.#ring !== undefined) moveOutOfRing(this.#ring);
-    return this.#native.arm(flags);
+    return self.arm(flags);
   }
 
   #newRing(reader: RingReader): CompletionRing {
@@ -602,7 +602,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Arms the queue for promises. If completions are there already, plans a turn that takes them. */
   #armOwn(): void {
     if (this.#ownArmed || this.#isTurnPlanned) return;
-    const answer = this.#armNative(NotifyFlag.Next | NotifyFlag.ReportMissed);
+    const answer = this.#armNative(this.#native, NotifyFlag.Next | NotifyFlag.ReportMissed);
     if (answer === 0) this.#ownArmed = true;
     else this.#planTurn();
   }
@@ -667,7 +667,6 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   #drainNested(most: number): void {
-    const self = this.#native;
     let isMet = false;
     this.#undecided = 0;
     for (;;) {
@@ -694,7 +693,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
         if (count < wanted) break;
       }
       if (!this.#isWanted || this.#kept.length >= most) break;
-      const answer = this.#armNative(NotifyFlag.Next | NotifyFlag.ReportMissed);
+      const answer = this.#armNative(this.#native, NotifyFlag.Next | NotifyFlag.ReportMissed);
       this.#ownArmed = answer >= 0;
       if (answer !== 1) break;
     }
@@ -710,7 +709,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #rearm(): boolean {
     if (this.#armed === Armed.Not) return false;
     const flag = this.#armed === Armed.Next ? NotifyFlag.Next : NotifyFlag.Solicited;
-    return this.#armNative(flag | NotifyFlag.ReportMissed) === 1;
+    return this.#armNative(this.#native, flag | NotifyFlag.ReportMissed) === 1;
   }
 
   /** Returns whether the program has armed the queue for this completion; true if it cannot be told. */
