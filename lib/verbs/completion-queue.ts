@@ -1,11 +1,12 @@
 import { boolean, illegalConstructor, u32 } from '../internal/arguments';
+import { UNANSWERED, words } from '../internal/command';
 import { construction } from '../internal/construction';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { Fifo } from '../internal/fifo';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { mapOf, ownList, PlainNumbers } from '../internal/intrinsics';
-import { CqAttrWord, NotifyFlag, VerbsEvent, WcWord } from '../internal/layout';
+import { CommandWord, CqAttrWord, NotifyFlag, VerbsEvent, WcWord } from '../internal/layout';
 import { type NativeCompletionQueue } from '../internal/native';
 import { optionsOf } from '../internal/options';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
@@ -441,6 +442,16 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Polls a queue without a ring none of whose completions is expected or was kept. */
   #pollQueue(self: NativeCompletionQueue, most: number, found: Completion[]): void {
     const registry = this.#home.registry;
+    if (most > 0) {
+      // Most polls find one completion or none: this call has no arguments, and tells whether another one is needed.
+      words[CommandWord.Answer] = UNANSWERED;
+      self.pollOne();
+      const count = throwOnError('CompletionQueue.poll', (words[CommandWord.Answer] ?? UNANSWERED) | 0);
+      if (count === 0) return;
+      const left = words[CommandWord.Operand];
+      found[0] = new Completion(construction, registry, words, CommandWord.Fields);
+      if (left === 0 || most === 1) return;
+    }
     // At least one call: it tells whether the queue is destroyed.
     for (;;) {
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
