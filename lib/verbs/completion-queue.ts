@@ -446,7 +446,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       // Most polls find one completion or none: this call has no arguments, and tells whether another one is needed.
       words[CommandWord.Answer] = UNANSWERED;
       self.pollOne();
-      const count = throwOnError('CompletionQueue.poll', (words[CommandWord.Answer] ?? UNANSWERED) | 0);
+      const count = throwOnError('CompletionQueue.poll', words[CommandWord.Answer] | 0);
       if (count === 0) return;
       const left = words[CommandWord.Operand];
       found[0] = new Completion(construction, registry, words, CommandWord.Fields);
