@@ -253,7 +253,12 @@ function* interrupted() {
   // Queues with rings: an honest consumer, lies, overflow, ends.
   for (const cqe of [2, 3, 8])
     for (const device of [0, MANUAL])
-      for (const end of [verb('DESTROY_QP', 4), verb('DEALLOC_CONTEXT', 0, 1), verb('EXIT', 1), verb('RUN')]) {
+      for (const end of [
+        verb('DESTROY_QP', 4),
+        verb('DEALLOC_CONTEXT', 0, 1),
+        verb('EXIT', 1),
+        verb('RUN'),
+      ]) {
         const post = [verb('POST_SEND', 4, 0, SIGNALED, 0), verb('RUN')];
         yield Buffer.concat([
           scene(RC, 0, 0, device),
