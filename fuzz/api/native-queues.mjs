@@ -253,6 +253,9 @@ export class NativeQueues {
         random.pick([1, 4, 64, 64, ...STRANGE]),
         0,
         random.pick([0, 0, 0, 1, 2 ** 31]),
+        random.chance(0.5)
+          ? undefined
+          : new Uint8Array(new SharedArrayBuffer(random.pick([128, 216, 5760, 8192]))),
       ],
       'NativeDevice.limits': () => [out(LIMITS)],
       'NativeDevice.run': () => [

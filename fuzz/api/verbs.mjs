@@ -308,7 +308,7 @@ export class Verbs {
     const shapes = {
       'Device.createCq': () => [
         random.pick([1, 2, 4, 16, 64, 64, 64]),
-        ...(random.chance(0.1) ? [{ compVector: random.dice(3) }] : []),
+        ...(random.chance(0.4) ? [{ compVector: random.dice(3), ring: random.chance(0.8) }] : []),
       ],
       'Device.run': () =>
         random.chance(0.5) ? [] : [{ kick: this.queuePairs(self).filter(() => random.chance(0.3)) }],

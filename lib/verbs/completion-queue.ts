@@ -1,11 +1,12 @@
 import { boolean, illegalConstructor, u32 } from '../internal/arguments';
+import { UNANSWERED, words } from '../internal/command';
 import { construction } from '../internal/construction';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { Fifo } from '../internal/fifo';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { mapOf, ownList, PlainNumbers } from '../internal/intrinsics';
-import { CqAttrWord, NotifyFlag, VerbsEvent, WcWord } from '../internal/layout';
+import { CommandWord, CqAttrWord, NotifyFlag, VerbsEvent, WcWord } from '../internal/layout';
 import { type NativeCompletionQueue } from '../internal/native';
 import { optionsOf } from '../internal/options';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
@@ -307,7 +308,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     // An arming that was used up is not known here before its event is noted.
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
     const flags = (solicited ? NotifyFlag.Solicited : NotifyFlag.Next) | NotifyFlag.ReportMissed;
-    const missed = throwOnError('CompletionQueue.arm', this.#armNative(flags));
+    const missed = throwOnError('CompletionQueue.arm', this.#armNative(self, flags));
     if (this.#armed !== Armed.Next) this.#armed = solicited ? Armed.Solicited : Armed.Next;
     this.#update();
     return missed === 1 || this.#kept.length > 0;
@@ -323,7 +324,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   disarm(): void {
     const self = this.#native;
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
-    throwOnError('CompletionQueue.disarm', this.#armNative(0));
+    throwOnError('CompletionQueue.disarm', this.#armNative(self, 0));
     if (this.#armed === Armed.Solicited) this.#armed = Armed.Not;
     this.#update();
   }
@@ -445,6 +446,16 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Polls a queue without a ring none of whose completions is expected or was kept. */
   #pollQueue(self: NativeCompletionQueue, most: number, found: Completion[]): void {
     const registry = this.#home.registry;
+    if (most > 0) {
+      // Most polls find one completion or none: this call has no arguments, and tells whether another one is needed.
+      words[CommandWord.Answer] = UNANSWERED;
+      self.pollOne();
+      const count = throwOnError('CompletionQueue.poll', words[CommandWord.Answer] | 0);
+      if (count === 0) return;
+      const left = words[CommandWord.Operand];
+      found[0] = new Completion(construction, registry, words, CommandWord.Fields);
+      if (left === 0 || most === 1) return;
+    }
     // At least one call: it tells whether the queue is destroyed.
     for (;;) {
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
@@ -520,9 +531,9 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   /** Arms the native queue. The completion at which a cursor stands must not count as one that the queue holds. */
-  #armNative(flags: number): number {
+  #armNative(self: NativeCompletionQueue, flags: number): number {
     if (this.#ring !== undefined) moveOutOfRing(this.#ring);
-    return this.#native.arm(flags);
+    return self.arm(flags);
   }
 
   #newRing(reader: RingReader): CompletionRing {
@@ -626,7 +637,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** Arms the queue for promises. If completions are there already, plans a turn that takes them. */
   #armOwn(): void {
     if (this.#ownArmed || this.#isTurnPlanned) return;
-    const answer = this.#armNative(NotifyFlag.Next | NotifyFlag.ReportMissed);
+    const answer = this.#armNative(this.#native, NotifyFlag.Next | NotifyFlag.ReportMissed);
     if (answer === 0) this.#ownArmed = true;
     else this.#planTurn();
   }
@@ -691,7 +702,6 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   #drainNested(most: number): void {
-    const self = this.#native;
     let isMet = false;
     this.#undecided = 0;
     for (;;) {
@@ -718,7 +728,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
         if (count < wanted) break;
       }
       if (!this.#isWanted || this.#kept.length >= most) break;
-      const answer = this.#armNative(NotifyFlag.Next | NotifyFlag.ReportMissed);
+      const answer = this.#armNative(this.#native, NotifyFlag.Next | NotifyFlag.ReportMissed);
       this.#ownArmed = answer >= 0;
       if (answer !== 1) break;
     }
@@ -734,7 +744,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #rearm(): boolean {
     if (this.#armed === Armed.Not) return false;
     const flag = this.#armed === Armed.Next ? NotifyFlag.Next : NotifyFlag.Solicited;
-    return this.#armNative(flag | NotifyFlag.ReportMissed) === 1;
+    return this.#armNative(this.#native, flag | NotifyFlag.ReportMissed) === 1;
   }
 
   /** Returns whether the program has armed the queue for this completion; true if it cannot be told. */

@@ -65,6 +65,7 @@ describe('closed objects', () => {
     },
     CompletionQueue: {
       id: 'ok',
+      ring: 'ok',
       ref: 'ok',
       unref: 'ok',
       destroy: 'ok',

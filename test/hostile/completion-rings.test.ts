@@ -25,7 +25,7 @@ function spy<T>(create: () => T): [T, Uint32Array] {
   const { SharedArrayBuffer } = globalThis;
   const seen: SharedArrayBuffer[] = [];
   globalThis.SharedArrayBuffer = class extends SharedArrayBuffer {
-    constructor(length: number) {
+    constructor(length?: number) {
       super(length);
       seen.push(this);
     }
@@ -101,7 +101,8 @@ describe('words written between calls', () => {
     for (const base of ['absolute', 'relative']) {
       for (const wild of WILD) {
         for (let i = 0; i < 3; i++) {
-          words[word] = base === 'absolute' ? wild : words[RingWord.Head]! + wild;
+          const head = words[0]!;
+          words[word] = base === 'absolute' ? wild : head + wild;
           use(cq, qp, count);
           write(other, ++count);
           expect(witness.poll().map((wc) => wc.wrId)).toEqual([count]);
@@ -120,7 +121,7 @@ describe('words written between calls', () => {
     const random = randomNumbers(7);
     for (let i = 0; i < 500; i++) {
       write(qp, i);
-      for (let at = RingWord.Entries; at < words.length; at++) {
+      for (let at: number = RingWord.Entries; at < words.length; at++) {
         if (random(4) === 0) words[at] = random(2) === 0 ? random(2 ** 32) : WILD[random(WILD.length)]!;
       }
       expect(cq.ring.next()).toBe(true);
@@ -141,7 +142,7 @@ describe('words written between calls', () => {
     const settled = Array.from({ length: 20 }, () =>
       qp.write([], { vaddr: 0, rkey: 0 as never }).then(
         () => 'resolved',
-        (error: Error) => error.constructor.name,
+        (error: unknown) => (error as Error).constructor.name,
       ),
     );
     words.fill(0xffff_ffff);

@@ -375,6 +375,7 @@ describe('the classes', () => {
       'Completion',
       'CompletionError',
       'CompletionQueue',
+      'CompletionRing',
       'Device',
       'DeviceMemory',
       'DmaMapping',

@@ -267,7 +267,7 @@ const takers: Taker[] = [
   {
     type: 'CreateCqOptions',
     name: 'device.createCq',
-    all: { compVector: 1 },
+    all: { compVector: 1, ring: true },
     call: ({ device }, options) => device.createCq(4, options),
   },
   {

@@ -5,6 +5,7 @@ import {
   CheckBatch,
   Checker,
   CompletionQueue,
+  CompletionRing,
   Device,
   DeviceMemory,
   DmaMapping,
@@ -36,6 +37,7 @@ export function everything() {
   const block = qp.checker();
   const memory = device.allocDm(PAGE);
   const cq = device.createCq(4);
+  const { ring } = device.createCq(4, { ring: true });
   const srq = pd.createSrq({ maxWr: 4 });
   const ah = pd.createAh();
   return {
@@ -53,6 +55,7 @@ export function everything() {
     block,
     memory,
     cq,
+    ring,
     srq,
     ah,
   };
@@ -74,6 +77,7 @@ export const classes: [string, any, (all: All) => any][] = [
   ['CheckBatch', CheckBatch, ({ batch }) => batch],
   ['Checker', Checker, ({ block }) => block],
   ['CompletionQueue', CompletionQueue, ({ cq }) => cq],
+  ['CompletionRing', CompletionRing, ({ ring }) => ring],
   ['SharedReceiveQueue', SharedReceiveQueue, ({ srq }) => srq],
   ['AddressHandle', AddressHandle, ({ ah }) => ah],
 ];

@@ -101,7 +101,7 @@ test('a thread that ends while others post to its queue takes the ring along', a
       while (ring.next()) if (ring.ok && ring.wrIdNumber === round) completed++;
     };
     for (let i = 0; i < 200 * (round % 3); i++) post();
-    let isOver = false;
+    let isOver = false as boolean;
     const ended = (
       round % 2 === 0
         ? peer.worker.terminate()

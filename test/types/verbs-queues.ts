@@ -6,12 +6,15 @@ import {
   type Completion,
   CompletionQueue,
   type CompletionReason,
+  CompletionRing,
+  type CreateCqOptions,
   Device,
   type DeviceLimits,
   type FiredTimer,
   type ProtectionDomain,
   type QueuePair,
   type RefusalReason,
+  type RingCompletionQueue,
   type Rkey,
   type SharedReceiveQueue,
   type WcOpcodeName,
@@ -52,6 +55,28 @@ export function devices(): void {
 
 export async function completionQueues(): Promise<void> {
   same<ReturnType<typeof device.createCq>, CompletionQueue>(true);
+  same<typeof cq.ring, CompletionRing | undefined>(true);
+  const withRing: RingCompletionQueue = device.createCq(8, { ring: true });
+  const ring: CompletionRing = withRing.ring;
+  const options: CreateCqOptions = { ring: true };
+  same<ReturnType<typeof ring.next>, boolean>(true);
+  same<typeof ring.wrId, bigint>(true);
+  same<typeof ring.wrIdNumber, number>(true);
+  same<typeof ring.status, Completion['status']>(true);
+  same<typeof ring.opcode, Completion['opcode']>(true);
+  same<typeof ring.immediate, number | undefined>(true);
+  same<ReturnType<typeof ring.completion>, Completion>(true);
+  pd.createQp({ type: 'RC', sendCq: withRing });
+  // @ts-expect-error -- the type of the options does not tell whether the queue has a ring
+  const unknown: CompletionRing = device.createCq(8, options).ring;
+  // @ts-expect-error -- without the option there is none
+  const none: RingCompletionQueue = device.createCq(8, { ring: false });
+  // @ts-expect-error -- a boolean
+  device.createCq(8, { ring: 'yes' });
+  // @ts-expect-error -- read-only
+  ring.wrIdNumber = 1;
+  // @ts-expect-error -- only createCq creates one
+  new CompletionRing();
   same<ReturnType<typeof cq.poll>, Completion[]>(true);
   const missed: boolean = cq.arm({ solicited: true });
   for await (const one of cq) same<typeof one, Completion>(true);

@@ -250,6 +250,34 @@ function* interrupted() {
               verb(interruption[0] === 5 ? 'FIRE_TIMERS' : 'RUN'),
               verb('RUN'),
             ]);
+  // Queues with rings: an honest consumer, lies, overflow, ends.
+  for (const cqe of [2, 3, 8])
+    for (const device of [0, MANUAL])
+      for (const end of [
+        verb('DESTROY_QP', 4),
+        verb('DEALLOC_CONTEXT', 0, 1),
+        verb('EXIT', 1),
+        verb('RUN'),
+      ]) {
+        const post = [verb('POST_SEND', 4, 0, SIGNALED, 0), verb('RUN')];
+        yield Buffer.concat([
+          scene(RC, 0, 0, device),
+          verb('CREATE_CQ', 3, 0, cqe, 0, 0, 1),
+          verb('CREATE_QP', 4, 0, RC, 3, 3, 0, 8, 8, 2, 2, 1),
+          verb('CONNECT', 4, 4, 0x0f, 2, 1),
+          verb('ARM_CQ', 3, 2),
+          ...[0, 1, 2, 0xff].flatMap((take) => [...post, verb('TAIL', 3, 0, take), ...post]),
+          verb('RESIZE_CQ', 3, 4),
+          verb('POLL_CQ', 3, 1),
+          ...[1, 2, 5, 6].flatMap((what) => [...post, verb('TAIL', 3, what, 0xfe, 0xff, 0xff, 0xff)]),
+          ...post,
+          verb('TAIL', 3, 5, 1),
+          verb('ARM_CQ', 3, 4),
+          verb('QUERY'),
+          end,
+          verb('DESTROY_CQ', 3),
+        ]);
+      }
   // The engine runs in the call that posts.
   for (const interruption of interruptions)
     yield Buffer.concat([

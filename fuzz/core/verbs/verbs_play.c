@@ -209,12 +209,22 @@ static void create_cq(struct world *w) {
         .flags = w->operand[4] == 1,
         .user = &w->cqs[w->cq_count],
     };
+    if (w->operand[6] % 4 == 1) {
+        cq.ring = verbs_new_ring(init.cqe);
+        init.ring = &cq.ring->memory;
+    }
     w->rest = REST_GROWS;
     verbs_before_call(w);
     int answer = verbs_after_call(
         w, rvt_create_cq(w->devices[cq.device].core, core_context(w, cq.context), &init, &cq.core), true);
-    if (answer)
+    if (cq.ring) {
+        rvt_memory_put(&cq.ring->memory);
+        verbs_check_ring(w, cq.ring, answer != 0);
+    }
+    if (answer) {
+        verbs_free_ring(cq.ring);
         return;
+    }
     cq.serial = cq.core.cq->owned.serial;
     w->cqs[w->cq_count] = cq;
     w->cq_slot[w->operand[1] % CQ_SLOTS] = w->cq_count++;
@@ -229,6 +239,8 @@ static void resize_cq(struct world *w) {
     int answer = verbs_after_call(w, rvt_resize_cq(w->cqs[cq].core, w->operand[2]), true);
     if (!w->starved)
         expect_alive(w, answer, w->cqs[cq].alive);
+    if (w->cqs[cq].ring && w->cqs[cq].alive)
+        EXPECT(w, "resizing a ring", answer, -RVT_EINVAL);
     if (!answer && w->operand[2] < w->cqs[cq].held)
         verbs_fail(w, "a queue shrank below the %" PRIu32 " completions that it held", w->cqs[cq].held);
 }
@@ -250,6 +262,7 @@ static void arm_cq(struct world *w) {
     if (cq == NONE)
         return;
     struct cq *model = &w->cqs[cq];
+    const uint32_t held = model->held - verbs_taken(model);
     w->armed = cq;
     w->rest = REST_STAYS;
     verbs_before_call(w);
@@ -259,7 +272,7 @@ static void arm_cq(struct world *w) {
         return;
     if (!(model->arming & RVT_NOTIFY_NEXT))
         model->arming = flags & (RVT_NOTIFY_NEXT | RVT_NOTIFY_SOLICITED);
-    EXPECT(w, "whether completions were missed", answer, (flags & RVT_NOTIFY_REPORT_MISSED) && model->held);
+    EXPECT(w, "whether completions were missed", answer, (flags & RVT_NOTIFY_REPORT_MISSED) && held);
 }
 
 /* Polled completions must be those that the queue held, oldest first. */
@@ -272,8 +285,9 @@ static void poll_cq(struct world *w) {
         return;
     struct cq *model = &w->cqs[cq];
     const struct rvt_cq *core = model->alive ? model->core.cq : NULL;
-    for (; core && held < core->count && held < want; held++)
-        should[held] = core->entries[(core->first + (uint64_t)held) % core->capacity];
+    const uint32_t taken = verbs_taken(model);
+    for (; core && held < core->count - taken && held < want; held++)
+        should[held] = core->entries[(core->first + (uint64_t)taken + held) % core->capacity];
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_poll_cq(model->core, want, want ? is : NULL), false);
@@ -284,6 +298,48 @@ static void poll_cq(struct world *w) {
     if (memcmp(is, should, held * sizeof(*is)) != 0)
         verbs_fail(w, "the completions are not those that the queue held");
     model->held -= held;
+    model->tail += held;
+    if (model->ring && held)
+        EXPECT(w, "TAIL", atomic_load(verbs_ring_word(model->ring, RVT_RING_TAIL)), core->head - core->count);
+}
+
+/* What JavaScript can do to a ring. An honest consumer takes completions, which the engine notices later. A liar
+ * writes any TAIL, HEAD and ENDED and calls a verb: the queue may lose what it holds, but no more. Then the words
+ * are made right again, because the model does not predict what a liar loses in later operations. */
+static void write_tail(struct world *w) {
+    int cq = CQ(1);
+    if (cq == NONE || !w->cqs[cq].ring || !w->cqs[cq].alive)
+        return;
+    struct cq *model = &w->cqs[cq];
+    const struct rvt_cq *core = model->core.cq;
+    _Atomic(uint32_t) *tail = verbs_ring_word(model->ring, RVT_RING_TAIL);
+    const uint32_t left = core->head - core->count, held = core->count;
+    uint32_t number = (uint32_t)w->operand[3] | (uint32_t)w->operand[4] << 8 | (uint32_t)w->operand[5] << 16 |
+                      (uint32_t)w->operand[6] << 24;
+    if (w->operand[2] % 4 == 0) {
+        uint32_t taken = verbs_taken(model);
+        atomic_store(tail, left + taken + number % (held - taken + 1));
+        return;
+    }
+    if (w->operand[2] & 4)
+        number += left;
+    atomic_store(tail, number);
+    atomic_store(verbs_ring_word(model->ring, RVT_RING_HEAD), number * 7);
+    atomic_store(verbs_ring_word(model->ring, RVT_RING_ENDED), number);
+    const uint32_t lost = number - left < held ? number - left : held;
+    struct rvt_cq_attr attr = {0};
+    w->rest = REST_STAYS;
+    verbs_before_call(w);
+    if (w->operand[2] % 4 == 1) {
+        EXPECT(w, "query_cq", verbs_after_call(w, rvt_query_cq(model->core, &attr), false), 0);
+        EXPECT(w, "held", attr.held, held - lost);
+    } else {
+        EXPECT(w, "poll_cq", verbs_after_call(w, rvt_poll_cq(model->core, 0, NULL), false), 0);
+    }
+    EXPECT(w, "completions after a lie", core->count, held - lost);
+    atomic_store(tail, core->head - core->count);
+    atomic_store(verbs_ring_word(model->ring, RVT_RING_HEAD), core->head);
+    atomic_store(verbs_ring_word(model->ring, RVT_RING_ENDED), 0);
 }
 
 /* --- shared receive queues, address handles --- */
@@ -970,6 +1026,9 @@ void verbs_perform(struct world *w) {
         break;
     case VERB_COUNT_MR:
         count_mr(w);
+        break;
+    case VERB_TAIL:
+        write_tail(w);
         break;
     case VERB_INTERRUPT:
         arm_interrupt(w);

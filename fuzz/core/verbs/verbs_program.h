@@ -25,7 +25,7 @@ enum verb {
     VERB_ALLOC_PD = 6,        /* operands: domain, context, user */
     VERB_ATTACH_PD = 7,       /* operands: domain, context, domain to attach */
     VERB_DEALLOC_PD = 8,      /* operands: domain, cascade */
-    VERB_CREATE_CQ = 9,       /* operands: queue, context, entries, flags */
+    VERB_CREATE_CQ = 9,       /* operands: queue, context, entries, flags, vector, with a ring */
     VERB_RESIZE_CQ = 10,      /* operands: queue, entries */
     VERB_DESTROY_CQ = 11,     /* operand: queue */
     VERB_POLL_CQ = 12,        /* operands: queue, count */
@@ -69,7 +69,9 @@ enum verb {
     /* operands: steps of the engine, opcode, its operands: the next operation that carries out work is interrupted
      * by that one after some steps, as by another thread */
     VERB_INTERRUPT = 46,
-    VERB_COUNT = 47,
+    /* operands: queue, what, number (4): the consumer of a ring takes completions, or writes any TAIL */
+    VERB_TAIL = 47,
+    VERB_COUNT = 48,
 };
 
 /* Returns a name such as "post_send"; never NULL. */

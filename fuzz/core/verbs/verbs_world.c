@@ -151,6 +151,54 @@ static void release(struct rvt_memory *memory) {
 
 static const struct rvt_memory_ops window_ops = {resolve, release, NULL};
 
+/* --- rings --- */
+
+static enum rvt_reason resolve_ring(struct rvt_memory *memory, void *environment, unsigned char **data) {
+    (void)environment;
+    *data = ((struct ring *)memory)->bytes + RING_GUARD;
+    return RVT_REASON_NONE;
+}
+
+static void release_ring(struct rvt_memory *memory) {
+    ((struct ring *)memory)->releases++;
+}
+
+static const struct rvt_memory_ops ring_ops = {resolve_ring, release_ring, NULL};
+
+struct ring *verbs_new_ring(uint32_t cqe) {
+    struct ring *ring = calloc(1, sizeof(*ring));
+    ring->size = (size_t)rvt_cq_ring_bytes(cqe);
+    ring->bytes = malloc(ring->size + 2 * RING_GUARD);
+    memset(ring->bytes, 0xa5, ring->size + 2 * RING_GUARD);
+    rvt_memory_init(&ring->memory, &ring_ops, ring->size);
+    return ring;
+}
+
+_Atomic(uint32_t) *verbs_ring_word(const struct ring *ring, enum rvt_ring_word word) {
+    return (_Atomic(uint32_t) *)(void *)(ring->bytes + RING_GUARD) + word;
+}
+
+void verbs_check_ring(const struct world *w, const struct ring *ring, bool released) {
+    EXPECT(w, "releases of a ring", ring->releases, released);
+    for (size_t i = 0; i < RING_GUARD; i++)
+        if (ring->bytes[i] != 0xa5 || ring->bytes[RING_GUARD + ring->size + i] != 0xa5)
+            verbs_fail(w, "a byte beside a ring was written");
+}
+
+void verbs_free_ring(struct ring *ring) {
+    if (ring)
+        free(ring->bytes);
+    free(ring);
+}
+
+uint32_t verbs_taken(const struct cq *cq) {
+    const struct rvt_cq *core = cq->core.cq;
+    if (!cq->ring || !rvt_cq_live(cq->core))
+        return 0;
+    uint32_t taken = atomic_load(verbs_ring_word(cq->ring, RVT_RING_TAIL)) - (core->head - core->count);
+    return taken < core->count ? taken : core->count;
+}
+
 int verbs_new_window(struct world *w, int buffer, uint64_t offset, uint64_t length, int owner) {
     if (w->window_count == 2 * MOST_OBJECTS)
         return NONE;
@@ -429,6 +477,8 @@ static void end(struct world *w, bool one_by_one) {
         if (!w->windows[i].released)
             verbs_fail(w, "a memory was not released");
     }
+    for (int i = 0; i < w->cq_count; i++)
+        verbs_free_ring(w->cqs[i].ring);
     for (int i = 0; i < BUFFERS; i++) {
         free(w->buffers[i]);
         free(w->shadows[i]);

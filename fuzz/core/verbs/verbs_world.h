@@ -66,6 +66,13 @@ struct pd {
     bool alive, user, attached; /* attached: one more handle to a domain */
     uint64_t serial;
 };
+/* Memory for the ring of a completion queue, between guard bytes. */
+struct ring {
+    struct rvt_memory memory; /* must be the first member */
+    unsigned char *bytes;
+    size_t size; /* without the guard bytes */
+    uint32_t releases;
+};
 struct cq {
     struct rvt_cq_handle core;
     int device, context;
@@ -73,6 +80,8 @@ struct cq {
     bool alive, broken;
     uint32_t held; /* completions that it held after the last operation */
     uint32_t arming;
+    struct ring *ring; /* NULL: it has none */
+    uint32_t tail;     /* of a ring: completions that had left the queue after the last operation */
 };
 struct srq {
     struct rvt_srq_handle core;
@@ -211,6 +220,16 @@ void verbs_accept(struct world *w, struct works *works, int work);
 /* The engine's part of a live queue pair with queues, or NULL. */
 struct rvt_engine_qp;
 struct rvt_engine_qp *verbs_engine_qp(const struct world *w, int qp);
+
+/* Allocates a ring with one reference. */
+enum { RING_GUARD = 64 };
+struct ring *verbs_new_ring(uint32_t cqe);
+_Atomic(uint32_t) *verbs_ring_word(const struct ring *ring, enum rvt_ring_word word);
+/* Checks the guard bytes of a ring and how often it was released. */
+void verbs_check_ring(const struct world *w, const struct ring *ring, bool released);
+void verbs_free_ring(struct ring *ring);
+/* Returns how many completions the consumer has taken that the queue still counts; 0 without a ring. */
+uint32_t verbs_taken(const struct cq *cq);
 
 int verbs_new_window(struct world *w, int buffer, uint64_t offset, uint64_t length, int owner);
 

@@ -4,12 +4,15 @@
 #include <cstddef>
 #include <cstring>
 
+#include "binding/values/command_block.h"
+
 void CompletionQueue::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeCompletionQueue",
                                       {
                                           InstanceMethod("serial", &CompletionQueue::Serial),
                                           InstanceMethod("destroy", &CompletionQueue::Destroy),
                                           InstanceMethod("resize", &CompletionQueue::Resize),
+                                          InstanceMethod("pollOne", &CompletionQueue::PollOne),
                                           InstanceMethod("poll", &CompletionQueue::Poll),
                                           InstanceMethod("arm", &CompletionQueue::Arm),
                                           InstanceMethod("query", &CompletionQueue::Query),
@@ -77,6 +80,29 @@ Napi::Value CompletionQueue::Poll(const Napi::CallbackInfo &info) {
     if (polled > 0)
         std::memcpy(out.data, entries, static_cast<size_t>(polled) * sizeof(rvt_wc));
     return Napi::Number::New(info.Env(), polled);
+}
+
+// pollOne(): takes one completion into FIELDS of the command block. Most calls find one or none, and arguments, a
+// typed array and a result would cost more than taking it. Stores in ANSWER how many it took, or a negative
+// errno, and in OPERAND how many the queue still holds.
+Napi::Value CompletionQueue::PollOne(const Napi::CallbackInfo &info) {
+    static_assert(RVT_COMMAND_FIELDS + RVT_WC_WORD_COUNT <= RVT_COMMAND_OPERAND, "there is room");
+    EngineCall call(*payload_.device);
+    CommandBlock &block = CommandBlock::Of(payload_.device->environment());
+    if (!block.ready())
+        return Napi::Value();
+    rvt_wc entry;
+    uint32_t left;
+    int polled = rvt_poll_cq_left(payload_.handle, 1, &entry, &left);
+    if (polled > 0) {
+        uint32_t words[RVT_WC_WORD_COUNT];
+        std::memcpy(words, &entry, sizeof(words));
+        for (int i = 0; i < RVT_WC_WORD_COUNT; i++)
+            block.Write(static_cast<rvt_command_word>(RVT_COMMAND_FIELDS + i), words[i]);
+    }
+    block.Write(RVT_COMMAND_OPERAND, left);
+    block.Answer(polled);
+    return Napi::Value();
 }
 
 Napi::Value CompletionQueue::Arm(const Napi::CallbackInfo &info) {

@@ -274,6 +274,12 @@ int rvt_query_cq(struct rvt_cq_handle handle, struct rvt_cq_attr *attr) {
 }
 
 int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entries) {
+    uint32_t left;
+    return rvt_poll_cq_left(handle, count, entries, &left);
+}
+
+int rvt_poll_cq_left(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entries, uint32_t *left) {
+    *left = 0;
     struct rvt_engine *engine;
     int error;
     struct rvt_cq *cq = lock_live(handle, &engine, &error);
@@ -292,6 +298,7 @@ int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entr
     remove_first(cq, count);
     if (cq->ring && count)
         atomic_store_explicit(&cq->ring[RVT_RING_TAIL], cq->head - cq->count, memory_order_release);
+    *left = cq->count;
     rvt_engine_finish(engine);
     return (int)count;
 }

@@ -1,13 +1,7 @@
 // Completion queues with a ring: the cursor, and what differs from other queues. events-with-rings.test.ts and
 // test/model/verbs/rings.test.ts repeat the tests of other queues with rings.
 import { inspect } from 'node:util';
-import {
-  CompletionQueue,
-  CompletionRing,
-  Device,
-  type QueuePair,
-  type RingCompletionQueue,
-} from '../../../lib';
+import { CompletionQueue, CompletionRing, type QueuePair, type RingCompletionQueue } from '../../../lib';
 import { argumentError, rdma, wrongType } from '../../support/answers';
 import { memory, REMOTE, refusal } from '../../support/queue-pairs';
 import { open } from '../../support/scene';

@@ -17,7 +17,7 @@ afterAll(() => {
   expect(rings).toBeGreaterThan(100);
 });
 
-require('./events.test');
-require('./promises.test');
-require('./rc.test');
-require('./ud.test');
+jest.requireActual('./events.test');
+jest.requireActual('./promises.test');
+jest.requireActual('./rc.test');
+jest.requireActual('./ud.test');

@@ -103,13 +103,17 @@ static void completions_leave_in_order_also_over_the_end_of_the_ring(void) {
     uint64_t entered = 0, left = 0;
     CHECK_EQ(rvt_poll_cq(cq, 0, NULL), 0);
     CHECK_EQ(rvt_poll_cq(cq, UINT32_MAX, wcs), 0);
+    uint32_t still = 7;
+    CHECK_EQ(rvt_poll_cq_left(cq, 1, wcs, &still), 0);
+    CHECK_EQ(still, 0);
     for (uint32_t round = 0; round < 40; round++) {
         while (query_cq(cq).held < 5)
             complete(&qp, entered++);
         CHECK_EQ(rvt_poll_cq(cq, 0, NULL), 0);
         uint32_t wanted = round % 7 + 1, most = wanted < 5 ? wanted : 5;
         memset(wcs, 0xee, sizeof(wcs));
-        REQUIRE(rvt_poll_cq(cq, wanted == 7 ? UINT32_MAX : wanted, wcs) == (int)most);
+        REQUIRE(rvt_poll_cq_left(cq, wanted == 7 ? UINT32_MAX : wanted, wcs, &still) == (int)most);
+        CHECK_EQ(still, 5 - most);
         for (uint32_t i = 0; i < most; i++)
             CHECK_EQ(wcs[i].wr_id, left++);
         CHECK_EQ(wcs[most].wr_id, UINT64_C(0xeeeeeeeeeeeeeeee));

@@ -9,7 +9,9 @@ import {
   QpAttrWord,
   QpState,
   QpType,
+  RingWord,
   SrqMask,
+  WcWord,
   WrOpcode,
 } from '../../../lib/internal/layout';
 import { type Method } from '../../../lib/internal/methods';
@@ -303,6 +305,10 @@ const created: Failure[] = [
       return cq.resize(1);
     },
   ),
+  on(['CompletionQueue.resize', 'resize_cq', 'EINVAL', 'CqRing'], {}, ({ device }) => {
+    const bytes = (RingWord.Entries + WcWord.Count) * 4;
+    return made(device.createCq(1, 0, 0, new Uint8Array(new SharedArrayBuffer(bytes)))).resize(2);
+  }),
   capacity({ sendWr: 17 }, 'maxSendWr', 17, 16),
   capacity({ recvWr: 18 }, 'maxRecvWr', 18, 16),
   capacity({ sendSge: 6 }, 'maxSendSge', 6, 5),
