@@ -204,12 +204,12 @@ export class CompletionRing {
   }
 
   /** For a receive: the number of the sender's queue pair, as {@link Completion.srcQp}. */
-  get srcQpn(): number {
+  get srcQp(): number {
     return this.#object?.srcQp ?? this.#word(WcWord.SrcQp);
   }
 
   /** The immediate data of the message, as {@link Completion.imm}; undefined if it has none. */
-  get immediate(): number | undefined {
+  get imm(): number | undefined {
     if (this.#object !== undefined) return this.#object.imm;
     return (this.#word(WcWord.Flags) & WcFlag.Imm) === 0 ? undefined : this.#word(WcWord.ImmOrInv);
   }

@@ -64,8 +64,8 @@ test('completions that another thread causes arrive in order, whole and once', a
       await turn();
       continue;
     }
-    if (!ring.ok || ring.immediate !== seen || ring.wrIdNumber !== seen) {
-      wrong.push(`${ring.wrIdNumber} ${ring.status} ${ring.immediate} instead of ${seen}`);
+    if (!ring.ok || ring.imm !== seen || ring.wrIdNumber !== seen) {
+      wrong.push(`${ring.wrIdNumber} ${ring.status} ${ring.imm} instead of ${seen}`);
     }
     seen++;
     recv(seen + 63);

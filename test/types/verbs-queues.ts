@@ -64,7 +64,7 @@ export async function completionQueues(): Promise<void> {
   same<typeof ring.wrIdNumber, number>(true);
   same<typeof ring.status, Completion['status']>(true);
   same<typeof ring.opcode, Completion['opcode']>(true);
-  same<typeof ring.immediate, number | undefined>(true);
+  same<typeof ring.imm, number | undefined>(true);
   same<ReturnType<typeof ring.completion>, Completion>(true);
   pd.createQp({ type: 'RC', sendCq: withRing });
   // @ts-expect-error -- the type of the options does not tell whether the queue has a ring

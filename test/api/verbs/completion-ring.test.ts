@@ -140,8 +140,8 @@ describe('the cursor', () => {
         byteLength: ring.byteLength,
         qpId: ring.qpId,
         qpn: ring.qpn,
-        srcQpn: ring.srcQpn,
-        immediate: ring.immediate,
+        srcQp: ring.srcQp,
+        imm: ring.imm,
         invalidatedRkey: ring.invalidatedRkey,
       };
       const wc = ring.completion();
@@ -154,8 +154,8 @@ describe('the cursor', () => {
         byteLength: wc.byteLength,
         qpId: wc.qpId,
         qpn: wc.qpn,
-        srcQpn: wc.srcQp,
-        immediate: wc.imm,
+        srcQp: wc.srcQp,
+        imm: wc.imm,
         invalidatedRkey: wc.invalidatedRkey,
       };
       expect(seen).toEqual(expected);
@@ -167,7 +167,7 @@ describe('the cursor', () => {
         wrIdNumber: ring.wrIdNumber,
         ok: ring.ok,
         qpId: ring.qpId,
-        immediate: ring.immediate,
+        imm: ring.imm,
         invalidatedRkey: ring.invalidatedRkey,
       }).toEqual(expected);
       expect(wc.qp).toBe(qp);
@@ -214,8 +214,8 @@ describe('the cursor', () => {
       () => ring.byteLength,
       () => ring.qpId,
       () => ring.qpn,
-      () => ring.srcQpn,
-      () => ring.immediate,
+      () => ring.srcQp,
+      () => ring.imm,
       () => ring.invalidatedRkey,
       () => ring.completion(),
     ];
