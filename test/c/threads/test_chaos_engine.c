@@ -60,12 +60,13 @@ struct place {
     /* The handle is written by the owner with the lock held. Others hold the lock only to copy it. */
     pthread_mutex_t lock;
     struct rvt_qp_handle handle;
-    atomic_uint destroyers; /* other threads that are destroying it */
+    atomic_uint users; /* threads that use a copy of the handle */
     atomic_uint qpn;
     _Atomic(uint64_t) serial;
     /* The owner's alone: */
     struct posted sends, receives;
     unsigned peer; /* party of the queue pair that it is connected to */
+    bool failed;   /* a completion said so: it is in error, or soon */
 };
 
 /* What others need to know to reach memory. */
@@ -157,25 +158,34 @@ static void make_live(struct region *r, unsigned char tag) {
     memset(r->bytes, tag % LIVE_BYTES, r->length);
 }
 
-/* The caller's verb has ended all access to the memory: looks for poison that arrived in it, and poisons it. */
-static void take_back(struct region *r) {
-    for (uint32_t i = WORD_BYTES; i < r->length; i++) {
-        if (r->bytes[i] >= LIVE_BYTES) {
-            wrong("live memory holds a byte that was read from memory taken back", i, r->bytes[i]);
-            break;
+/* Looks at eight bytes at a time. Returns whether one of them has a bit of the mask that differs from `expected`. */
+static bool differs(const struct region *r, uint32_t from, unsigned char mask, unsigned char expected,
+                    uint32_t *at) {
+    const uint64_t every = UINT64_C(0x0101010101010101), masks = mask * every, words = expected * every;
+    for (uint32_t i = from; i < r->length; i += 8) {
+        uint64_t word;
+        memcpy(&word, r->bytes + i, sizeof(word));
+        if ((word ^ words) & masks) {
+            *at = i;
+            return true;
         }
     }
+    return false;
+}
+
+/* The caller's verb has ended all access to the memory: looks for poison that arrived in it, and poisons it. */
+static void take_back(struct region *r) {
+    uint32_t at;
+    if (differs(r, WORD_BYTES, LIVE_BYTES, 0, &at))
+        wrong("live memory holds a byte that was read from memory taken back", at, r->bytes[at]);
     memset(r->bytes, POISON, r->length);
     r->back = true;
 }
 
 static void check_back(const struct region *r) {
-    for (uint32_t i = 0; r->back && i < r->length; i++) {
-        if (r->bytes[i] != POISON) {
-            wrong("memory that was taken back was written", i, r->bytes[i]);
-            break;
-        }
-    }
+    uint32_t at;
+    if (r->back && differs(r, 0, UINT8_MAX, POISON, &at))
+        wrong("memory that was taken back was written", at, r->bytes[at]);
 }
 
 static bool show(struct party *p, struct region *r) {
@@ -236,8 +246,10 @@ static void note_completion(struct party *p, const struct rvt_wc *wc) {
     if (!find_entry(receive ? &place->receives : &place->sends, wc, &entry))
         return;
     MUST(entry.signaled || wc->status, "a completion that was not asked for", wc->wr_id, wc->opcode);
-    if (wc->status)
+    if (wc->status) {
+        place->failed = true;
         return;
+    }
     if (wc->opcode == RVT_WC_OPCODE_FETCH_ADD)
         atomic_fetch_add(&fetched, 1);
     const bool invalidated =
@@ -280,19 +292,34 @@ static void arm(struct party *p) {
 
 /* --- queue pairs --- */
 
-static struct rvt_qp_handle handle_of(struct place *place, bool destroy) {
+/* Returns a copy of the handle, for a thread that does not own the queue pair. Its context is not freed before the
+ * matching release(). */
+static struct rvt_qp_handle borrow(struct place *place) {
     pthread_mutex_lock(&place->lock);
     struct rvt_qp_handle handle = place->handle;
-    if (destroy)
-        atomic_fetch_add(&place->destroyers, 1);
+    atomic_fetch_add(&place->users, 1);
     pthread_mutex_unlock(&place->lock);
     return handle;
+}
+
+static void release(struct place *place) {
+    atomic_fetch_sub(&place->users, 1);
+}
+
+/* Sets the handle, and waits until nobody uses a copy of the old one. */
+static void set_handle(struct place *place, struct rvt_qp_handle handle) {
+    pthread_mutex_lock(&place->lock);
+    place->handle = handle;
+    pthread_mutex_unlock(&place->lock);
+    while (atomic_load(&place->users))
+        rvt_yield();
 }
 
 /* Takes the queue pair from RESET to RTS. Others may put it into error or destroy it at any time. */
 static void connect_place(struct party *p, struct place *place) {
     const bool rc = place->index != UNRELIABLE;
     place->peer = (unsigned)roll(&p->w.seed, PARTIES);
+    place->failed = false;
     const struct party *other = &parties[place->peer];
     const unsigned index = !rc                   ? (unsigned)UNRELIABLE
                            : roll(&p->w.seed, 3) ? (unsigned)SINK
@@ -341,17 +368,14 @@ static bool create_place(struct party *p, struct place *place) {
         return false;
     atomic_store(&place->serial, handle.qp->owned.serial);
     atomic_store(&place->qpn, qpn);
-    pthread_mutex_lock(&place->lock);
-    place->handle = handle;
-    pthread_mutex_unlock(&place->lock);
+    set_handle(place, handle);
     connect_place(p, place);
     return true;
 }
 
 /* The queue pair is stale: another thread has destroyed it, or destroys it now. Makes a new one. */
 static void replace_place(struct party *p, struct place *place) {
-    while (atomic_load(&place->destroyers))
-        rvt_yield();
+    set_handle(place, (struct rvt_qp_handle){0});
     poll_all(p);
     forget(p, &place->sends);
     forget(p, &place->receives);
@@ -697,8 +721,7 @@ static bool begin_life(struct party *p) {
 /* Everything of the party has ended: all its memory comes back. */
 static void all_is_back(struct party *p) {
     for (unsigned i = 0; i < QPS; i++) {
-        while (atomic_load(&p->places[i].destroyers))
-            rvt_yield();
+        set_handle(&p->places[i], (struct rvt_qp_handle){0});
         forget(p, &p->places[i].sends);
         forget(p, &p->places[i].receives);
     }
@@ -717,10 +740,9 @@ static void end_life(struct party *p) {
         return;
     const int answer = rvt_dealloc_ucontext(p->context, true);
     MUST(!answer || (answer == -RVT_EBADF && atomic_load(&closing)), "a context cannot end", -answer, 0);
-    if (!answer)
-        all_is_back(p);
-    else
-        p->w.refused++; /* the thread that closes the device may not have finished */
+    if (answer)
+        return; /* the main thread closes the device, and frees the context when that is over */
+    all_is_back(p);
     rvt_free_ucontext(p->context);
     p->context = NULL;
 }
@@ -729,10 +751,9 @@ static void disturb(struct party *p) {
     struct place *place = &parties[roll(&p->w.seed, PARTIES)].places[roll(&p->w.seed, QPS)];
     const struct rvt_qp_attr error = {.state = RVT_QPS_ERR};
     const bool destroy = roll(&p->w.seed, 3) == 0;
-    const struct rvt_qp_handle handle = handle_of(place, destroy);
+    const struct rvt_qp_handle handle = borrow(place);
     const int answer = destroy ? rvt_destroy_qp(handle) : rvt_modify_qp(handle, &error, RVT_QPA_STATE);
-    if (destroy)
-        atomic_fetch_sub(&place->destroyers, 1);
+    release(place);
     if (!answer)
         atomic_fetch_add(destroy ? &destroyed : &errors, 1);
     MUST(!answer || answer == -RVT_EBADF || answer == -RVT_EINVAL, "disturbing failed", -answer, destroy);
@@ -742,7 +763,12 @@ static void act(struct party *p) {
     struct place *place = &p->places[roll(&p->w.seed, QPS)];
     struct place *sender = &p->places[roll(&p->w.seed, 2) ? UNRELIABLE : ACTIVE];
     const uint64_t die = roll(&p->w.seed, 1000);
-    if (die < 400)
+    struct region *region = any_region(p, p);
+    if (place->failed && die % 8 == 0)
+        quiet_place(p, place, true);
+    else if (region->back && die % 32 == 1)
+        end_region(p, region);
+    else if (die < 400 && (!sender->failed || die % 8 == 2)) /* mostly flushed */
         post_sends(p, sender);
     else if (die < 640)
         post_receive(p, place);
@@ -754,26 +780,27 @@ static void act(struct party *p) {
         use_window(p);
     else if (die < 890)
         recover_window(p);
-    else if (die < 900)
-        end_region(p, any_region(p, p));
-    else if (die < 910)
+    else if (die < 893)
+        end_region(p, region);
+    else if (die < 905)
         reset_place(p, place);
-    else if (die < 935)
+    else if (die < 915)
         quiet_place(p, place, true);
-    else if (die < 940)
+    else if (die < 917)
         destroy_place(p, place);
-    else if (die < 945)
+    else if (die < 920)
         disturb(p);
     else if (die < 970)
         (void)rvt_progress(device, (uint64_t)p->next_id * 1000);
     else if (die < 990)
         (void)rvt_fire_timers(device, NULL, NULL);
     else if (die < 996)
-        check_back(any_region(p, p));
-    else if (die == 999) {
+        check_back(region);
+    else if (die == 999 && roll(&p->w.seed, 4) == 0) {
         end_life(p);
         p->lives++;
-        (void)begin_life(p);
+        if (!p->context) /* otherwise the device closes */
+            (void)begin_life(p);
     }
 }
 
@@ -800,7 +827,7 @@ static void open_device(void) {
 }
 
 /* Ends a round without closing: everything completes, and nothing is held. */
-static void calm_end(struct rvt_reader *reader) {
+static void calm_end(void) {
     for (unsigned i = 0; i < PARTIES; i++) {
         struct party *p = &parties[i];
         if (!p->context)
@@ -830,7 +857,6 @@ static void calm_end(struct rvt_reader *reader) {
     CHECK_EQ(engine->srqs, 0);
     CHECK(!engine->ready.first && !engine->timers.first && !engine->triggered.first);
     CHECK_EQ(engine->completions.lost, 0);
-    (void)reader;
 }
 
 static void round_of(unsigned number, double seconds) {
@@ -876,7 +902,7 @@ static void round_of(unsigned number, double seconds) {
         for (unsigned i = 0; i < PARTIES; i++)
             all_is_back(&parties[i]);
     } else {
-        calm_end(reader);
+        calm_end();
     }
     for (unsigned i = 0; i < PARTIES; i++)
         rvt_reader_unregister(parties[i].w.reader);
