@@ -27,16 +27,18 @@ enum {
     PARTIES = 4,
     QPS = 3,
     REGIONS = 2,
-    REGION_BYTES = 3 * RVT_SECTION_BYTES, /* long requests take several steps */
+    REGION_BYTES = 8 * RVT_SECTION_BYTES, /* long requests take several steps */
     WINDOW_BYTES = RVT_SECTION_BYTES,
+    LONG_BYTES = RVT_SECTION_BYTES / 4,
     WORD_BYTES = 64, /* at the start of each region: results of atomics, any bytes */
     DEPTH = 32,      /* posted work requests of one queue that have not completed */
     CQE = QPS * 2 * DEPTH,
     POISON = 0xd7,
-    LIVE_BYTES = 0x80,    /* live memory holds bytes below this */
-    BUSY_TRIES = 200000,  /* attempts of dereg until a region counts as held for ever */
-    FLUSH_TRIES = 200000, /* looks at a queue pair in error until it counts as stuck */
-    MANY_KEYS = 256,      /* keys of one slot that differ in their low 8 bits */
+    LIVE_BYTES = 0x80,          /* live memory holds bytes below this */
+    ENDS_KEYS_DIRECTLY = false, /* whether windows are also ended by rvt_invalidate_rkey() */
+    BUSY_TRIES = 200000,        /* attempts of dereg until a region counts as held for ever */
+    FLUSH_TRIES = 200000,       /* looks at a queue pair in error until it counts as stuck */
+    MANY_KEYS = 256,            /* keys of one slot that differ in their low 8 bits */
 };
 
 /* Queue pairs of a party by index. Sinks never send, so no RNR timer may be reported for one. */
@@ -72,7 +74,8 @@ struct place {
 /* What others need to know to reach memory. */
 struct shown {
     _Atomic(uint64_t) addr;
-    atomic_uint key;
+    atomic_uint key;   /* 0: the memory cannot be used now */
+    atomic_uint users; /* calls that post a long request to it, and probably carry it out */
 };
 
 struct region {
@@ -109,7 +112,11 @@ static alignas(64) _Atomic(uint64_t) counter_of[PARTIES];
 static atomic_bool closing; /* the main thread closes the device: EBADF is a right answer */
 static atomic_ulong timers, events, fetched, tried, destroyed, errors;
 static uint64_t seed_of_run = 1;
+#ifdef __SANITIZE_THREAD__
+static double seconds_of_run = 6; /* ThreadSanitizer makes everything some ten times as slow */
+#else
 static double seconds_of_run = 2;
+#endif
 
 /* Counts a violation, and reports the first few. */
 static void wrong(const char *what, uint64_t a, uint64_t b) {
@@ -177,15 +184,18 @@ static bool differs(const struct region *r, uint32_t from, unsigned char mask, u
 static void take_back(struct region *r) {
     uint32_t at;
     if (differs(r, WORD_BYTES, LIVE_BYTES, 0, &at))
-        wrong("live memory holds a byte that was read from memory taken back", at, r->bytes[at]);
+        wrong("live memory holds a byte that was read from memory taken back", at, r->length);
     memset(r->bytes, POISON, r->length);
     r->back = true;
+    atomic_store(&r->shown.key, 0);
 }
 
 static void check_back(const struct region *r) {
     uint32_t at;
     if (r->back && differs(r, 0, UINT8_MAX, POISON, &at))
-        wrong("memory that was taken back was written", at, r->bytes[at]);
+        wrong(r->length == WINDOW_BYTES ? "a window that was taken back was written"
+                                        : "a region that was taken back was written",
+              at, r->bytes[at]);
 }
 
 static bool show(struct party *p, struct region *r) {
@@ -226,6 +236,14 @@ static bool find_entry(struct posted *posted, const struct rvt_wc *wc, struct en
     }
     wrong("a completion of nothing that was posted", wc->wr_id, wc->status);
     return false;
+}
+
+/* Waits for a moment at which the memory is probably in use, and which is therefore a bad one to take it back. */
+static void await_bad_moment(struct party *p, struct shown *shown) {
+    for (unsigned i = 0, tries = (unsigned)roll(&p->w.seed, 4) * 300;
+         i < tries && !atomic_load(&shown->users); i++)
+        if (i % 50 == 49)
+            rvt_yield();
 }
 
 static void window_is_back(struct party *p) {
@@ -471,9 +489,9 @@ static struct region *any_region(struct party *p, struct party *of) {
     return &of->regions[roll(&p->w.seed, REGIONS)];
 }
 
-/* Fills a work request that moves bytes. */
-static void fill_request(struct party *p, const struct place *place, struct rvt_send_wr *wr,
-                         struct rvt_ib_sge *sge) {
+/* Fills a work request that moves bytes. Returns the memory that it names. */
+static struct shown *fill_request(struct party *p, const struct place *place, struct rvt_send_wr *wr,
+                                  struct rvt_ib_sge *sge) {
     static const uint32_t opcodes[] = {
         RVT_WR_SEND,
         RVT_WR_SEND_WITH_IMM,
@@ -489,19 +507,26 @@ static void fill_request(struct party *p, const struct place *place, struct rvt_
     uint64_t *seed = &p->w.seed;
     struct party *other = &parties[place->peer];
     wr->opcode = opcodes[roll(seed, sizeof(opcodes) / sizeof(opcodes[0]))];
+    if (wr->opcode == RVT_WR_SEND_WITH_INV && roll(seed, 4))
+        wr->opcode = RVT_WR_SEND;
     if (place->index == UNRELIABLE)
         wr->opcode = roll(seed, 2) ? RVT_WR_RDMA_WRITE : RVT_WR_SEND;
-    const bool window = roll(seed, 3) == 0;
     const struct region *own = any_region(p, p);
-    const struct shown *there = window ? &other->window.shown : &any_region(p, other)->shown;
-    const uint32_t whole = window ? WINDOW_BYTES : REGION_BYTES;
-    const uint32_t most = roll(seed, 6) ? 256 : whole - WORD_BYTES;
+    /* Mostly memory that can be used now: a refused request puts the queue pairs into error. */
+    bool window = roll(seed, 2);
+    struct shown *there = NULL;
+    for (unsigned tries = 0; tries < 4 && !(there && atomic_load(&there->key)); tries++, window = !window)
+        there = window ? &other->window.shown : &any_region(p, other)->shown;
+    window = there == &other->window.shown;
+    for (unsigned tries = 0; tries < 4 && !atomic_load(&own->shown.key); tries++)
+        own = any_region(p, p);
+    const uint32_t whole = (window ? WINDOW_BYTES : REGION_BYTES) - WORD_BYTES;
     *sge = (struct rvt_ib_sge){
         .addr = (uint64_t)(uintptr_t)own->bytes + WORD_BYTES,
-        .length = (uint32_t)roll(seed, most),
+        .length = (uint32_t)(roll(seed, 3) ? roll(seed, 256) : whole / 2 + roll(seed, whole / 2)),
         .lkey = atomic_load(&own->shown.key),
     };
-    wr->remote_addr = atomic_load(&there->addr) + WORD_BYTES + roll(seed, whole - WORD_BYTES - sge->length);
+    wr->remote_addr = atomic_load(&there->addr) + WORD_BYTES + roll(seed, whole - sge->length);
     wr->rkey = atomic_load(&there->key);
     wr->invalidate_rkey = atomic_load(&other->window.shown.key);
     if (wr->opcode == RVT_WR_ATOMIC_FETCH_AND_ADD || wr->opcode == RVT_WR_ATOMIC_CMP_AND_SWP) {
@@ -515,12 +540,14 @@ static void fill_request(struct party *p, const struct place *place, struct rvt_
     }
     wr->sges = sge;
     wr->num_sge = 1;
+    return there;
 }
 
 static void post_sends(struct party *p, struct place *place) {
     enum { MOST = 4 };
     struct rvt_send_wr wrs[MOST];
     struct rvt_ib_sge sges[MOST];
+    struct shown *there[MOST];
     uint32_t count = 1 + (uint32_t)roll(&p->w.seed, MOST), bad = 0;
     if (DEPTH - place->sends.count < count)
         return;
@@ -529,10 +556,13 @@ static void post_sends(struct party *p, struct place *place) {
             .wr_id = new_id(p, place, false),
             .flags = roll(&p->w.seed, 3) ? RVT_SEND_SIGNALED : 0,
         };
-        fill_request(p, place, &wrs[i], &sges[i]);
+        there[i] = fill_request(p, place, &wrs[i], &sges[i]);
+        atomic_fetch_add(&there[i]->users, sges[i].length > LONG_BYTES);
         push(&place->sends, (struct entry){wrs[i].wr_id, wrs[i].opcode, 0, wrs[i].flags & RVT_SEND_SIGNALED});
     }
     const int answer = rvt_post_send(place->handle, wrs, count, &bad);
+    for (uint32_t i = 0; i < count; i++)
+        atomic_fetch_sub(&there[i]->users, sges[i].length > LONG_BYTES);
     const uint32_t accepted = !answer ? count : bad == RVT_NO_BAD_WR ? 0 : bad;
     pop_newest(&place->sends, count - accepted);
     p->posted += accepted;
@@ -578,7 +608,8 @@ static void use_window(struct party *p) {
         wr.access = ALL_ACCESS;
         wr.key = (p->window_key & ~(MANY_KEYS - 1u)) | ((p->window_key + 1) % MANY_KEYS);
     } else {
-        if (roll(&p->w.seed, 3) == 0) {
+        if (ENDS_KEYS_DIRECTLY && roll(&p->w.seed, 3) == 0) {
+            await_bad_moment(p, &p->window.shown);
             answer = rvt_invalidate_rkey(place->handle, p->window_key);
             if (!answer)
                 window_is_back(p);
@@ -617,33 +648,30 @@ static void use_window(struct party *p) {
     }
 }
 
-/* The window's key may have ended without a completion that says so. A new key and its invalidation bring it
- * back in every case. */
-static void recover_window(struct party *p) {
-    const struct place *place = &p->places[ACTIVE];
-    if (!p->window_valid)
-        return;
-    const uint32_t key = (p->window_key & ~(MANY_KEYS - 1u)) | ((p->window_key + 1) % MANY_KEYS);
-    int answer = rvt_fast_reg_mr(place->handle, p->window.mr, key, LOCAL_WRITE, NULL);
-    if (!answer) {
-        p->window_key = key;
-        answer = rvt_invalidate_rkey(place->handle, key);
-        if (!answer)
-            window_is_back(p);
-    }
-    MUST(!answer || answer == -RVT_EBADF, "a window cannot be brought back", -answer, 0);
+/* Creates the region of the window over its DMA memory. Its key is valid, but has no rights before a REG_MR. */
+static bool make_window(struct party *p) {
+    const uint64_t addr = (uint64_t)(uintptr_t)p->window.bytes;
+    struct rvt_sg_outcome outcome;
+    struct rvt_mr_attributes attributes = {0};
+    check_back(&p->window);
+    int answer = rvt_alloc_mr(p->pd, RVT_MR_TYPE_MEM_REG, WINDOW_BYTES / PAGE, &p->window.mr);
+    if (!worked(answer))
+        return false;
+    answer = rvt_map_mr_sg(p->window.mr, &(struct rvt_sg_element){addr, WINDOW_BYTES}, 1, 0, PAGE, &outcome);
+    if (!worked(answer == 1 ? 0 : answer) || !worked(rvt_query_mr(p->window.mr, &attributes)))
+        return false;
+    p->window_key = attributes.keys.lkey;
+    p->window_valid = true;
+    p->window.back = false;
+    make_live(&p->window, 1);
+    atomic_store(&p->window.shown.addr, outcome.iova);
+    atomic_store(&p->window.shown.key, p->window_key);
+    return true;
 }
 
-/* --- lives --- */
-
-static void end_region(struct party *p, struct region *r) {
-    const bool force = roll(&p->w.seed, 4) == 0;
+static int dereg(struct party *p, struct region *r, bool force) {
     int answer, tries = 0;
-    if (r->back) {
-        check_back(r);
-        (void)show(p, r);
-        return;
-    }
+    await_bad_moment(p, &r->shown);
     while ((answer = rvt_dereg_mr(r->mr, force ? RVT_RELEASE_FORCE : RVT_RELEASE)) == -RVT_EBUSY) {
         p->busy++;
         MUST(!force, "dereg by force is busy", 0, 0);
@@ -651,7 +679,28 @@ static void end_region(struct party *p, struct region *r) {
             break;
         rvt_yield();
     }
-    if (worked(answer)) {
+    return answer;
+}
+
+/* The window's key may have ended without a completion that says so. Makes the window anew. */
+static void recover_window(struct party *p) {
+    if (!p->window_valid || !worked(dereg(p, &p->window, roll(&p->w.seed, 2))))
+        return;
+    window_is_back(p);
+    p->deregs++;
+    (void)make_window(p);
+}
+
+/* --- lives --- */
+
+static void end_region(struct party *p, struct region *r) {
+    const bool force = roll(&p->w.seed, 3) == 0;
+    if (r->back) {
+        check_back(r);
+        (void)show(p, r);
+        return;
+    }
+    if (worked(dereg(p, r, force))) {
         take_back(r);
         p->deregs++;
     }
@@ -659,7 +708,6 @@ static void end_region(struct party *p, struct region *r) {
 
 static bool begin_life(struct party *p) {
     const unsigned me = p->w.index;
-    struct rvt_sg_outcome outcome;
     int answer = rvt_alloc_ucontext(device, p->w.reader, &p->context);
     if (!worked(answer)) {
         p->context = NULL;
@@ -690,28 +738,16 @@ static bool begin_life(struct party *p) {
     if (!worked(answer))
         return false;
     atomic_store(&p->counter.shown.key, birth.key);
-    /* The window: memory by a page list, valid only between REG_MR and an invalidation. */
+    /* The window: memory by a page list. */
     p->window.bytes = window_of[me];
     p->window.length = WINDOW_BYTES;
-    check_back(&p->window);
     addr = (uint64_t)(uintptr_t)window_of[me];
     memory = rvt_fixed_memory(window_of[me], WINDOW_BYTES);
     answer = memory ? rvt_dma_map(device, p->context, memory, true, &addr, &p->dma) : -RVT_ENOMEM;
     if (memory)
         rvt_memory_put(memory);
-    answer = answer ? answer : rvt_alloc_mr(p->pd, RVT_MR_TYPE_MEM_REG, WINDOW_BYTES / PAGE, &p->window.mr);
-    if (!worked(answer))
+    if (!worked(answer) || !make_window(p))
         return false;
-    answer = rvt_map_mr_sg(p->window.mr, &(struct rvt_sg_element){addr, WINDOW_BYTES}, 1, 0, PAGE, &outcome);
-    struct rvt_mr_attributes attributes = {0};
-    if (!worked(answer == 1 ? 0 : answer) || !worked(rvt_query_mr(p->window.mr, &attributes)))
-        return false;
-    p->window_key = attributes.keys.lkey;
-    p->window_valid = true; /* the key of a new region is valid, without rights */
-    p->window.back = false;
-    make_live(&p->window, 1);
-    atomic_store(&p->window.shown.addr, outcome.iova);
-    atomic_store(&p->window.shown.key, p->window_key);
     for (unsigned i = 0; i < QPS; i++)
         if (!create_place(p, &p->places[i]))
             return false;
@@ -766,21 +802,21 @@ static void act(struct party *p) {
     struct region *region = any_region(p, p);
     if (place->failed && die % 8 == 0)
         quiet_place(p, place, true);
-    else if (region->back && die % 32 == 1)
+    else if (region->back && die % 8 == 1)
         end_region(p, region);
     else if (die < 400 && (!sender->failed || die % 8 == 2)) /* mostly flushed */
         post_sends(p, sender);
-    else if (die < 640)
+    else if (die < 600 && (!place->failed || die % 8 == 2))
         post_receive(p, place);
     else if (die < 800)
         poll_all(p);
     else if (die < 840)
         arm(p);
-    else if (die < 880)
+    else if (die < 880 || (!p->window_valid && die % 4 == 3))
         use_window(p);
     else if (die < 890)
         recover_window(p);
-    else if (die < 893)
+    else if (die < 898)
         end_region(p, region);
     else if (die < 905)
         reset_place(p, place);
