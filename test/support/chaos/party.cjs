@@ -6,6 +6,8 @@ const { BYTES, CounterName, MEMORIES, QPS, SLOTS, WINDOW, WINDOW_BYTES, WORD_BYT
 /** Queue pairs by index: RC that is polled, UC that is polled, RC whose completions are iterated, RC used through promises. */
 const [POLLED, UNRELIABLE, ITERATED, PROMISED] = [0, 1, 2, 3];
 const DEPTH = 32;
+/** Few, because an error flushes them all. */
+const MOST_RECEIVES = 6;
 const ALL = 15;
 /** Whether windows are also ended by `invalidateRkey`. */
 const ENDS_KEYS_DIRECTLY = false;
@@ -96,13 +98,13 @@ class Party {
     try {
       this.#begin();
       while (!board.isStopping) {
-        for (let i = 0; i < 100; i++) this.#act();
+        for (let i = 0; i < 20; i++) this.#act();
         await turn();
-        if (this.random(20) === 0) await this.#quiet(this.random(QPS), turn, true);
+        if (this.random(60) === 0) await this.#quiet(this.random(QPS), turn, true);
         if (this.#qps[ITERATED].failed && !this.#qps[ITERATED].destroyed)
           await this.#quiet(ITERATED, turn, true);
-        if (this.random(40) === 0) await this.#deregAsync();
-        if (this.slot > 0 && this.random(600) === 0) {
+        if (this.random(100) === 0) await this.#deregAsync();
+        if (this.slot > 0 && this.random(3000) === 0) {
           board.count(CounterName.Detaches);
           return; // end() detaches in the middle
         }
@@ -349,6 +351,8 @@ class Party {
     const missing = () =>
       [...qp.sends.entries.filter(({ signaled }) => signaled), ...qp.receives.entries].map(({ id }) => id);
     const pending = () => (index === PROMISED ? this.#operations : 0);
+    // The iteration may be behind, and unsignaled work requests may have failed.
+    if (index === ITERATED) await this.#iterationIsIdle();
     for (let tries = 0; tries < 500 && (missing().length || pending()); tries++) {
       if (this.#isOver) throw new Over();
       await new Promise((resolve) => setTimeout(resolve, tries < 20 ? 0 : 5));
@@ -361,6 +365,17 @@ class Party {
     qp.receives.entries = [];
     board.count(CounterName.Quiets);
     if (bringBack) this.#reset(qp);
+  }
+
+  /** Waits until the iteration has taken all completions of its queue. */
+  async #iterationIsIdle() {
+    for (let held = 1; held > 0;) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      this.#try(() => {
+        held = this.iteratedCq.length;
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 
   #sends(qp) {
@@ -454,7 +469,11 @@ class Party {
 
   #postReceives(qp) {
     const wrs = [];
-    for (let count = Math.min(1 + this.random(3), DEPTH - qp.receives.entries.length); count > 0; count--) {
+    for (
+      let count = Math.min(1 + this.random(3), MOST_RECEIVES - qp.receives.entries.length);
+      count > 0;
+      count--
+    ) {
       const length = this.random(5) ? BYTES - WORD_BYTES : 100;
       const wr = { wrId: this.#id(qp, true), sges: [this.#local(this.#liveMemory(), length)] };
       qp.receives.entries.push({ id: wr.wrId, signaled: true });
@@ -612,13 +631,7 @@ class Party {
     this.#watch(
       (async () => {
         try {
-          for (let held = 1; held > 0;) {
-            await new Promise((resolve) => setTimeout(resolve, 1));
-            this.#try(() => {
-              held = this.iteratedCq.length;
-            });
-          }
-          await new Promise((resolve) => setTimeout(resolve, 1));
+          await this.#iterationIsIdle();
           this.#replace(qp);
         } catch (error) {
           if (!(error instanceof Over)) this.board.wrong(error.stack);
@@ -631,21 +644,17 @@ class Party {
     const { random } = this;
     const qp = this.#qps[random(QPS)];
     const die = random(1000);
-    const idle = qp.failed && die % 8 !== 1;
     if (qp.destroyed) return;
-    if (qp.index === PROMISED) {
-      if (qp.failed && die % 4 === 0) return this.#reset(qp);
-      if (!idle && die < 500) return this.#promise();
-    } else if (die < 300) {
-      if (!idle) this.#postSends(qp);
-      return;
-    } else if (die < 500) {
-      if (!idle) this.#postReceives(qp);
+    // What is posted to a queue pair in error is only flushed.
+    if (qp.failed && die % 8 !== 0) {
+      if (die % 8 < 4 && qp.index !== ITERATED) this.#reset(qp);
       return;
     }
+    if (qp.index === PROMISED && die < 500) return this.#promise();
+    if (die < 300) return this.#postSends(qp);
+    if (die < 500) return this.#postReceives(qp);
     const region = random(2);
-    if (qp.failed && qp.index !== ITERATED && die % 8 === 0) this.#reset(qp);
-    else if (this.#memories[region].back && die % 4 === 0) this.#useMemory(region);
+    if (this.#memories[region].back && die % 4 === 0) this.#useMemory(region);
     else if (die < 700) this.#poll();
     else if (die < 740) this.#arm();
     else if (die < 780) this.#endKey();
