@@ -28,7 +28,7 @@ export function makeEnd(w: Scope, bytes: SharedArrayBuffer, depth: number): EndN
   w.qp = w.pd.createQp({ type: 'RC', sendCq: w.cq, maxSendWr: depth, maxRecvWr: depth });
   w.mr = w.pd.regUserMr(bytes, { access: 15 });
   w.sge = (offset: number, length: number) => ({
-    addr: w.mr.start + BigInt(offset),
+    addr: (w.mr as rdmavt.MemoryRegion).start + BigInt(offset),
     length,
     lkey: w.mr.lkey,
   });
@@ -103,7 +103,7 @@ export async function whileAnotherRuns<T>(device: rdmavt.Device, call: () => T):
       const wr = {
         opcode: 'RDMA_WRITE',
         sges: [w.sge(0, length)],
-        remoteAddr: w.mr.iova + BigInt(length),
+        remoteAddr: (w.mr as rdmavt.MemoryRegion).iova + BigInt(length),
         rkey: w.mr.rkey,
       };
       w.qp.postSend(Array.from({ length: writes }, () => wr));

@@ -29,16 +29,11 @@ async function live(board, slot, seed, next, answerAtRest) {
     const device = await next();
     if (device === undefined) return;
     const party = new Party({ board, slot, device, seed: seed * 1000 + life, Access });
-    current = party;
     await party.live(turn);
     if (party.isAtRest) await answerAtRest();
     await party.end();
-    current = undefined;
   }
 }
-
-/** The party of this thread. @type {Party | undefined} */
-let current;
 
 /** A worker: attaches to the device that the board's token names. */
 async function work() {
