@@ -4,6 +4,7 @@ import { native } from '../../lib/internal/native';
 import { lineOf } from '../support/queue-pairs';
 import { open } from '../support/scene';
 import { connectedWith, type OwnEnd, whileAnotherRuns } from '../support/verbs-peers';
+import { type Scope } from '../support/workers';
 
 const turn = async (): Promise<void> => {
   await new Promise((resolve) => setImmediate(resolve));
@@ -178,7 +179,7 @@ describe('the RNR timer', () => {
   /** Lets the worker post a receive and block, so that its event loop does nothing more, until the promise has settled. */
   const receiveAndBlock = (block: Int32Array) =>
     [
-      (w: never, flag: Int32Array): string => {
+      (w: Scope, flag: Int32Array): string => {
         const { qp, sge } = w as OwnEnd;
         qp.postRecv({ wrId: 5, sges: [sge(0, 8)] });
         Atomics.store(flag, 0, 1);
