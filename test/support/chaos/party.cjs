@@ -369,11 +369,16 @@ class Party {
 
   /** Waits until the iteration has taken all completions of its queue. */
   async #iterationIsIdle() {
+    const deadline = Date.now() + 10_000;
     for (let held = 1; held > 0;) {
       await new Promise((resolve) => setTimeout(resolve, 1));
       this.#try(() => {
         held = this.iteratedCq.length;
       });
+      if (Date.now() > deadline) {
+        this.board.wrong(`an iteration leaves ${held} completions`);
+        throw new Over();
+      }
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
