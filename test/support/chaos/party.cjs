@@ -12,6 +12,8 @@ const ALL = 15;
 /** Whether windows are also ended by `invalidateRkey`. */
 const ENDS_KEYS_DIRECTLY = false;
 const MOST_TRIES = 20_000;
+/** How long a memory may stay busy, in ms. */
+const BUSY_MS = 10_000;
 
 /** Thrown when the device or the domain was closed by another thread. */
 class Over extends Error {}
@@ -65,6 +67,7 @@ class Party {
     this.slot = slot;
     this.device = device;
     this.random = board.random(seed);
+    this.sleeper = new Int32Array(new SharedArrayBuffer(4));
     this.remote = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
   }
 
@@ -555,9 +558,12 @@ class Party {
     const memory = this.#memories[i];
     const force = this.random(3) === 0;
     if (memory.back && i !== WINDOW) return this.#register(i);
-    for (let tries = 0; this.#try(() => memory.mr.dereg({ force }), 'EBUSY') !== undefined; tries++) {
+    const deadline = Date.now() + BUSY_MS;
+    while (this.#try(() => memory.mr.dereg({ force }), 'EBUSY') !== undefined) {
       this.board.count(CounterName.Busy);
-      if (force || tries === MOST_TRIES) return this.board.wrong(`memory ${this.slot}.${i} stays busy`);
+      if (force || Date.now() > deadline) return this.board.wrong(`memory ${this.slot}.${i} stays busy`);
+      // The thread that holds it may have lost its processor.
+      Atomics.wait(this.sleeper, 0, 0, 0.1);
     }
     this.#hasEnded(i);
   }
