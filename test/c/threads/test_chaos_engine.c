@@ -28,17 +28,16 @@ enum {
     QPS = 3,
     REGIONS = 2,
     REGION_BYTES = 8 * RVT_SECTION_BYTES, /* long requests take several steps */
-    WINDOW_BYTES = RVT_SECTION_BYTES,
+    WINDOW_BYTES = 4 * RVT_SECTION_BYTES,
     LONG_BYTES = RVT_SECTION_BYTES / 4,
     WORD_BYTES = 64, /* at the start of each region: results of atomics, any bytes */
     DEPTH = 32,      /* posted work requests of one queue that have not completed */
     CQE = QPS * 2 * DEPTH,
     POISON = 0xd7,
-    LIVE_BYTES = 0x80,          /* live memory holds bytes below this */
-    ENDS_KEYS_DIRECTLY = false, /* whether windows are also ended by rvt_invalidate_rkey() */
-    BUSY_TRIES = 200000,        /* attempts of dereg until a region counts as held for ever */
-    FLUSH_TRIES = 200000,       /* looks at a queue pair in error until it counts as stuck */
-    MANY_KEYS = 256,            /* keys of one slot that differ in their low 8 bits */
+    LIVE_BYTES = 0x80,    /* live memory holds bytes below this */
+    BUSY_TRIES = 200000,  /* attempts of dereg until a region counts as held for ever */
+    FLUSH_TRIES = 200000, /* looks at a queue pair in error until it counts as stuck */
+    MANY_KEYS = 256,      /* keys of one slot that differ in their low 8 bits */
 };
 
 /* Queue pairs of a party by index. Sinks never send, so no RNR timer may be reported for one. */
@@ -608,7 +607,7 @@ static void use_window(struct party *p) {
         wr.access = ALL_ACCESS;
         wr.key = (p->window_key & ~(MANY_KEYS - 1u)) | ((p->window_key + 1) % MANY_KEYS);
     } else {
-        if (ENDS_KEYS_DIRECTLY && roll(&p->w.seed, 3) == 0) {
+        if (roll(&p->w.seed, 3) == 0) {
             await_bad_moment(p, &p->window.shown);
             answer = rvt_invalidate_rkey(place->handle, p->window_key);
             if (!answer)

@@ -9,7 +9,6 @@ const QPS = 4;
 const MEMORIES = 3;
 const WINDOW = 2;
 const BYTES = 4 * 65_536;
-const WINDOW_BYTES = 65_536;
 /** At the start of each memory: results of atomics, any bytes. */
 const WORD_BYTES = 64;
 const POISON = 0xd7;
@@ -74,7 +73,7 @@ class Board {
     this.slots = take(BigUint64Array, SLOTS * SLOT_WORDS);
     this.atomics = take(BigInt64Array, SLOTS * 8);
     this.memories = Array.from({ length: SLOTS }, () =>
-      Array.from({ length: MEMORIES }, (_, i) => take(Uint8Array, i === WINDOW ? WINDOW_BYTES : BYTES)),
+      Array.from({ length: MEMORIES }, () => take(Uint8Array, BYTES)),
     );
     this.size = at;
   }
@@ -221,4 +220,4 @@ class Board {
   }
 }
 
-module.exports = { Board, BYTES, CounterName, MEMORIES, QPS, SLOTS, WINDOW, WINDOW_BYTES, WORD_BYTES };
+module.exports = { Board, BYTES, CounterName, MEMORIES, QPS, SLOTS, WINDOW, WORD_BYTES };

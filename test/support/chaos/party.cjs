@@ -1,7 +1,7 @@
 // One thread's part in verbs-chaos.cjs: its objects on the device, what it does with them, and what it checks. Only the owner of a
 // queue pair posts to it, so the owner knows the order in which completions must arrive.
 'use strict';
-const { BYTES, CounterName, MEMORIES, QPS, SLOTS, WINDOW, WINDOW_BYTES, WORD_BYTES } = require('./board.cjs');
+const { BYTES, CounterName, MEMORIES, QPS, SLOTS, WINDOW, WORD_BYTES } = require('./board.cjs');
 
 /** Queue pairs by index: RC that is polled, UC that is polled, RC whose completions are iterated, RC used through promises. */
 const [POLLED, UNRELIABLE, ITERATED, PROMISED] = [0, 1, 2, 3];
@@ -9,8 +9,6 @@ const DEPTH = 32;
 /** Few, because an error flushes them all. */
 const MOST_RECEIVES = 6;
 const ALL = 15;
-/** Whether windows are also ended by `invalidateRkey`. */
-const ENDS_KEYS_DIRECTLY = false;
 const MOST_TRIES = 20_000;
 /** How long a memory may stay busy, in ms. */
 const BUSY_MS = 10_000;
@@ -440,7 +438,7 @@ class Party {
     for (let tries = 0; tries < 3 && !board.shown(qp.peer, target).key; tries++)
       target = (target + 1) % MEMORIES;
     const { addr, key } = board.shown(qp.peer, target);
-    const whole = (target === WINDOW ? WINDOW_BYTES : BYTES) - WORD_BYTES;
+    const whole = BYTES - WORD_BYTES;
     const length = random(3) ? random(256) : whole / 2 + random(whole / 2);
     const sges = [this.#local(this.#liveMemory(), length)];
     const remote = { remoteAddr: addr + BigInt(WORD_BYTES + random(whole - length)), rkey: key };
@@ -596,7 +594,7 @@ class Party {
     const qp = this.#qps[POLLED];
     if (!memory.valid || memory.back || qp.sends.entries.length === DEPTH) return;
     const key = memory.mr.rkey;
-    if (ENDS_KEYS_DIRECTLY && this.random(2)) {
+    if (this.random(2)) {
       if (this.#try(() => qp.object.invalidateRkey(key), 'EINVAL') === undefined) this.#windowIsBack();
       return; // EINVAL: a peer has invalidated it
     }
