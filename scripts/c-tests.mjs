@@ -52,6 +52,7 @@ const modes = {
     sideBySide: true, // valgrind runs one thread at a time, so each program uses one processor
     // Since threads do not run in parallel, these tests take minutes and cannot expose races.
     skip: [
+      'test_chaos_engine',
       'test_stress',
       'test_stress_contexts',
       'test_stress_dma',
