@@ -57,7 +57,7 @@ export function everything() {
     cq,
     srq,
     ah,
-    sends: pd.createQp({ type: 'RC', sendCq: cq }).sendQueue(1),
+    sends: pd.createQp({ type: 'RC', sendCq: device.createCq(4) }).sendQueue(1),
     receives: srq.recvQueue(1),
   };
 }
