@@ -78,8 +78,7 @@ Napi::Value CreatePostBlock(const Napi::CallbackInfo &info) {
     ArrayView view = arguments.SharedBytes(0, RVT_WR_HEADER_WORDS * sizeof(uint32_t), &buffer);
     if (!arguments.ok())
         return arguments.Undefined();
-    auto block =
-        std::make_shared<PostBlock>(Environment::Of(env), view.data, view.length / sizeof(uint32_t));
+    auto block = std::make_shared<PostBlock>(Environment::Of(env), view.data, view.length / sizeof(uint32_t));
     if (napi_create_reference(env, buffer, 1, &block->reference) != napi_ok ||
         napi_create_object(env, &object) != napi_ok ||
         !AddSharedFunction(env, object, block, "postSend", Post<PostSends>) ||

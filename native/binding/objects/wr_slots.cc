@@ -166,9 +166,8 @@ Napi::Value CreateSendQueue(const Napi::CallbackInfo &info) {
     if (error)
         return Napi::Number::New(env, error);
     napi_value buffer, object;
-    Shared slots =
-        NewSlots(arguments, qp->payload().device,
-                 RVT_SEND_WR_WORDS + size_t{query.max_send_sge} * RVT_SGE_WORDS, &buffer);
+    Shared slots = NewSlots(arguments, qp->payload().device,
+                            RVT_SEND_WR_WORDS + size_t{query.max_send_sge} * RVT_SGE_WORDS, &buffer);
     if (!slots)
         return arguments.Undefined();
     slots->qp = qp->payload().handle;
@@ -195,16 +194,14 @@ Napi::Value CreateRecvQueue(const Napi::CallbackInfo &info) {
         EngineCall call(*device);
         rvt_qp_query query;
         rvt_srq_attr attr;
-        error = qp ? rvt_query_qp(qp->payload().handle, &query)
-                   : rvt_query_srq(srq->payload().handle, &attr);
+        error = qp ? rvt_query_qp(qp->payload().handle, &query) : rvt_query_srq(srq->payload().handle, &attr);
         if (!error)
             max_sge = qp ? query.max_recv_sge : attr.max_sge;
     }
     if (error)
         return Napi::Number::New(env, error);
     napi_value buffer, object;
-    Shared slots =
-        NewSlots(arguments, device, RVT_RECV_WR_WORDS + size_t{max_sge} * RVT_SGE_WORDS, &buffer);
+    Shared slots = NewSlots(arguments, device, RVT_RECV_WR_WORDS + size_t{max_sge} * RVT_SGE_WORDS, &buffer);
     if (!slots)
         return arguments.Undefined();
     if (qp)
