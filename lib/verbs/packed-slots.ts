@@ -153,8 +153,8 @@ export class Slots {
     this.#status = status | 0;
     if (status === 0) return count;
     this.#failure = keepFailure(this.#failure);
-    this.#bad = header[WrHeaderWord.Bad] ?? 0;
-    return header[WrHeaderWord.Posted] ?? 0;
+    this.#bad = header[WrHeaderWord.Bad];
+    return header[WrHeaderWord.Posted];
   }
 
   /** Why the last posting failed; undefined if it did not. */
