@@ -338,6 +338,27 @@ export class Natives {
     return label('bytes', memory.whole ? memory.body() : memories.make().body());
   }
 
+  /** Returns a block for `words` words of work requests, mostly one that can be used. */
+  #wrBlock(/** @type {number} */ words) {
+    const bytes = (layoutNumber('RVT_WR_HEADER_WORDS') + words) * 4;
+    const buffer = new (this.#random.chance(0.9) ? SharedArrayBuffer : ArrayBuffer)(bytes);
+    const block = label(`a block of ${words} words`, new Uint8Array(buffer));
+    this.#blocks.push(block);
+    if (this.#blocks.length > 8) this.#blocks.shift();
+    return block;
+  }
+
+  /** Returns the arguments that create a packed queue, mostly for a queue pair that takes 4 SGEs. */
+  #wrQueue(/** @type {string} */ wrWords, /** @type {boolean} */ shared) {
+    const capacity = this.#random.pick([1, 4, 16]);
+    const sges = this.#random.pick([4, 4, 4, 1, 2]);
+    return [
+      this.#one(shared ? 'NativeSharedReceiveQueue' : 'NativeQueuePair'),
+      this.#wrBlock(capacity * (layoutNumber(wrWords) + 4 * sges)),
+      this.#random.chance(0.9) ? capacity : this.#random.pick([0, 5, 2 ** 20, 2 ** 20 + 1]),
+    ];
+  }
+
   #block() {
     const capacity = this.#random.pick([1, 4, 16]);
     const places = this.#plausible.flag();
@@ -370,6 +391,9 @@ export class Natives {
       createSgeState: () => [this.#names('element')],
       bindCell: () => [label('a holder', {})],
       createBatch: () => this.#block(),
+      createPostBlock: () => [this.#wrBlock(random.pick([0, 28, 64, 400]))],
+      createSendQueue: () => this.#wrQueue('RVT_SEND_WR_WORDS', false),
+      createRecvQueue: () => this.#wrQueue('RVT_RECV_WR_WORDS', p.flag()),
       commandBlock: () => [
         label('a command block', new Uint8Array(new SharedArrayBuffer(layoutNumber('RVT_COMMAND_BYTES')))),
       ],

@@ -117,6 +117,17 @@ export class Traffic {
 
   #burst(/** @type {any[]} */ qps) {
     for (let i = this.#random.dice(4); i >= 0; i--) this.#call('QueuePair.postSend', this.#random.pick(qps));
+    if (this.#random.chance(0.3)) this.#packed(this.#random.pick(qps));
+  }
+
+  /** Posts work requests of a packed queue, some of them twice. */
+  #packed(/** @type {any} */ qp) {
+    const queue = this.#call('QueuePair.sendQueue', qp, [4]);
+    if (typeof queue?.post !== 'function') return;
+    for (let i = 0; i < 4; i++) this.#call('SendQueue.fill', queue, [i, this.#verbs.send(qp)]);
+    this.#call('SendQueue.post', queue, [4, 0]);
+    this.#call('SendQueue.setLocal', queue);
+    this.#call('SendQueue.post', queue, [2, 2]);
   }
 
   #receives(/** @type {any[]} */ qps) {

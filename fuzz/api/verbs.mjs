@@ -168,6 +168,17 @@ export class Verbs {
     return label('a receive', { wrId: this.wrId(), sges: this.sges(near, [0, 8, 200, 1000, 6000, 16384]) });
   }
 
+  /** Returns the capacity of a packed queue. */
+  #capacity() {
+    return this.#random.pick([1, 4, 4, 16, 257]);
+  }
+
+  /** Returns the arguments of `setLocal`. @returns {unknown[]} */
+  #local(/** @type {any} */ near) {
+    const { addr, length, lkey } = this.#sge(near, [0, 8, 64, 700]);
+    return [this.#random.dice(5), addr, length, lkey];
+  }
+
   /** Returns one work request, or a list of them. @template T @param {() => T} make */
   #some(make) {
     if (this.#random.chance(0.5)) return make();
@@ -337,6 +348,22 @@ export class Verbs {
       'QueuePair.postSend': () => [this.#some(() => this.send(self))],
       'QueuePair.postRecv': () => [this.#some(() => this.receive(self))],
       'SharedReceiveQueue.postRecv': () => [this.#some(() => this.receive(self))],
+      'QueuePair.sendQueue': () => [this.#capacity()],
+      'QueuePair.recvQueue': () => [this.#capacity()],
+      'SharedReceiveQueue.recvQueue': () => [this.#capacity()],
+      'SendQueue.fill': () => [random.dice(5), this.send(this.read(() => self.qp))],
+      'SendQueue.setLocal': () => this.#local(self),
+      'SendQueue.setRemote': () => {
+        const { remoteAddr, rkey } = this.target(self, false);
+        return [random.dice(5), remoteAddr, rkey];
+      },
+      'SendQueue.setId': () => [random.dice(5), this.wrId() ?? 0],
+      'SendQueue.setSignaled': () => [random.dice(5), random.chance(0.7)],
+      'SendQueue.post': () => [random.pick([0, 1, 1, 4, 4, 16]), random.pick([0, 0, 0, 1, 2])],
+      'RecvQueue.fill': () => [random.dice(5), this.receive(self)],
+      'RecvQueue.setLocal': () => this.#local(self),
+      'RecvQueue.setId': () => [random.dice(5), this.wrId() ?? 0],
+      'RecvQueue.post': () => [random.pick([0, 1, 1, 4, 4, 16]), random.pick([0, 0, 0, 1, 2])],
       'SharedReceiveQueue.modify': () => [
         random.pick([
           { limit: random.dice(4) },

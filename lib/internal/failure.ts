@@ -22,6 +22,9 @@ export interface Explanation {
   readonly detail?: ErrorDetail;
 }
 
+// Captured at load time: a program may replace it.
+const PlainLongs = BigUint64Array;
+
 /** Receives the native module's {@link FailureNumber}s of a failure; reused for every call. */
 const kept = new BigUint64Array(new ArrayBuffer(FailureNumber.Numbers * BigUint64Array.BYTES_PER_ELEMENT));
 const keptNumber = (field: number): bigint => kept[field] ?? 0n;
@@ -60,7 +63,7 @@ export type KeptFailure = BigUint64Array;
  *
  * @param failure - where to keep it; undefined: a new place
  */
-export function keepFailure(failure: KeptFailure = new BigUint64Array(FailureNumber.Numbers)): KeptFailure {
+export function keepFailure(failure: KeptFailure = new PlainLongs(FailureNumber.Numbers)): KeptFailure {
   takeFailure(failure);
   return failure;
 }

@@ -583,6 +583,10 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     if (ofQp.size === 0) mapOf.delete(this.#expected, qpId);
   }
 
+  get #isNewestLeft(): boolean {
+    return this.#newest !== undefined;
+  }
+
   #expect(qpId: number, wrId: bigint, settle: Settle): void {
     if (this.#isEnded) {
       settle(undefined);
@@ -596,7 +600,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       this.#newestQp = qpId;
       this.#newestWrId = wrId;
       this.#makeRoom();
-      if (this.#newest === undefined) {
+      if (!this.#isNewestLeft) {
         this.#update();
         return;
       }

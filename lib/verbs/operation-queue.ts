@@ -42,6 +42,8 @@ function newWrId(): bigint {
 class Operation {
   /** The encoded work request while the operation waits for room; undefined once it is posted. */
   waiting: WorkRequestBlock | undefined;
+  /** Whether its completion has come, or will never come. */
+  isOver = false;
   #listener: (() => void) | undefined;
   #settled = false;
 
@@ -262,17 +264,16 @@ export class OperationQueue {
 
   #expect(operation: Operation): void {
     const { cq, id } = this.#owner;
-    let isOver = false;
     let isListed = false;
     expectCompletion(cq, id, operation.wrId, (completion) => {
-      isOver = true;
+      operation.isOver = true;
       if (isListed) this.#unlist(operation);
       if (completion === undefined) operation.reject(this.#owner.lost(operation.method));
       else operation.complete(completion);
       if (this.#waitingCount > 0) this.pump();
     });
     // Most operations have completed by now: with the default engine in the call that posted them.
-    if (isOver) return;
+    if (operation.isOver) return;
     isListed = true;
     mapOf.set(this.#posted, operation.wrId, operation);
     if (this.#posted.size === 1) this.#owner.hold(true);

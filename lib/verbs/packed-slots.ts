@@ -148,13 +148,13 @@ export class Slots {
     header[WrHeaderWord.Posted] = 0;
     header[WrHeaderWord.Status] = UNANSWERED;
     this.postNative();
-    const status = header[WrHeaderWord.Status] ?? UNANSWERED;
+    const status = header[WrHeaderWord.Status];
     if (this.#status !== 0) this.#error = undefined;
     this.#status = status | 0;
     if (status === 0) return count;
     this.#failure = keepFailure(this.#failure);
     this.#bad = header[WrHeaderWord.Bad] ?? 0;
-    return header[WrHeaderWord.Posted] ?? 0;
+    return header[WrHeaderWord.Posted];
   }
 
   /** Why the last posting failed; undefined if it did not. */

@@ -186,9 +186,7 @@ export class SendQueue<Type extends QpType = QpType> {
     const slots = this.#slots;
     const at = slots.at(index) + SendWrWord.Flags;
     const flags = slots.words[at] ?? 0;
-    if (signaled === true) slots.words[at] = flags | SendFlag.Signaled;
-    else if (signaled === false) slots.words[at] = flags & ~SendFlag.Signaled;
-    else boolean(signaled, 'signaled'); // throws
+    slots.words[at] = boolean(signaled, 'signaled') ? flags | SendFlag.Signaled : flags & ~SendFlag.Signaled;
   }
 
   /**

@@ -212,6 +212,9 @@ const opcodes: Readonly<Record<SendOpcode, WrOpcode>> = Object.freeze({
   REG_MR: WrOpcode.RegMr,
   LOCAL_INV: WrOpcode.LocalInv,
 });
+/** The opcode that was encoded last: most programs post the same one again. */
+let lastName: SendOpcode = 'SEND';
+let lastOpcode: WrOpcode = WrOpcode.Send;
 const opcodeNames = Object.keys(opcodes) as readonly SendOpcode[];
 
 /** Most work requests in a list, and most elements of a work request. */
@@ -300,14 +303,15 @@ export class WorkRequestBlock {
     if (this.ahs.length > 0) this.ahs = ownList();
   }
 
-  /** Appends `count` zeros and returns the index of the first one. */
+  /**
+   * Makes room for `count` more words and returns the index of the first one. They have any value: the native module looks only at
+   * those that the opcode uses.
+   */
   append(count: number): number {
     const at = this.used;
     const end = at + count;
     if (end > this.#room.size) this.#grow(end);
     this.used = end;
-    const words = this.words;
-    for (let i = at; i < end; i++) words[i] = 0;
     return at;
   }
 
@@ -476,7 +480,7 @@ function encodeOne(
   if (kind === RequestKind.Receive) {
     const { wrId, sges } = wr as Unchecked<ReceiveWorkRequest>;
     const at = block.append(RecvWrWord.Words);
-    if (wrId !== undefined) storeLong(block, at + RecvWrWord.Id, wrId, name, 'wrId');
+    storeLong(block, at + RecvWrWord.Id, wrId === undefined ? 0 : wrId, name, 'wrId');
     storeWord(block, at + RecvWrWord.NumSge, encodeSges(block, sges, name));
     return;
   }
@@ -503,18 +507,23 @@ function encodeSend(
   method: Method,
 ): void {
   const { opcode: givenOpcode, wrId, sges } = wr;
-  const opcode = typeof givenOpcode === 'string' ? opcodes[givenOpcode as SendOpcode] : undefined;
-  if (opcode === undefined) {
-    oneOf(givenOpcode, pathOf(name, 'opcode'), opcodeNames); // throws
-    return;
+  if (givenOpcode !== lastName) {
+    const found = typeof givenOpcode === 'string' ? opcodes[givenOpcode as SendOpcode] : undefined;
+    if (found === undefined) {
+      oneOf(givenOpcode, pathOf(name, 'opcode'), opcodeNames); // throws
+      return;
+    }
+    lastName = givenOpcode as SendOpcode;
+    lastOpcode = found;
   }
+  const opcode = lastOpcode;
   const flags =
     flag(wr.signaled, SendFlag.Signaled, name, 'signaled') |
     flag(wr.solicited, SendFlag.Solicited, name, 'solicited') |
     flag(wr.fence, SendFlag.Fence, name, 'fence') |
     flag(wr.inline, SendFlag.Inline, name, 'inline');
   const at = block.append(SendWrWord.Words);
-  if (wrId !== undefined) storeLong(block, at + SendWrWord.Id, wrId, name, 'wrId');
+  storeLong(block, at + SendWrWord.Id, wrId === undefined ? 0 : wrId, name, 'wrId');
   storeWord(block, at + SendWrWord.Opcode, opcode);
   storeWord(block, at + SendWrWord.Flags, flags);
   switch (opcode) {

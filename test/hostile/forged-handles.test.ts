@@ -332,6 +332,8 @@ describe('the classes', () => {
     const all = everything();
     const shown: Record<string, string[]> = {
       DmaMapping: ['address', 'length'],
+      SendQueue: ['capacity', 'qp'],
+      RecvQueue: ['capacity', 'owner'],
       // Elements and results are exposed for reading and writing.
       CheckBatch: [
         'access',
@@ -385,6 +387,8 @@ describe('the classes', () => {
       'ProtectionDomain',
       'QueuePair',
       'RdmaError',
+      'RecvQueue',
+      'SendQueue',
       'Sge',
       'SgeState',
       'SharedReceiveQueue',

@@ -89,7 +89,7 @@ function limits(): Uint32Array {
 function fillWrite({ sends, region }: World, slot: number): void {
   const words = wordsOf(sends);
   const at = WrHeaderWord.Words + slot * SEND_STRIDE;
-  const { start, key } = region.constants;
+  const { start, key } = region.constants!;
   words.fill(0, at, at + SEND_STRIDE);
   words[at + SendWrWord.Opcode] = WrOpcode.RdmaWrite;
   words[at + SendWrWord.Flags] = SendFlag.Signaled;
@@ -199,10 +199,10 @@ describe('overwritten between calls', () => {
     const all = world();
     const random = randomOf(15);
     const { region, foreign } = all;
-    const start = region.constants.start as number;
+    const start = region.constants!.start as number;
     const likely = [
-      region.constants.key,
-      foreign.constants.key,
+      region.constants!.key,
+      foreign.constants!.key,
       start % 2 ** 32,
       Math.floor(start / 2 ** 32),
       8,
@@ -245,7 +245,7 @@ describe('overwritten between calls', () => {
       words.fill(0, at, at + SEND_STRIDE);
       words[at + SendWrWord.Opcode] = WrOpcode.RegMr;
       words.set(name, at + SendWrWord.Region + RegionNameWord.Checker);
-      words[at + SendWrWord.Key] = all.foreign.constants.key;
+      words[at + SendWrWord.Key] = all.foreign.constants!.key;
       expect(post(all.send, all.sends, 1)).toEqual([expected, 0]);
     }
     expectUnharmed(all);
@@ -283,9 +283,9 @@ const scribbler = `
 
 test('overwritten by another thread during calls', async () => {
   const all = world();
-  const start = all.region.constants.start as number;
+  const start = all.region.constants!.start as number;
   const hints = [
-    ...[all.region.constants.key, all.foreign.constants.key, start % 2 ** 32, Math.floor(start / 2 ** 32)],
+    ...[all.region.constants!.key, all.foreign.constants!.key, start % 2 ** 32, Math.floor(start / 2 ** 32)],
     ...[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 64],
   ];
   const stop = new Int32Array(new SharedArrayBuffer(8));

@@ -16,6 +16,8 @@ import {
   QueuePair,
   Sge,
   SgeState,
+  RecvQueue,
+  SendQueue,
   SharedReceiveQueue,
 } from '../../lib';
 import { accepted } from './answers';
@@ -58,6 +60,8 @@ export function everything() {
     ring,
     srq,
     ah,
+    sends: pd.createQp({ type: 'RC', sendCq: device.createCq(4) }).sendQueue(1),
+    receives: srq.recvQueue(1),
   };
 }
 export type All = ReturnType<typeof everything>;
@@ -79,6 +83,8 @@ export const classes: [string, any, (all: All) => any][] = [
   ['CompletionQueue', CompletionQueue, ({ cq }) => cq],
   ['CompletionRing', CompletionRing, ({ ring }) => ring],
   ['SharedReceiveQueue', SharedReceiveQueue, ({ srq }) => srq],
+  ['SendQueue', SendQueue, ({ sends }) => sends],
+  ['RecvQueue', RecvQueue, ({ receives }) => receives],
   ['AddressHandle', AddressHandle, ({ ah }) => ah],
 ];
 
@@ -134,6 +140,14 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     modify: [{}],
     resize: [1],
     poll: [],
+    sendQueue: [1],
+    recvQueue: [1],
+    fill: [0, { opcode: 'SEND' }],
+    post: [0],
+    setLocal: [0, 0, 0, 256],
+    setRemote: [0, 0, 256],
+    setId: [0, 0],
+    setSignaled: [0, true],
   };
   const found: [string, (self: unknown) => unknown][] = [];
   // Node's methods of EventEmitter accept every object, and so do the overriding ones, which have nothing to do for it.

@@ -13,9 +13,12 @@ import {
   type FiredTimer,
   type ProtectionDomain,
   type QueuePair,
+  type RdmaError,
+  type RecvQueue,
   type RefusalReason,
   type RingCompletionQueue,
   type Rkey,
+  SendQueue,
   type SharedReceiveQueue,
   type WcOpcodeName,
   type WcStatusName,
@@ -140,4 +143,39 @@ export function addressHandles(): void {
   ah.destroy();
   // @ts-expect-error -- not an option
   pd.createAh({ lid: 1 });
+}
+
+export function packedQueues(): void {
+  same<ReturnType<typeof srq.recvQueue>, RecvQueue>(true);
+  const sends: SendQueue<'RC'> = qp.sendQueue(16);
+  const receives: RecvQueue = qp.recvQueue(16);
+  const posted: number = sends.post(4, 12) + receives.post(1);
+  const error: RdmaError | undefined = sends.error ?? receives.error;
+  const region = pd.regUserMr(new Uint8Array(8));
+  sends.fill(0, { opcode: 'ATOMIC_FETCH_AND_ADD', remoteAddr: 0, rkey: region.rkey, compareAdd: 1 });
+  sends.setLocal(0, 1n, 8, region.lkey);
+  sends.setRemote(0, 1, region.rkey);
+  sends.setId(0, 5n);
+  sends.setSignaled(0, true);
+  receives.fill(0, { wrId: 1, sges: [{ addr: 0, length: 8, lkey: region.lkey }] });
+  const ud = pd.createQp({ type: 'UD', sendCq: cq }).sendQueue(1);
+  ud.fill(0, { opcode: 'SEND', ah, remoteQpn: 1, remoteQkey: 1 });
+  // @ts-expect-error -- a datagram needs a destination
+  ud.fill(0, { opcode: 'SEND' });
+  // @ts-expect-error -- not an opcode of UD
+  ud.fill(0, { opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: region.rkey });
+  // @ts-expect-error -- not an opcode of UC
+  pd.createQp({ type: 'UC', sendCq: cq }).sendQueue(1).fill(0, { opcode: 'RDMA_READ' });
+  // @ts-expect-error -- an lkey is no rkey
+  sends.setRemote(0, 1, region.lkey);
+  // @ts-expect-error -- a receive has no opcode
+  receives.fill(0, { opcode: 'SEND' });
+  // @ts-expect-error -- a queue pair without queues
+  pd.createQp().sendQueue(1);
+  // @ts-expect-error -- a capacity
+  qp.sendQueue();
+  // @ts-expect-error -- read-only
+  sends.capacity = 1;
+  // @ts-expect-error -- only queue pairs create one
+  new SendQueue();
 }

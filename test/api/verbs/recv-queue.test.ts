@@ -5,9 +5,13 @@ import {
   type QueuePair,
   type ReceiveWorkRequest,
   RecvQueue,
+  type SharedReceiveQueue,
   type RdmaError,
 } from '../../../lib';
 import { ends, linesOf, memory, refusal, REMOTE } from '../../support/queue-pairs';
+
+/** What queue pairs and shared receive queues have in common. */
+type Owner = Pick<SharedReceiveQueue, 'postRecv' | 'recvQueue' | 'id'>;
 
 /** Two connected queue pairs; the responder has its own receive queue, or a shared one. */
 function world(shared: boolean, { maxWr = 8, maxSge = 2 } = {}) {
@@ -21,7 +25,7 @@ function world(shared: boolean, { maxWr = 8, maxSge = 2 } = {}) {
       : { type: 'RC', sendCq: bCq, srq },
   );
   requester.connect(responder, { access: REMOTE });
-  const owner = srq ?? responder;
+  const owner = (srq ?? responder) as Owner;
   const held = (): number => srq?.query().held ?? responder.query().receives;
   const send = (text: string): void => {
     requester.postSend({ opcode: 'SEND', sges: text === '' ? [] : [memory(pd, text).sge()] });
@@ -121,7 +125,7 @@ describe.each([
       : pd.createQp({ type: 'RC', sendCq: wide, maxRecvWr: 1000, maxRecvSge: sges });
     if ('connect' in owner)
       (owner as QueuePair<'RC'>).modify({ state: 'INIT', pkeyIndex: 0, port: 1, access: 0 });
-    const receives = owner.recvQueue(1001);
+    const receives = (owner as Owner).recvQueue(1001);
     const list: LocalSge[] = Array.from({ length: sges }, () => ({ addr: 1, length: 1, lkey: lkey(1) }));
     for (let i = 0; i < 1001; i++) receives.fill(i, { wrId: i, sges: list });
     expect(receives.post(1001)).toBe(1000);

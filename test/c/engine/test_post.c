@@ -270,6 +270,76 @@ static void a_refused_element_puts_the_references_back(void) {
     verbs_close(&v);
 }
 
+/* A list that is read one work request at a time; `end` is the index of the first one that cannot be read. */
+struct unread_list {
+    const struct rvt_send_wr *wrs;
+    uint32_t end, next;
+    struct rvt_send_wr read; /* overwritten by the next one, as a source may do */
+    bool all_queued;
+    const unsigned char *target; /* a byte that the first work request writes */
+};
+
+static const struct rvt_send_wr *read_next(void *data, uint32_t index) {
+    struct unread_list *list = data;
+    CHECK_EQ(index, list->next);
+    list->next++;
+    /* No work request is carried out before the last one is posted. */
+    list->all_queued = list->all_queued && !*list->target;
+    if (index == list->end)
+        return NULL;
+    list->read = list->wrs[index];
+    return &list->read;
+}
+
+static void work_requests_can_be_read_one_by_one(void) {
+    for (int manual = 0; manual < 2; manual++) {
+        struct verbs v;
+        REQUIRE(verbs_open(&v, manual ? MANUAL : AT_ONCE));
+        struct vqp qp = make_qp(&v, RVT_QPT_RC);
+        connect_qp(&qp, qp.qpn);
+        memset(bytes, 0, 2);
+        bytes[1] = 1;
+        struct vmr mr = make_mr(&v, bytes, 2);
+        const struct rvt_ib_sge from = sge_at(&mr, 1, 1);
+        const struct rvt_send_wr wrs[] = {
+            SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .wr_id = 1, .sges = &from, .num_sge = 1,
+                    .remote_addr = mr.addr, .rkey = mr.key),
+            SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .wr_id = 2),
+            SEND_WR(.opcode = RVT_WR_LSO),
+            SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .wr_id = 4),
+        };
+        struct unread_list list = {
+            .wrs = wrs,
+            .end = 2,
+            .all_queued = true,
+            .target = bytes,
+        };
+        const struct rvt_send_source source = {read_next, &list};
+        uint32_t bad = 7;
+        FAILS_WITH(rvt_post_send_from(qp.handle, &source, 4, &bad), RVT_EINVAL, RVT_CAUSE_ARGUMENT, 0, 0, 0);
+        CHECK_EQ(bad, 2);
+        CHECK(list.all_queued);
+        CHECK_EQ(rvt_run_engine(v.device), 0);
+        struct rvt_wc wcs[4];
+        CHECK_EQ(rvt_poll_cq(qp.scq, 4, wcs), 2);
+        CHECK_EQ(wcs[0].wr_id, 1);
+        CHECK_EQ(wcs[1].wr_id, 2);
+        CHECK_EQ(bytes[0], 1);
+        /* Nothing is read behind a refused one, for an empty list, or if the state forbids posting. */
+        list.end = 4;
+        list.next = 0;
+        FAILS_WITH(rvt_post_send_from(qp.handle, &source, 4, &bad), RVT_EINVAL, RVT_CAUSE_WR_OPCODE,
+                   RVT_WR_LSO, RVT_QPT_RC, 2);
+        CHECK_EQ(list.next, 3);
+        CHECK_EQ(rvt_post_send_from(qp.handle, &source, 0, NULL), 0);
+        CHECK_EQ(move_qp(&qp, usual_attr(2), RVT_QPS_RESET), 0);
+        CHECK_EQ(rvt_post_send_from(qp.handle, &source, 4, &bad), -RVT_EINVAL);
+        CHECK_EQ(bad, RVT_NO_BAD_WR);
+        CHECK_EQ(list.next, 3);
+        verbs_close(&v);
+    }
+}
+
 /* As in the kernel, only elements of DMA memory are joined. */
 static void elements_that_touch_share_a_reference(void) {
     static const uint64_t BASE = 0x100000;
@@ -599,7 +669,8 @@ static void datagrams_need_a_live_address_handle_of_their_domain(void) {
 CHECK_MAIN(TEST(the_state_decides_whether_work_requests_can_be_posted), TEST(receives_are_refused_in_order),
            TEST(opcodes_depend_on_the_type), TEST(atomics_and_reads_are_refused_in_order),
            TEST(local_write_is_needed_by_some_opcodes), TEST(a_refused_element_puts_the_references_back),
-           TEST(elements_that_touch_share_a_reference), TEST(a_message_has_at_most_2_to_the_31_bytes),
+           TEST(work_requests_can_be_read_one_by_one), TEST(elements_that_touch_share_a_reference),
+           TEST(a_message_has_at_most_2_to_the_31_bytes),
            TEST(a_full_queue_refuses_before_keys_are_looked_at),
            TEST(a_region_that_is_held_too_often_is_refused), TEST(reg_mr_is_carried_out_while_posting),
            TEST(local_inv_is_carried_out_or_delayed), TEST(a_dropped_delayed_local_inv_counts_for_ever),
