@@ -4,7 +4,6 @@
 import { Worker } from 'node:worker_threads';
 import { type QueuePair, rkey, type SendQueue, type SendWorkRequest } from '../../lib';
 import {
-  type QpState,
   QpType,
   QpState as State,
   RecvWrWord,
@@ -51,7 +50,7 @@ function world(type: QpType.Rc | QpType.Ud = QpType.Rc) {
     pd.createQp(cq, cq, undefined, qpInit({ type, sendWr: 64, recvWr: 64, sendSge: SGES, recvSge: SGES })),
   );
   const srq = made(pd.createSrq(64, SGES, 0, true));
-  bringTo(qp, type, State.Rts as QpState, { 9: qp.qpn() });
+  bringTo(qp, type, State.Rts, { 9: qp.qpn() });
   const buffer = new ArrayBuffer(FROM + SIZE + 64);
   fillRim(buffer);
   const region = register(pd, new Uint8Array(buffer, FROM, SIZE), ALL);
@@ -115,7 +114,7 @@ function revive({ qp, cq }: World): void {
   const query = new Uint32Array(36);
   if (qp.query(query) === 0 && query[0] !== State.Rts) {
     qp.modify(1, new Uint32Array(26));
-    bringTo(qp, QpType.Rc, State.Rts as QpState, { 9: qp.qpn() });
+    bringTo(qp, QpType.Rc, State.Rts, { 9: qp.qpn() });
   }
   pollAll(cq, 200);
 }
@@ -237,7 +236,7 @@ describe('overwritten between calls', () => {
     const at = WrHeaderWord.Words;
     const { checker, index, generation } = all.foreign;
     for (const [name, expected] of [
-      [[checker, index, Number(generation), 0], -13],
+      [[checker, index, generation, 0], -13],
       [[checker, 2 ** 32 - 1, 1, 0], EBADF],
       [[2 ** 32 - 1, 0, 1, 0], EBADF],
       [[0, 0, 0, 0], EBADF],

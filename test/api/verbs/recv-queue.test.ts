@@ -123,8 +123,7 @@ describe.each([
     const owner = shared
       ? pd.createSrq({ maxWr: 1000, maxSge: sges })
       : pd.createQp({ type: 'RC', sendCq: wide, maxRecvWr: 1000, maxRecvSge: sges });
-    if ('connect' in owner)
-      (owner as QueuePair<'RC'>).modify({ state: 'INIT', pkeyIndex: 0, port: 1, access: 0 });
+    if ('connect' in owner) owner.modify({ state: 'INIT', pkeyIndex: 0, port: 1, access: 0 });
     const receives = (owner as Owner).recvQueue(1001);
     const list: LocalSge[] = Array.from({ length: sges }, () => ({ addr: 1, length: 1, lkey: lkey(1) }));
     for (let i = 0; i < 1001; i++) receives.fill(i, { wrId: i, sges: list });
@@ -248,7 +247,7 @@ describe('of a queue pair', () => {
 
 test('only queues create one', () => {
   expect(() => new (RecvQueue as new () => unknown)()).toThrow(/Illegal constructor/);
-  const { post, fill, setLocal, setId } = RecvQueue.prototype; // eslint-disable-line @typescript-eslint/unbound-method
+  const { post, fill, setLocal, setId } = RecvQueue.prototype;
   for (const method of [post, fill, setLocal, setId])
     expect(() => Reflect.apply(method as () => unknown, {}, [0, 0, 0, 0])).toThrow(TypeError);
 });

@@ -22,7 +22,7 @@ const write = { opcode: 'RDMA_WRITE', ...none } as const;
 /** Fills the first slots and posts them. */
 function postAll(queue: AnyQueue, wrs: readonly AnyRequest[]): number {
   wrs.forEach((wr, i) => {
-    queue.fill(i, wr as never);
+    queue.fill(i, wr);
   });
   return queue.post(wrs.length);
 }
@@ -59,8 +59,8 @@ function world(
   const device = open({ engine: 'manual', keyPolicy: 'sequential', ...of });
   const pd = device.allocPd();
   const [aCq, bCq] = [device.createCq(64), device.createCq(64)];
-  const a = pd.createQp({ type, sendCq: aCq, ...options } as CreateQpOptions<'RC'>);
-  const b = pd.createQp({ type, sendCq: bCq, ...options } as CreateQpOptions<'RC'>);
+  const a = pd.createQp({ type, sendCq: aCq, ...options });
+  const b = pd.createQp({ type, sendCq: bCq, ...options });
   if (type === 'UD') {
     for (const qp of [a, b]) (qp as unknown as QueuePair<'UD'>).activate({ qkey: 7 });
   } else {
@@ -135,13 +135,13 @@ describe.each(['RC', 'UC', 'UD'] as const)('of a queue pair of type %s', (type) 
       let error: RdmaError | undefined;
       if (packed) {
         const queue = a.sendQueue(3) as AnyQueue;
-        queue.fill(1, wr as never);
+        queue.fill(1, wr);
         const posted = queue.post(1, 1);
         error = queue.error;
         expect(posted).toBe(error === undefined ? 1 : 0);
       } else {
         try {
-          a.postSend(wr as never);
+          a.postSend(wr);
         } catch (thrownError) {
           error = thrownError as RdmaError;
         }
@@ -460,7 +460,7 @@ describe('setters', () => {
     [
       'fill',
       () => {
-        queue.fill(-1, write as never);
+        queue.fill(-1, write);
       },
     ],
     [
@@ -720,7 +720,7 @@ describe('sendQueue', () => {
   });
 
   test('methods refuse another receiver', () => {
-    const { post, fill, setLocal, setId, setRemote, setSignaled } = SendQueue.prototype; // eslint-disable-line @typescript-eslint/unbound-method
+    const { post, fill, setLocal, setId, setRemote, setSignaled } = SendQueue.prototype;
     for (const method of [post, fill, setLocal, setId, setRemote, setSignaled])
       expect(() => Reflect.apply(method as () => unknown, {}, [0, 0, 0, 0])).toThrow(TypeError);
   });
