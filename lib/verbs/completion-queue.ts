@@ -144,6 +144,7 @@ interface Waiting {
  */
 export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   readonly #native: NativeCompletionQueue;
+  readonly #pollOne: () => void;
   readonly #home: VerbsHome;
   readonly #id: number;
   readonly #entry: Entry;
@@ -199,6 +200,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     if (token !== construction) throw illegalConstructor();
     super();
     this.#native = native;
+    this.#pollOne = native.poller();
     this.#home = home;
     this.#cqe = cqe;
     this.#reader = reader;
@@ -277,12 +279,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   poll(max = 16): Completion[] {
-    const self = this.#native;
     const most = u32(max, 'max');
-    const found: Completion[] = [];
-    if (this.#expectedCount > 0 || this.#kept.length > 0) this.#pollShared(most, found);
-    else if (this.#reader !== undefined) this.#pollRing(this.#reader, most, found);
-    else this.#pollQueue(self, most, found);
+    let found: Completion[];
+    if (this.#expectedCount > 0 || this.#kept.length > 0) this.#pollShared(most, (found = []));
+    else if (this.#reader !== undefined) this.#pollRing(this.#reader, most, (found = []));
+    else found = this.#pollQueue(most);
     if (this.#isWanted && !this.#ownArmed) this.#planTurn(); // what was kept may have stopped the drain
     return found;
   }
@@ -444,26 +445,27 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   /** Polls a queue without a ring none of whose completions is expected or was kept. */
-  #pollQueue(self: NativeCompletionQueue, most: number, found: Completion[]): void {
+  #pollQueue(most: number): Completion[] {
     const registry = this.#home.registry;
+    let found: Completion[] = [];
     if (most > 0) {
       // Most polls find one completion or none: this call has no arguments, and tells whether another one is needed.
       words[CommandWord.Answer] = UNANSWERED;
-      self.pollOne();
+      this.#pollOne();
       const count = throwOnError('CompletionQueue.poll', words[CommandWord.Answer] | 0);
-      if (count === 0) return;
+      if (count === 0) return found;
       const left = words[CommandWord.Operand];
-      found[0] = new Completion(construction, registry, words, CommandWord.Fields);
-      if (left === 0 || most === 1) return;
+      found = [new Completion(construction, registry, words, CommandWord.Fields)];
+      if (left === 0 || most === 1) return found;
     }
     // At least one call: it tells whether the queue is destroyed.
     for (;;) {
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
-      const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
+      const count = throwOnError('CompletionQueue.poll', this.#native.poll(wcs, wanted));
       for (let i = 0; i < count; i++) {
         found[found.length] = new Completion(construction, registry, wcs, i * WcWord.Count);
       }
-      if (count < wanted || found.length === most) return;
+      if (count < wanted || found.length === most) return found;
     }
   }
 
