@@ -592,26 +592,49 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       settle(undefined);
       return;
     }
+    if (this.#drainDepth > 0) this.#expectNested(qpId, wrId, settle);
+    else this.#expectNewest(qpId, wrId, settle);
+    this.#update();
+  }
+
+  #expectNested(qpId: number, wrId: bigint, settle: Settle): void {
+    this.#list(qpId, wrId, settle);
     this.#expectedCount++;
-    // The work request may have completed in the call that posted it: its event must be noted while it is expected.
-    if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
-    if (this.#drainDepth === 0) {
-      this.#newest = settle;
-      this.#newestQp = qpId;
-      this.#newestWrId = wrId;
+    this.#noteEvents();
+    this.#armOwn();
+    if (this.#expectedCount >= this.#drainAt) this.#makeRoom();
+  }
+
+  #expectNewest(qpId: number, wrId: bigint, settle: Settle): void {
+    this.#newest = settle;
+    this.#newestQp = qpId;
+    this.#newestWrId = wrId;
+    this.#expectedCount++;
+    try {
+      this.#noteEvents();
       this.#makeRoom();
-      if (!this.#isNewestLeft) {
-        this.#update();
-        return;
-      }
+      if (!this.#isNewestLeft) return;
+      this.#list(qpId, wrId, settle);
+    } catch (error) {
+      // The stack limit was reached. The caller learns of it, so the completion, which may be lost, must not be awaited. No calls
+      // here: they could throw again.
+      if (this.#newest !== undefined) this.#expectedCount--;
       this.#newest = undefined;
+      throw error;
     }
+    this.#newest = undefined;
+    this.#armOwn();
+  }
+
+  /** The work request may have completed in the call that posted it: its event must be noted while it is expected. */
+  #noteEvents(): void {
+    if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
+  }
+
+  #list(qpId: number, wrId: bigint, settle: Settle): void {
     let ofQp = mapOf.get(this.#expected, qpId);
     if (ofQp === undefined) mapOf.set(this.#expected, qpId, (ofQp = new Map<bigint, Settle>()));
     mapOf.set(ofQp, wrId, settle);
-    this.#armOwn();
-    if (this.#drainDepth > 0 && this.#expectedCount >= this.#drainAt) this.#makeRoom();
-    this.#update();
   }
 
   /**
