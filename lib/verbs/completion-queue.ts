@@ -594,33 +594,52 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       settle(undefined);
       return;
     }
-    this.#expectedCount++;
-    // The work request may have completed in the call that posted it: its event must be noted while it is expected.
-    if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
-    if (this.#expectedCount === 1 && this.#isQuiet && this.#settleAtOnce(qpId, wrId, settle)) return;
-    if (this.#drainDepth === 0) {
-      this.#newest = settle;
-      this.#newestQp = qpId;
-      this.#newestWrId = wrId;
-      this.#makeRoom();
-      if (!this.#isNewestLeft) {
-        this.#update();
-        return;
-      }
-      this.#newest = undefined;
-    }
-    let ofQp = mapOf.get(this.#expected, qpId);
-    if (ofQp === undefined) mapOf.set(this.#expected, qpId, (ofQp = new Map<bigint, Settle>()));
-    mapOf.set(ofQp, wrId, settle);
-    this.#armOwn();
-    if (this.#drainDepth > 0 && this.#expectedCount >= this.#drainAt) this.#makeRoom();
+    if (this.#drainDepth > 0) this.#expectNested(qpId, wrId, settle);
+    else this.#expectNewest(qpId, wrId, settle);
     this.#update();
   }
 
-  /**
-   * Takes the completions that came, so that a program may post many operations in one synchronous job: with the default engine,
-   * each completes inside the call that posts it.
-   */
+  #expectNested(qpId: number, wrId: bigint, settle: Settle): void {
+    this.#list(qpId, wrId, settle);
+    this.#expectedCount++;
+    this.#noteEvents();
+    this.#armOwn();
+    if (this.#expectedCount >= this.#drainAt) this.#makeRoom();
+  }
+
+  #expectNewest(qpId: number, wrId: bigint, settle: Settle): void {
+    this.#newest = settle;
+    this.#newestQp = qpId;
+    this.#newestWrId = wrId;
+    this.#expectedCount++;
+    try {
+      this.#noteEvents();
+      if (this.#expectedCount === 1 && this.#isQuiet && this.#settleAtOnce(qpId, wrId, settle)) return;
+      this.#makeRoom();
+      if (!this.#isNewestLeft) return;
+      this.#list(qpId, wrId, settle);
+    } catch (error) {
+      // The stack limit was reached. The caller learns of it, so the completion, which may be lost, must not be awaited. No calls
+      // here: they could throw again.
+      if (this.#newest !== undefined) this.#expectedCount--;
+      this.#newest = undefined;
+      throw error;
+    }
+    this.#newest = undefined;
+    this.#armOwn();
+  }
+
+  /** The work request may have completed in the call that posted it: its event must be noted while it is expected. */
+  #noteEvents(): void {
+    if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
+  }
+
+  #list(qpId: number, wrId: bigint, settle: Settle): void {
+    let ofQp = mapOf.get(this.#expected, qpId);
+    if (ofQp === undefined) mapOf.set(this.#expected, qpId, (ofQp = new Map<bigint, Settle>()));
+    mapOf.set(ofQp, wrId, settle);
+  }
+
   /** Whether nothing but the newest expectation has to be considered when a completion is taken. */
   get #isQuiet(): boolean {
     return (
@@ -650,7 +669,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       this.#taken.append(wc);
       return false;
     }
-    this.#expectedCount = 0;
+    this.#newest = undefined;
+    this.#expectedCount--;
     this.#drainDepth++;
     try {
       settle(wc); // may post operations that wait
@@ -658,10 +678,13 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       this.#drainDepth--;
     }
     if (this.#isWanted) this.#makeRoom();
-    this.#update();
     return true;
   }
 
+  /**
+   * Takes the completions that came, so that a program may post many operations in one synchronous job: with the default engine,
+   * each completes inside the call that posts it.
+   */
   #makeRoom(): void {
     // A settled operation posts those that wait, which may lead here again: at most once for each queue of operations.
     if (this.#drainDepth >= MOST_NESTED) return;

@@ -159,6 +159,43 @@ describe('a listener that throws', () => {
   });
 });
 
+test('operations that reach the stack limit do not keep the process alive', () => {
+  const { status, signal, lines } = run(
+    `
+      const large = device.createCq(16384);
+      const self = pd.createQp({ type: 'RC', sendCq: large, maxSendWr: 256 });
+      self.connect(self, { access: 2 });
+      const mr = pd.regUserMr(new SharedArrayBuffer(8), { access: 3 });
+      const sge = { addr: mr.start, length: 8, lkey: mr.lkey };
+      const remote = { vaddr: mr.iova, rkey: mr.rkey };
+      let succeeded = 0, failed = 0, next;
+      const writeOne = () => self.write(sge, remote).then(() => { succeeded++; }, () => { failed++; });
+      const descend = () => {
+        try {
+          descend();
+        } finally {
+          if (next++ < 2000) try { writeOne(); } catch { failed++; }
+        }
+      };
+      for (let i = 0; i < 5; i++) {
+        next = 0;
+        try { descend(); } catch {}
+      }
+      setTimeout(() => {
+        say(succeeded + failed > 9000, succeeded > 0, failed > 0);
+        large.poll(16384);
+        writeOne().then(() => say('written', large.length));
+      }, 100);
+    `,
+    20_000,
+  );
+  expect({ status, signal, lines }).toEqual({
+    status: 0,
+    signal: null,
+    lines: ['true true true', 'written 0', 'exit 0'],
+  });
+});
+
 test('a worker that ends in the middle of everything harms nobody', () => {
   expect(
     ends(`

@@ -17,17 +17,19 @@ static uint32_t message_qkey(const struct rvt_engine_qp *qp, const struct rvt_sw
     return wqe->remote_qkey >> 31 ? qp->attr.qkey : wqe->remote_qkey;
 }
 
-/* Delivers the message to a peer, or drops it: the sender is not told which. */
-static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
+/* Delivers the message to a peer, or drops it: the sender is not told which. The caller must have pinned the
+ * peer. Returns false if the sender was flushed, reset or destroyed between two steps of the copy: it then has
+ * lost the work request, or the request waits to be flushed. */
+static bool deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
     const struct rvt_elements from = {wqe->sges, wqe->num_sge, qp, NULL};
     struct rvt_why why = rvt_because(RVT_WHY_NONE);
     if (!rvt_can_read_bytes(&from, &why.refused))
-        return;
+        return true;
     if (!peer->in_hand.there && rvt_take_receive(peer, true, &why) != RVT_RESPONSE_DONE)
-        return;
+        return true;
     /* A receive that is too small stays in hand for the next message. */
     if (wqe->length + GRH_BYTES > peer->in_hand.length)
-        return;
+        return true;
     const struct rvt_elements to = {peer->in_hand.sges, peer->in_hand.num_sge, peer, NULL};
     struct rvt_wc wc = {
         .opcode = RVT_WC_OPCODE_RECV,
@@ -42,24 +44,33 @@ static void deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, str
         wc.imm_or_inv = wqe->imm;
     }
     const bool solicited = wqe->flags & RVT_SEND_SOLICITED;
-    /* A message fits into one step, so the copy cannot be stopped. */
+    const uint64_t epoch = qp->epoch;
     switch (rvt_move_bytes(&from, &to, GRH_BYTES, wqe->length, &why.refused)) {
     case RVT_MOVED:
         rvt_complete_receive(peer, &wc, solicited);
-        return;
+        return true;
     case RVT_MOVE_REFUSED_TO: /* as a receive with a bad key */
         why.cause = RVT_WHY_RECEIVE_REFUSED;
         rvt_error_qp_and_report(peer, RVT_WC_STATUS_LOC_PROT_ERR, &why);
-        return;
+        return true;
+    case RVT_MOVE_STOPPED:
+        /* Even a short message needs two sections if requests before it have used up most of the first one. */
+        return qp->epoch == epoch;
     default:
-        return;
+        return true;
     }
 }
 
-static void deliver(struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
+/* Returns as deliver_to(). */
+static bool deliver(struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
     struct rvt_engine_qp *peer = rvt_find_destination(qp->engine, wqe->remote_qpn);
-    if (peer && peer->type == RVT_QPT_UD && rvt_qp_receives(peer) && message_qkey(qp, wqe) == peer->attr.qkey)
-        deliver_to(peer, qp, wqe);
+    if (!peer || peer->type != RVT_QPT_UD || !rvt_qp_receives(peer) ||
+        message_qkey(qp, wqe) != peer->attr.qkey)
+        return true;
+    rvt_pin_qp(peer);
+    bool present = deliver_to(peer, qp, wqe);
+    rvt_unpin_qp(peer);
+    return present;
 }
 
 void rvt_ud_loopback(struct rvt_engine_qp *qp) {
@@ -70,8 +81,8 @@ void rvt_ud_loopback(struct rvt_engine_qp *qp) {
         } else if (qp->attr.state == RVT_QPS_RTS) {
             struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
             wqe->started = true;
-            deliver(qp, wqe);
-            rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
+            if (deliver(qp, wqe))
+                rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
         } else {
             return;
         }

@@ -167,6 +167,7 @@ static void run(struct rvt_engine *engine) {
     while ((qp = ready_qp(engine->ready.first))) {
         rvt_make_unready(qp);
         work_on(qp);
+        rvt_engine_pass(engine);
         (void)rvt_engine_yield(engine);
     }
     engine->running = false;
@@ -176,8 +177,8 @@ static void run(struct rvt_engine *engine) {
 void rvt_engine_finish(struct rvt_engine *engine) {
     if (!engine->manual)
         run(engine);
-    report_triggered(engine);
     rvt_engine_leave(engine);
+    report_triggered(engine);
     rvt_mutex_unlock(&engine->lock);
 }
 
@@ -428,6 +429,7 @@ void rvt_drain_engine(struct rvt_dev_info *device) {
     engine->ended_cqs = NULL;
     rvt_mutex_unlock(&device->lock);
     end_marked(engine, qps, srqs, cqs);
+    rvt_engine_leave(engine); /* what follows looks at every queue pair */
     if (released)
         error_holders(engine);
     /* Also in the manual mode: flushing puts the references that the verb waits for. */

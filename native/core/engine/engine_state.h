@@ -115,10 +115,22 @@ static inline struct rvt_data_call *rvt_engine_enter_for(struct rvt_engine *engi
     return rvt_engine_enter(engine);
 }
 
+/* Accounts for work that looks at no memory, such as a request without elements. Closes the open section if it has
+ * done as much work as a section may: otherwise a long queue of such requests would keep it open. */
+static inline void rvt_engine_pass(struct rvt_engine *engine) {
+    if (!engine->in_section)
+        return;
+    rvt_data_call_spend(&engine->call, 0);
+    if (!rvt_data_call_room(&engine->call))
+        rvt_engine_leave(engine);
+}
+
 /* Puts the references of a list of elements, in the engine's section. */
 static inline void rvt_engine_put(struct rvt_engine *engine, struct rvt_sge *sges, uint32_t count) {
-    if (!count)
+    if (!count) {
+        rvt_engine_pass(engine);
         return;
+    }
     rvt_data_call_spend(rvt_engine_enter(engine), (uint64_t)count * RVT_ELEMENT_BYTES);
     if (count > 1 || !rvt_put_sge_inside(sges, engine->context))
         (void)rvt_put_sges(sges, count);

@@ -145,11 +145,13 @@ static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *w
     wqe->num_sge = 0;
     wqe->length = 0;
     struct rvt_data_call *call = rvt_engine_enter(qp->engine);
+    if (!wr->num_sge)
+        rvt_data_call_spend(call, 0);
     for (uint32_t i = 0; i < wr->num_sge && !error; i++) {
         enum rvt_reason reason;
+        rvt_data_call_spend(call, 0);
         if (!wr->sges[i].length)
             continue;
-        rvt_data_call_spend(call, 0);
         int answer =
             rvt_acquire_one(&qp->local, &wr->sges[i], local_access, last, &sges[wqe->num_sge], &reason);
         if (answer < 0) {

@@ -77,6 +77,7 @@ bool rvt_error_qp(struct rvt_engine_qp *qp, enum rvt_wc_status status, const str
     const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
     struct rvt_rwqe wqe;
     const struct rvt_ib_sge *sges;
+    rvt_engine_leave(qp->engine); /* there may be many receives */
     while (rvt_recv_queue_take(&qp->rq, &wqe, &sges))
         (void)rvt_complete_failed_receive(qp, wqe.wr_id, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
     rvt_show_queues(qp);

@@ -71,9 +71,9 @@ static bool accept_receive(struct rvt_engine_qp *qp, const struct rvt_rwqe *wqe,
     bool accepted = true;
     struct rvt_data_call *call = rvt_engine_enter(qp->engine);
     for (uint32_t i = 0; i < wqe->num_sge && accepted; i++) {
+        rvt_data_call_spend(call, 0);
         if (!sges[i].length)
             continue;
-        rvt_data_call_spend(call, 0);
         accepted =
             accept(&qp->receives, &sges[i], RVT_ACCESS_LOCAL_WRITE, 0, &hand->sges[hand->num_sge], refused);
         if (accepted) {
