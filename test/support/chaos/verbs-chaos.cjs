@@ -1,6 +1,7 @@
 // Chaos on one device from several threads: `node verbs-chaos.cjs SEED SECONDS`. The main thread and three workers each
-// have a domain, queues, memory and queue pairs whose peers belong to the others. They post and poll, wait for promises, iterate,
-// deregister, invalidate, detach and end; the main thread also terminates workers, closes domains of others, and closes the device.
+// have a domain, queues, memory and queue pairs whose peers belong to the others. They post (objects, or slots of packed queues),
+// take completions (by polling, or from a ring), wait for promises, iterate, deregister, invalidate, detach and end; the main thread
+// also terminates workers, closes domains of others, and closes the device.
 //
 // Each thread checks, for what it owns:
 // - the completions of a queue pair arrive in the order of posting, each at most once; a signaled work request is skipped only if
