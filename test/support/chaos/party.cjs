@@ -58,6 +58,8 @@ class Party {
   #operations = 0;
   #memories = [];
   #qps = [];
+  /** A queue pair could not be replaced, because the device or the domain was closed meanwhile. */
+  #isCutOff = false;
   #armed = false;
   #mustFire = false;
   #lastId = 0;
@@ -357,7 +359,10 @@ class Party {
   /** Puts a queue pair into error and waits until it has given back all that was posted. */
   async #quiet(index, turn, bringBack) {
     const { board } = this;
-    while (this.#qps[index].destroyed) await turn();
+    while (this.#qps[index].destroyed) {
+      if (this.#isCutOff) throw new Over();
+      await turn();
+    }
     const qp = this.#qps[index];
     this.#try(() => qp.object.modify({ state: 'ERR' }), 'EINVAL');
     for (let tries = 0; this.#sends(qp) > 0; tries++) {
@@ -684,6 +689,7 @@ class Party {
           await this.#iterationIsIdle();
           this.#replace(qp);
         } catch (error) {
+          this.#isCutOff = true;
           if (!(error instanceof Over)) this.board.wrong(error.stack);
         }
       })(),

@@ -65,10 +65,10 @@ async function work() {
 }
 
 /** Resolves as the promise does. Ends the process if that takes too long. */
-async function within(promise, what) {
+async function within(promise, what, ms = HANG_MS) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`hung: ${what}`)), HANG_MS);
+    timer = setTimeout(() => reject(new Error(`hung: ${what}`)), ms);
   });
   try {
     return await Promise.race([promise, late]);
@@ -155,7 +155,7 @@ async function main(seed, seconds) {
       if (Array.isArray(rows) && rows.some(({ own }) => own === false))
         board.wrong(`${kind} of workers are left`);
   });
-  await Promise.all([disturbing, living]);
+  await within(Promise.all([disturbing, living]), 'the main party', 1000 * seconds + 3 * HANG_MS);
   await Promise.race([mayCheck, turn()]);
   // The main party may have been between two lives when the run ended.
   for (const { worker } of workers) worker.postMessage('check');
