@@ -36,7 +36,17 @@ test.each(Array.from({ length: RUNS }, (_, i) => firstSeed + i))(
     if (requested) process.stdout.write(stdout);
     expect(counts.violations).toBe(0);
     // A run that reaches nothing proves nothing.
-    const reached = ['posted', 'settled', 'iterated', 'deregs', 'quiets', 'events', 'terminations'];
+    const reached = [
+      'posted',
+      'packed',
+      'fromRings',
+      'settled',
+      'iterated',
+      'deregs',
+      'quiets',
+      'events',
+      'terminations',
+    ];
     expect(reached.filter((name) => !(Number(counts[name]) > 0))).toEqual([]);
     const statuses = ['SUCCESS', 'WR_FLUSH_ERR', 'RETRY_EXC_ERR'];
     expect(statuses.filter((name) => !counts.completions[name])).toEqual([]);

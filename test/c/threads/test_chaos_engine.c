@@ -3,7 +3,8 @@
  * window (a region whose key comes and goes). Only the owner of a queue pair posts to it, so the owner knows
  * the exact order in which completions must arrive. Everything else may be done by others: they destroy queue
  * pairs, put them into error, fire RNR timers, end their own contexts, and in half of the rounds the main
- * thread closes the device in the middle.
+ * thread closes the device in the middle. In half of the lives of a party its completion queue has a ring, and the
+ * party takes completions in two ways in turn: by HEAD and TAIL of the ring, and by polling.
  *
  * Checked all the time:
  * - completions of a queue pair arrive in the order of posting, each at most once. A signaled work request is
@@ -12,6 +13,7 @@
  * - live memory holds no byte of the poison, and memory that was taken back holds nothing else: no byte of it
  *   is written after the verb has returned, and none is read;
  * - an armed completion queue reports exactly one event, and reports it before its completion can be polled;
+ * - no byte of a ring is written after the verb that ended its queue has returned;
  * - RNR timers are reported with the requester's user pointer;
  * - atomics are carried out as often as they complete.
  * In the end no region is held, and nothing of the engine is left.
@@ -33,6 +35,7 @@ enum {
     WORD_BYTES = 64, /* at the start of each region: results of atomics, any bytes */
     DEPTH = 32,      /* posted work requests of one queue that have not completed */
     CQE = QPS * 2 * DEPTH,
+    RING_BYTES = RVT_RING_ENTRIES * sizeof(uint32_t) + CQE * sizeof(struct rvt_wc),
     POISON = 0xd7,
     LIVE_BYTES = 0x80,    /* live memory holds bytes below this */
     BUSY_TRIES = 200000,  /* attempts of dereg until a region counts as held for ever */
@@ -91,8 +94,11 @@ struct party {
     struct rvt_pd_handle pd;
     struct rvt_cq_handle cq;
     _Atomic(uint64_t) cq_serial;
-    atomic_uint armed; /* by the owner; the event disarms */
-    bool armed_empty;  /* the queue was empty when it was armed: its next completion must fire */
+    atomic_uint armed;       /* by the owner; the event disarms */
+    bool armed_empty;        /* the queue was empty when it was armed: its next completion must fire */
+    _Atomic(uint32_t) *ring; /* NULL: the queue has none */
+    uint32_t taken;          /* completions taken, modulo 2^32 */
+    uint32_t next;           /* place of the next one in the ring */
     struct place places[QPS];
     struct region regions[REGIONS], window, counter;
     struct rvt_dma_handle dma;
@@ -100,13 +106,14 @@ struct party {
     bool window_valid;
     uint64_t next_id;
     uint64_t posted, completed, by_status[RVT_WC_STATUS_COUNT], dropped, deregs, busy, lives, quiets, takes,
-        arms;
+        arms, from_rings, packed;
 };
 
 static struct party parties[PARTIES];
 static struct rvt_dev_info *device;
 static alignas(4096) unsigned char memory_of[PARTIES][REGIONS][REGION_BYTES];
 static alignas(4096) unsigned char window_of[PARTIES][WINDOW_BYTES];
+static alignas(4096) unsigned char ring_of[PARTIES][RING_BYTES];
 static alignas(64) _Atomic(uint64_t) counter_of[PARTIES];
 static atomic_bool closing; /* the main thread closes the device: EBADF is a right answer */
 static atomic_ulong timers, events, fetched, tried, destroyed, errors;
@@ -276,19 +283,49 @@ static void note_completion(struct party *p, const struct rvt_wc *wc) {
         window_is_back(p);
 }
 
-/* Polls until the queue is empty. */
+/* Takes up to `count` completions from the ring, without a call. */
+static int take_from_ring(struct party *p, uint32_t count, struct rvt_wc *wcs) {
+    const struct rvt_wc *entries = (const struct rvt_wc *)(const void *)&p->ring[RVT_RING_ENTRIES];
+    const uint32_t waiting = atomic_load_explicit(&p->ring[RVT_RING_HEAD], memory_order_acquire) - p->taken;
+    MUST(waiting <= CQE, "a ring holds more completions than fit", waiting, p->taken);
+    if (count > waiting)
+        count = waiting;
+    for (uint32_t i = 0; i < count; i++)
+        wcs[i] = entries[(p->next + i) % CQE];
+    atomic_store_explicit(&p->ring[RVT_RING_TAIL], p->taken + count, memory_order_release);
+    p->from_rings += count;
+    return (int)count;
+}
+
+/* Takes up to `count` completions in one of the two ways. Returns how many, or an error. */
+static int take(struct party *p, uint32_t count, struct rvt_wc *wcs) {
+    const bool by_ring = p->ring && roll(&p->w.seed, 4);
+    struct rvt_cq_attr attr;
+    const int answer = by_ring ? take_from_ring(p, count, wcs) : rvt_poll_cq(p->cq, count, wcs);
+    if (answer <= 0)
+        return answer;
+    p->taken += (uint32_t)answer;
+    p->next = (p->next + (uint32_t)answer) % CQE;
+    /* The ring shows a completion before its event is reported, but the event is reported before the engine
+     * lock is released. */
+    if (by_ring && p->armed_empty && rvt_query_cq(p->cq, &attr))
+        p->armed_empty = false; /* the queue has ended */
+    return answer;
+}
+
+/* Takes completions until the queue is empty. */
 static void poll_all(struct party *p) {
     struct rvt_wc wcs[16];
     for (int count = 16; count == 16;) {
-        const bool must_fire = p->armed_empty && atomic_load(&p->armed);
-        count = rvt_poll_cq(p->cq, 16, wcs);
+        const bool was_armed = atomic_load(&p->armed);
+        count = take(p, 16, wcs);
         if (count < 0) {
             (void)worked(count);
             return;
         }
         if (count) {
-            MUST(!must_fire || !atomic_load(&p->armed), "a completion without the event that was armed",
-                 p->w.index, count);
+            MUST(!p->armed_empty || !was_armed || !atomic_load(&p->armed),
+                 "a completion without the event that was armed", p->w.index, count);
             p->armed_empty = false;
         }
         for (int i = 0; i < count; i++)
@@ -542,6 +579,10 @@ static struct shown *fill_request(struct party *p, const struct place *place, st
     return there;
 }
 
+static const struct rvt_send_wr *read_one(void *data, uint32_t index) {
+    return (const struct rvt_send_wr *)data + index;
+}
+
 static void post_sends(struct party *p, struct place *place) {
     enum { MOST = 4 };
     struct rvt_send_wr wrs[MOST];
@@ -559,12 +600,16 @@ static void post_sends(struct party *p, struct place *place) {
         atomic_fetch_add(&there[i]->users, sges[i].length > LONG_BYTES);
         push(&place->sends, (struct entry){wrs[i].wr_id, wrs[i].opcode, 0, wrs[i].flags & RVT_SEND_SIGNALED});
     }
-    const int answer = rvt_post_send(place->handle, wrs, count, &bad);
+    const struct rvt_send_source source = {read_one, wrs};
+    const bool packed = roll(&p->w.seed, 2);
+    const int answer = packed ? rvt_post_send_from(place->handle, &source, count, &bad)
+                              : rvt_post_send(place->handle, wrs, count, &bad);
     for (uint32_t i = 0; i < count; i++)
         atomic_fetch_sub(&there[i]->users, sges[i].length > LONG_BYTES);
     const uint32_t accepted = !answer ? count : bad == RVT_NO_BAD_WR ? 0 : bad;
     pop_newest(&place->sends, count - accepted);
     p->posted += accepted;
+    p->packed += packed ? accepted : 0;
     if (!replaced(p, place, answer))
         MUST(!answer || answer == -RVT_EINVAL || answer == -RVT_ENOMEM, "posting failed", -answer, bad);
 }
@@ -705,6 +750,30 @@ static void end_region(struct party *p, struct region *r) {
     }
 }
 
+/* Creates the completion queue, with a ring or without. */
+static int create_cq(struct party *p) {
+    unsigned char *bytes = ring_of[p->w.index];
+    struct rvt_cq_init init = {.cqe = CQE, .user = p};
+    p->ring = NULL;
+    p->taken = p->next = 0;
+    for (uint32_t i = 0; i < RING_BYTES; i++)
+        if (bytes[i] != POISON) {
+            wrong("a ring was written after its queue had ended", i, bytes[i]);
+            break;
+        }
+    if (roll(&p->w.seed, 2)) {
+        init.ring = rvt_fixed_memory(bytes, RING_BYTES);
+        if (!init.ring)
+            return -RVT_ENOMEM;
+    }
+    const int answer = rvt_create_cq(device, p->context, &init, &p->cq);
+    if (init.ring)
+        rvt_memory_put(init.ring);
+    if (init.ring && !answer)
+        p->ring = (_Atomic(uint32_t) *)(void *)bytes;
+    return answer;
+}
+
 static bool begin_life(struct party *p) {
     const unsigned me = p->w.index;
     int answer = rvt_alloc_ucontext(device, p->w.reader, &p->context);
@@ -715,8 +784,7 @@ static bool begin_life(struct party *p) {
     atomic_store(&p->armed, 0);
     p->armed_empty = false;
     answer = rvt_alloc_pd(device, p->context, false, &p->pd);
-    answer = answer ? answer
-                    : rvt_create_cq(device, p->context, &(struct rvt_cq_init){.cqe = CQE, .user = p}, &p->cq);
+    answer = answer ? answer : create_cq(p);
     if (!worked(answer))
         return false;
     atomic_store(&p->cq_serial, p->cq.cq->owned.serial);
@@ -768,6 +836,8 @@ static void all_is_back(struct party *p) {
     check_back(&p->window);
     if (!p->window.back && p->window.bytes)
         window_is_back(p);
+    p->ring = NULL;
+    memset(ring_of[p->w.index], POISON, RING_BYTES);
 }
 
 static void end_life(struct party *p) {
@@ -954,8 +1024,9 @@ static void round_of(unsigned number, double seconds) {
 static void nothing_breaks(void) {
     enum { ROUNDS = 4 };
     uint64_t posted = 0, completed = 0, dropped = 0, deregs = 0, busy = 0, lives = 0, quiets = 0, takes = 0,
-             arms = 0;
+             arms = 0, from_rings = 0, packed = 0;
     uint64_t by_status[RVT_WC_STATUS_COUNT] = {0}, counted = 0;
+    memset(ring_of, POISON, sizeof(ring_of));
     for (unsigned i = 0; i < PARTIES; i++) {
         for (unsigned k = 0; k < QPS; k++) {
             parties[i].places[k].owner = i;
@@ -976,6 +1047,8 @@ static void nothing_breaks(void) {
         quiets += p->quiets;
         takes += p->takes;
         arms += p->arms;
+        from_rings += p->from_rings;
+        packed += p->packed;
         counted += atomic_load(&counter_of[i]);
         for (unsigned k = 0; k < RVT_WC_STATUS_COUNT; k++)
             by_status[k] += p->by_status[k];
@@ -986,6 +1059,7 @@ static void nothing_breaks(void) {
            "%lu put into error, %" PRIu64 " contexts ended, %" PRIu64 " armings, %lu events, %lu timers\n",
            seed_of_run, posted, completed, dropped, deregs, busy, takes, quiets, atomic_load(&destroyed),
            atomic_load(&errors), lives, arms, atomic_load(&events), atomic_load(&timers));
+    printf("# %" PRIu64 " posted one by one, %" PRIu64 " completions taken from rings\n", packed, from_rings);
     printf("# completions by status:");
     for (unsigned k = 0; k < RVT_WC_STATUS_COUNT; k++)
         if (by_status[k])
@@ -997,8 +1071,8 @@ static void nothing_breaks(void) {
     /* A run that reaches nothing proves nothing. On a slow machine some things do not happen in a short run. */
     enum { USUAL = 50000 };
     CHECK(by_status[RVT_WC_STATUS_SUCCESS] && by_status[RVT_WC_STATUS_WR_FLUSH_ERR] && deregs && takes);
-    CHECK(atomic_load(&events) && atomic_load(&fetched));
-    CHECK(posted < USUAL || (lives && atomic_load(&timers) && atomic_load(&destroyed)));
+    CHECK(atomic_load(&events) && atomic_load(&fetched) && packed);
+    CHECK(posted < USUAL || (from_rings && lives && atomic_load(&timers) && atomic_load(&destroyed)));
     for (unsigned i = 0; i < PARTIES; i++)
         for (unsigned k = 0; k < QPS; k++)
             pthread_mutex_destroy(&parties[i].places[k].lock);

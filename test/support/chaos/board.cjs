@@ -36,7 +36,9 @@ const CounterName = {
   Domains: 16,
   Tried: 17,
   Fetched: 18,
-  First: 19, // completions by status, from here on
+  FromRings: 19,
+  Packed: 20,
+  First: 21, // completions by status, from here on
 };
 const STATUSES = [
   'SUCCESS',

@@ -6,6 +6,8 @@ const { BYTES, CounterName, MEMORIES, QPS, SLOTS, WINDOW, WORD_BYTES } = require
 /** Queue pairs by index: RC that is polled, UC that is polled, RC whose completions are iterated, RC used through promises. */
 const [POLLED, UNRELIABLE, ITERATED, PROMISED] = [0, 1, 2, 3];
 const DEPTH = 32;
+/** Slots of packed queues. */
+const SLOTS_OF_QUEUE = 4;
 /** Few, because an error flushes them all. */
 const MOST_RECEIVES = 6;
 const ALL = 15;
@@ -56,6 +58,8 @@ class Party {
   #operations = 0;
   #memories = [];
   #qps = [];
+  /** A queue pair could not be replaced, because the device or the domain was closed meanwhile. */
+  #isCutOff = false;
   #armed = false;
   #mustFire = false;
   #lastId = 0;
@@ -165,9 +169,11 @@ class Party {
     for (let i = 0; i < MEMORIES; i++) board.poison(slot, i);
     this.#or(() => {
       this.pd = this.device.allocPd();
-      this.cq = this.device.createCq(4 * 2 * DEPTH);
-      this.iteratedCq = this.device.createCq(2 * DEPTH);
-      this.promisedCq = this.device.createCq(2 * DEPTH);
+      const ring = () => ({ ring: this.random(2) === 0 });
+      // One place more than can be in use: a cursor keeps the place of the completion at which it stands.
+      this.cq = this.device.createCq(4 * 2 * DEPTH + 1, ring());
+      this.iteratedCq = this.device.createCq(2 * DEPTH, ring());
+      this.promisedCq = this.device.createCq(2 * DEPTH, ring());
     });
     board.setDomain(slot, this.pd.id);
     this.cq.on('completion', () => {
@@ -227,6 +233,8 @@ class Party {
     };
     this.#or(() => {
       qp.object = this.pd.createQp({ type, sendCq: cq, maxSendWr: DEPTH, maxRecvWr: DEPTH, maxPending: 8 });
+      qp.sendQueue = qp.object.sendQueue(SLOTS_OF_QUEUE);
+      qp.recvQueue = qp.object.recvQueue(SLOTS_OF_QUEUE);
     });
     this.#connect(qp);
     return qp;
@@ -295,10 +303,22 @@ class Party {
     const mustFire = this.#mustFire;
     let wcs = [];
     this.#try(() => {
-      wcs = this.cq.poll(64);
+      wcs = this.cq.ring !== undefined && this.random(2) ? this.#takeFromRing(64) : this.cq.poll(64);
     });
     if (wcs.length && mustFire) this.#expectEvent();
     for (const wc of wcs) this.#note(wc);
+  }
+
+  /** Takes up to `count` completions by the cursor. The cursor may stay on the last one, or leave it. */
+  #takeFromRing(count) {
+    const { ring } = this.cq;
+    const wcs = [];
+    while (wcs.length < count && ring.next()) {
+      const { wrIdNumber: wrId, status, ok, opcode, qpn, invalidatedRkey } = ring;
+      wcs.push({ wrId, status, ok, opcode, qpn, invalidatedRkey });
+    }
+    this.board.count(CounterName.FromRings, wcs.length);
+    return wcs;
   }
 
   /** A completion came after the queue was armed while it was empty: its event must come soon. */
@@ -339,7 +359,10 @@ class Party {
   /** Puts a queue pair into error and waits until it has given back all that was posted. */
   async #quiet(index, turn, bringBack) {
     const { board } = this;
-    while (this.#qps[index].destroyed) await turn();
+    while (this.#qps[index].destroyed) {
+      if (this.#isCutOff) throw new Over();
+      await turn();
+    }
     const qp = this.#qps[index];
     this.#try(() => qp.object.modify({ state: 'ERR' }), 'EINVAL');
     for (let tries = 0; this.#sends(qp) > 0; tries++) {
@@ -470,7 +493,7 @@ class Party {
       qp.sends.entries.push({ id: wr.wrId, signaled: wr.signaled });
       wrs.push(wr);
     }
-    this.#post(qp, qp.sends, wrs, (list) => qp.object.postSend(list));
+    this.#postEither(qp, qp.sends, wrs, qp.sendQueue, (list) => qp.object.postSend(list));
   }
 
   #postReceives(qp) {
@@ -485,7 +508,30 @@ class Party {
       qp.receives.entries.push({ id: wr.wrId, signaled: true });
       wrs.push(wr);
     }
-    this.#post(qp, qp.receives, wrs, (list) => qp.object.postRecv(list));
+    this.#postEither(qp, qp.receives, wrs, qp.recvQueue, (list) => qp.object.postRecv(list));
+  }
+
+  /** Posts a list by objects, or by slots of a packed queue. */
+  #postEither(qp, posted, wrs, queue, call) {
+    if (this.random(2)) return this.#post(qp, posted, wrs, call);
+    const first = this.random(SLOTS_OF_QUEUE - wrs.length + 1);
+    this.#post(qp, posted, wrs, () => {
+      for (const [i, wr] of wrs.entries()) {
+        queue.fill(first + i, wr);
+        // The same values again, by the setters.
+        const [{ addr, length, lkey }] = wr.sges;
+        queue.setId(first + i, wr.wrId);
+        queue.setLocal(first + i, addr, length, lkey);
+        if (wr.remoteAddr !== undefined) queue.setRemote(first + i, wr.remoteAddr, wr.rkey);
+        if (wr.signaled !== undefined) queue.setSignaled(first + i, wr.signaled);
+      }
+      const count = queue.post(wrs.length, first);
+      this.board.count(CounterName.Packed, count);
+      if (count === wrs.length) return;
+      const { error } = queue;
+      if (error?.posted !== count) this.board.wrong(`${count} of ${wrs.length} posted: ${error?.stack}`);
+      throw error;
+    });
   }
 
   #post(qp, posted, wrs, call) {
@@ -643,6 +689,7 @@ class Party {
           await this.#iterationIsIdle();
           this.#replace(qp);
         } catch (error) {
+          this.#isCutOff = true;
           if (!(error instanceof Over)) this.board.wrong(error.stack);
         }
       })(),

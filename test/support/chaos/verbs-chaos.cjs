@@ -1,6 +1,7 @@
 // Chaos on one device from several threads: `node verbs-chaos.cjs SEED SECONDS`. The main thread and three workers each
-// have a domain, queues, memory and queue pairs whose peers belong to the others. They post and poll, wait for promises, iterate,
-// deregister, invalidate, detach and end; the main thread also terminates workers, closes domains of others, and closes the device.
+// have a domain, queues, memory and queue pairs whose peers belong to the others. They post (objects, or slots of packed queues),
+// take completions (by polling, or from a ring), wait for promises, iterate, deregister, invalidate, detach and end; the main thread
+// also terminates workers, closes domains of others, and closes the device.
 //
 // Each thread checks, for what it owns:
 // - the completions of a queue pair arrive in the order of posting, each at most once; a signaled work request is skipped only if
@@ -64,10 +65,10 @@ async function work() {
 }
 
 /** Resolves as the promise does. Ends the process if that takes too long. */
-async function within(promise, what) {
+async function within(promise, what, ms = HANG_MS) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`hung: ${what}`)), HANG_MS);
+    timer = setTimeout(() => reject(new Error(`hung: ${what}`)), ms);
   });
   try {
     return await Promise.race([promise, late]);
@@ -154,7 +155,7 @@ async function main(seed, seconds) {
       if (Array.isArray(rows) && rows.some(({ own }) => own === false))
         board.wrong(`${kind} of workers are left`);
   });
-  await Promise.all([disturbing, living]);
+  await within(Promise.all([disturbing, living]), 'the main party', 1000 * seconds + 3 * HANG_MS);
   await Promise.race([mayCheck, turn()]);
   // The main party may have been between two lives when the run ended.
   for (const { worker } of workers) worker.postMessage('check');
