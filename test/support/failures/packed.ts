@@ -5,9 +5,9 @@ import {
   type LocalSge,
   lkey,
   type QueuePair,
-  type RdmaError,
   type ReceiveWorkRequest,
   type RecvQueue,
+  rkey,
   type SendQueue,
   type SendWorkRequest,
 } from '../../../lib';
@@ -15,7 +15,7 @@ import { open } from '../scene';
 import { failure, type Failure } from './failure';
 
 const SLOTS = 8;
-const write = { opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: 0 } as SendWorkRequest<'RC'>;
+const write = { opcode: 'RDMA_WRITE', remoteAddr: 0, rkey: rkey(0) } as const;
 const sges = (count: number): LocalSge[] =>
   Array.from({ length: count }, () => ({ addr: 0x1000, length: 8, lkey: lkey(0x100) }));
 
@@ -33,7 +33,7 @@ type World = ReturnType<typeof make>;
 
 /** Throws the error of the last posting of a packed queue. */
 function raise(queue: SendQueue<'RC'> | RecvQueue): never {
-  throw queue.error as RdmaError;
+  throw queue.error!;
 }
 
 type Expected = readonly [
@@ -77,7 +77,7 @@ function receives(
     of === 'qp' ? ['RecvQueue.post', 'post_recv'] : ['RecvQueue.post (SharedReceiveQueue)', 'post_srq_recv'];
   const described = failure(method, operation, code, cause, detail, () => {
     const world = make();
-    const queue = world[of].recvQueue(SLOTS);
+    const queue = of === 'qp' ? world.qp.recvQueue(SLOTS) : world.srq.recvQueue(SLOTS);
     wrs.forEach((wr, i) => {
       queue.fill(i, wr);
     });
@@ -180,7 +180,7 @@ export const packedFailures: Failure[] = [
   ),
   sends(['EINVAL', 'WrNoRdAtomic', { argument: 'wrs[1].opcode', index: 1 }], 1, [
     write,
-    { opcode: 'RDMA_READ', remoteAddr: 0, rkey: 0, sges: sges(1) } as SendWorkRequest<'RC'>,
+    { opcode: 'RDMA_READ', remoteAddr: 0, rkey: rkey(0), sges: sges(1) },
   ]),
 
   receives('qp', ['EBADF', 'QpGone', {}], 0, [{}], destroyQp),
