@@ -1,4 +1,4 @@
-// Measures posting one work request at a time and polling its completion when each goes to another one of 10,000 queue pairs, in
+// Measures posting one work request at a time and polling its completion when the work requests use 10,000 queue pairs in turn, in
 // random order. Compared with a single queue pair. Each queue pair is connected with itself, and all share one completion queue.
 import { Connection, PASS, postAndPoll } from './harness/connection.mjs';
 import { shuffled } from './harness/world.mjs';

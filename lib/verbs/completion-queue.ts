@@ -164,7 +164,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #mutedCount = 0;
   /** When so many completions are expected, those that came are taken: a call that posts must not fill the queue for others. */
   #drainAt: number;
-  /** Completions that a native call has taken and that were not given to anybody yet, in order. */
+  /** Completions that a native call has taken and that were not delivered yet, in order. */
   readonly #taken = new Fifo<Completion>();
   #drainDepth = 0;
   /** Iterations that wait for a completion, in order. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A completion queue with a ring between threads: two threads post, a third takes the completions by HEAD and
- * TAIL alone, and a fourth writes lies into the TAIL of another ring to which the same threads post. Each
- * completion of the honest ring must arrive once, whole and in the order of its queue pair. */
+ * TAIL alone, and a fourth writes wrong values to the TAIL of another ring to which the same threads post. Each
+ * completion of the first ring must arrive once, whole and in the order of its queue pair. */
 #include <pthread.h>
 #include <sched.h>
 
@@ -82,7 +82,7 @@ static void *lie(void *argument) {
     return NULL;
 }
 
-/* Takes every completion of the honest ring, without a call but for an arming now and then. */
+/* Takes every completion of the first ring without a call, except that it arms the queue now and then. */
 static void take_all(void) {
     const struct rvt_wc *entries = (const struct rvt_wc *)(const void *)&honest.words[RVT_RING_ENTRIES];
     uint32_t taken = 0, at = 0, next[POSTERS] = {0};
