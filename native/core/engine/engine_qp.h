@@ -52,7 +52,7 @@ struct rvt_engine_qp {
     enum rvt_qp_type type;
     enum rvt_sig_type sig_type;
     /* Protected by the engine lock: */
-    uint32_t pins; /* steps that work on it; its memory stays until the last one has ended */
+    uint32_t pins;  /* steps that work on it; its memory stays until the last one has ended */
     uint64_t epoch; /* increased when queued work is dropped or flushed: work in progress must stop */
     struct rvt_send_queue sq;
     struct rvt_link in_ready; /* in a list of the engine */
