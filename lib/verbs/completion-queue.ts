@@ -156,7 +156,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** The functions that receive expected completions: by queue pair, then by wr_id. */
   readonly #expected = new Map<number, Map<bigint, Settle>>();
   #expectedCount = 0;
-  /** The expectation that is being added, which is not in `#expected`: most completions are there already. */
+  /** The expectation that is being added. It is not in `#expected` yet, because most completions have arrived already. */
   #newest: Settle | undefined;
   #newestQp = 0;
   #newestWrId = 0n;
@@ -245,7 +245,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    */
   get length(): number {
     const reader = this.#reader;
-    // Without a call if possible: a loop may ask for it.
+    // Makes no native call if the queue has a ring, because a program may read the length in a loop.
     if (reader === undefined || reader.isEnded)
       throwOnError('CompletionQueue.length', this.#native.query(attributes));
     return (reader?.length ?? attributes[CqAttrWord.Held] ?? 0) + this.#kept.length;
@@ -443,11 +443,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#update();
   }
 
-  /** Polls a queue without a ring none of whose completions is expected or was kept. */
+  /** Polls a queue without a ring, when no completion is expected and none was kept. */
   #pollQueue(self: NativeCompletionQueue, most: number, found: Completion[]): void {
     const registry = this.#home.registry;
     if (most > 0) {
-      // Most polls find one completion or none: this call has no arguments, and tells whether another one is needed.
+      // Most polls find one completion or none. This call has no arguments, and says whether the queue holds more.
       words[CommandWord.Answer] = UNANSWERED;
       self.pollOne();
       const count = throwOnError('CompletionQueue.poll', words[CommandWord.Answer] | 0);
@@ -456,7 +456,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       found[0] = new Completion(construction, registry, words, CommandWord.Fields);
       if (left === 0 || most === 1) return;
     }
-    // At least one call: it tells whether the queue is destroyed.
+    // Makes at least one call, because it fails if the queue is destroyed.
     for (;;) {
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
@@ -479,11 +479,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     reader.release();
   }
 
-  /** Polls a queue some of whose completions are expected or were kept. */
+  /** Polls a queue while promises expect completions, or completions were kept. */
   #pollShared(most: number, found: Completion[]): void {
-    // At least one call: it tells whether the queue is destroyed.
+    // Makes at least one call, because it fails if the queue is destroyed.
     for (;;) {
-      // Older than what the native queue holds. Settling a completion may add some.
+      // Kept completions are older than those of the native queue. Settling a completion may keep more.
       for (let wc; found.length < most && (wc = this.#kept.shift()) !== undefined;) found[found.length] = wc;
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       const batch = ownList<Completion>();
@@ -498,8 +498,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   /**
-   * Takes completions from the native queue or the ring. All before any of them is settled: settling one may post work requests,
-   * and so call the native module and write to the places of those taken.
+   * Takes completions from the native queue or the ring. Takes all of them before any is settled: settling one may post work
+   * requests, and these may overwrite the places of the completions.
    *
    * @param wanted - how many at most, not above {@link CHUNK}
    * @param batch - receives the completions
@@ -593,7 +593,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       return;
     }
     this.#expectedCount++;
-    // The work request may have completed in the call that posted it: its event must be noted while it is expected.
+    // The work request may have completed in the call that posted it. Its event must be noted while the completion is expected.
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
     if (this.#drainDepth === 0) {
       this.#newest = settle;
@@ -718,7 +718,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
           this.#end();
           return;
         }
-        // A nested drain continues with them, in order.
+        // If settling one of them drains again, the nested drain continues with the rest, in order.
         for (let i = 0; i < count; i++) {
           const wc = batch[i];
           if (wc !== undefined) this.#taken.append(wc);

@@ -394,24 +394,24 @@ static void the_next_queue_in_the_place_of_the_object_has_no_ring(void) {
 
 /* Writes many values to TAIL while completions arrive in this queue and in another one. Nothing outside the ring
  * may change, the counts must stay within their limits, and the other queue must work. */
-static void any_tail_spoils_only_the_liars_own_queue(void) {
-    static const uint32_t lies[] = {1,
-                                    2,
-                                    3,
-                                    4,
-                                    5,
-                                    100,
-                                    0x7fffffff,
-                                    0x80000000,
-                                    0x80000001,
-                                    0,
-                                    UINT32_MAX,
-                                    UINT32_MAX - 1,
-                                    UINT32_MAX - 4,
-                                    17,
-                                    64,
-                                    1000};
-    enum { LIES = sizeof(lies) / sizeof(lies[0]) };
+static void any_tail_spoils_only_its_own_queue(void) {
+    static const uint32_t values[] = {1,
+                                      2,
+                                      3,
+                                      4,
+                                      5,
+                                      100,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0x80000001,
+                                      0,
+                                      UINT32_MAX,
+                                      UINT32_MAX - 1,
+                                      UINT32_MAX - 4,
+                                      17,
+                                      64,
+                                      1000};
+    enum { VALUES = sizeof(values) / sizeof(values[0]) };
     for (uint32_t relative = 0; relative < 2; relative++) {
         struct verbs v;
         REQUIRE(verbs_open(&v, AT_ONCE));
@@ -422,8 +422,8 @@ static void any_tail_spoils_only_the_liars_own_queue(void) {
         uint32_t random = 12345;
         for (uint32_t i = 0; i < 4000; i++) {
             random = random * 1664525 + 1013904223;
-            uint32_t lie = lies[(random >> 8) % LIES];
-            store_tail(&ring, relative ? load(&ring, RVT_RING_HEAD) + lie : lie);
+            uint32_t value = values[(random >> 8) % VALUES];
+            store_tail(&ring, relative ? load(&ring, RVT_RING_HEAD) + value : value);
             switch ((random >> 16) % 6) {
             case 0: {
                 struct rvt_cq_attr attr = query_cq(cq);
@@ -498,5 +498,5 @@ CHECK_MAIN(TEST(creating_tests_the_memory_and_prepares_the_words),
            TEST(reports_count_what_was_not_taken),
            TEST(the_memory_is_released_when_the_queue_ends_however_it_ends),
            TEST(the_next_queue_in_the_place_of_the_object_has_no_ring),
-           TEST(any_tail_spoils_only_the_liars_own_queue),
+           TEST(any_tail_spoils_only_its_own_queue),
            TEST(a_tail_that_is_too_far_ahead_or_behind_loses_completions))
