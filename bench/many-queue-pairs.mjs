@@ -1,6 +1,6 @@
-// Measures posting one work request at a time and polling its completion when each goes to another one of 10,000 queue pairs, in
+// Measures posting one work request at a time and polling its completion when the work requests use 10,000 queue pairs in turn, in
 // random order. Compared with a single queue pair. Each queue pair is connected with itself, and all share one completion queue.
-import { Connection, PASS } from './harness/connection.mjs';
+import { Connection, PASS, postAndPoll } from './harness/connection.mjs';
 import { shuffled } from './harness/world.mjs';
 
 const QUEUE_PAIRS = 10_000;
@@ -33,7 +33,8 @@ export default {
  * @param {number} count
  * @returns {import('./harness/rounds.mjs').Work}
  */
-function overQueuePairs({ pd, cq, from, to, bytes: length, local, remote, places, peer }, count) {
+function overQueuePairs(connection, count) {
+  const { pd, cq, peer } = connection;
   const access = peer.query().access;
   const made = Array.from({ length: count }, () => {
     const qp = pd.createQp({ type: 'RC', sendCq: cq });
@@ -41,34 +42,8 @@ function overQueuePairs({ pd, cq, from, to, bytes: length, local, remote, places
     return qp;
   });
   const qps = shuffled(count).map((i) => /** @type {(typeof made)[number]} */ (made[i]));
-  const { lkey } = from;
-  const { rkey } = to;
-  let i = 0;
-  let next = 0;
   return {
+    ...postAndPoll(connection, PASS, qps),
     label: count === 1 ? 'one queue pair' : `${count.toLocaleString('en')} queue pairs at random`,
-    elements: PASS,
-    turn: true,
-    run(passes) {
-      let completed = 0;
-      for (let left = passes * PASS; left > 0; left--) {
-        const qp = /** @type {(typeof made)[number]} */ (qps[next]);
-        const addr = /** @type {bigint} */ (local[i]);
-        const remoteAddr = /** @type {bigint} */ (remote[i]);
-        qp.postSend({
-          opcode: 'RDMA_WRITE',
-          wrId: i,
-          sges: [{ addr, length, lkey }],
-          remoteAddr,
-          rkey,
-          signaled: true,
-        });
-        const [completion] = cq.poll(1);
-        if (completion?.ok && completion.wrId === i) completed++;
-        if (++i === places) i = 0;
-        if (++next === count) next = 0;
-      }
-      return completed;
-    },
   };
 }

@@ -1,11 +1,11 @@
 // Measures work requests posted in batches of 256 from a SendQueue, with one completion per batch, which is read from a ring. The
 // program sets the local and the remote address of each work request. Compared with an empty native call per work request, with
-// plain copies of the same bytes, and kind with kind.
+// plain copies of the same bytes; reads and messages with writes.
 import { BATCH, batches, copies, messages, openRings, verify } from './harness/batches.mjs';
 import { PASS } from './harness/connection.mjs';
 import { emptyCall } from './harness/empty-call.mjs';
 
-/** What a pass of one-sided work requests finds: each was posted, and one of each batch completed. */
+/** Result of a pass of one-sided work requests: each was posted, and one of each batch completed. */
 const ONE_SIDED = PASS + PASS / BATCH;
 
 /** The same for messages: both sides have posted, each receive completed, and one send of each batch. */

@@ -57,7 +57,7 @@ export function batches(connection, opcode, { prefilled = false } = {}) {
   const { qp, cq, from, to, bytes: length, order, places } = connection;
   const ring = ringOf(cq);
   const reads = opcode === 'RDMA_READ';
-  // A read takes the same bytes the same way: from the source, which is remote then, to the target.
+  // A read also moves the bytes from the source to the target; the source is the remote side then.
   const [near, far] = reads ? [to, from] : [from, to];
   const local = numbers(order.map((place) => near.start + BigInt(place * length)));
   const remote = numbers(order.map((place) => far.iova + BigInt(place * length)));

@@ -70,11 +70,14 @@ export class Connection {
  *
  * @param {Connection} connection
  * @param {number} [pass] work requests per pass
+ * @param {readonly import('rdmavt').QueuePair<'RC'>[]} [qps] used in turn; their completions go to the queue of the connection
  */
-export function postAndPoll({ qp, cq, from, to, bytes: length, local, remote, places }, pass = PASS) {
+export function postAndPoll(connection, pass = PASS, qps = [connection.qp]) {
+  const { cq, from, to, bytes: length, local, remote, places } = connection;
   const { lkey } = from;
   const { rkey } = to;
   let i = 0;
+  let next = 0;
   return {
     label: `qp.postSend({ ... }), cq.poll(), RDMA_WRITE of ${length} bytes`,
     elements: pass,
@@ -83,6 +86,7 @@ export function postAndPoll({ qp, cq, from, to, bytes: length, local, remote, pl
     run(passes) {
       let completed = 0;
       for (let left = passes * pass; left > 0; left--) {
+        const qp = /** @type {(typeof qps)[number]} */ (qps[next]);
         const addr = /** @type {bigint} */ (local[i]);
         const remoteAddr = /** @type {bigint} */ (remote[i]);
         qp.postSend({
@@ -96,6 +100,7 @@ export function postAndPoll({ qp, cq, from, to, bytes: length, local, remote, pl
         const [completion] = cq.poll(1);
         if (completion?.ok && completion.wrId === i) completed++;
         if (++i === places) i = 0;
+        if (++next === qps.length) next = 0;
       }
       return completed;
     },

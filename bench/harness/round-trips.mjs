@@ -16,16 +16,16 @@ const here = fileURLToPath(import.meta.url);
 /** Bytes of a message. */
 export const BYTES = 64;
 
-/** How many times both are measured, in turns. */
+/** How many times each kind is measured; the kinds take turns. */
 const SLICES = 16;
 
 /**
- * After so many polls that found nothing, a thread naps, so that the other one can run on a machine with one processor. So many
- * polls take much longer than a nap: otherwise each thread would wait for the end of the other one's nap, and nap meanwhile.
+ * After this many polls that found nothing, a thread naps, so that the other thread can run on a machine with one processor. The
+ * polls must take much longer than a nap. Otherwise each thread would only wait for the end of the other thread's nap.
  */
 const PATIENCE = 30_000;
 
-/** Milliseconds. */
+/** Length of a nap in milliseconds. */
 const NAP = 0.05;
 
 /**
@@ -94,7 +94,7 @@ class Player {
       minRnrTimer: 1,
     });
     this.#qp.modify({ state: 'RTS', sqPsn: 0, timeout: 14, retryCnt: 7, rnrRetry: 7, maxRdAtomic: 0 });
-    // Two, so that one is there for the next message while the other one is posted again.
+    // Two, so that one receive is ready for the next message while the other is posted again.
     this.repost();
     this.repost();
     await this.exchange('ready');
@@ -123,7 +123,7 @@ class Player {
     if (!this.#ring.ok) throw new Error(this.#ring.completion().explain());
   }
 
-  /** Posts the receive again that the last message has used. */
+  /** Posts a receive in place of the one that the last message has used. */
   repost() {
     if (this.#receives.post(1) !== 1) throw this.#receives.error;
   }

@@ -4,7 +4,7 @@
 // the other, and stores new values in the same memory. A deleted value must be dead at once: from then on each read of it must
 // fail, and no read may return bytes of another value. The clients check this for every read.
 //
-//     node examples/key-value/main.mjs [--keys N] [--reads N] [--seed N]      (defaults: 256 values, 3000 reads per client, seed 1)
+//     node examples/key-value/main.mjs [--keys N] [--reads N] [--seed N]      (--help explains them)
 //
 // Prints the refused requests with their explanations, and a checksum of all values at the end, which depends only on the
 // arguments. Exit status: 0 if every answer was right, else 1.
@@ -17,6 +17,16 @@ import { Store } from './store.mjs';
 import { Checksum, random, valueOf } from './values.mjs';
 
 const CLIENTS = 4;
+const MOST_KEYS = 10_000;
+const MOST_READS = 1e7;
+const MOST_SEED = 2 ** 31;
+
+const USAGE = `usage: node examples/key-value/main.mjs [--keys N] [--reads N] [--seed N]
+
+  --keys N     values that are stored at first, 2 to ${MOST_KEYS.toLocaleString('en')} (default 256)
+  --reads N    reads of each client while values are deleted, 0 to ${MOST_READS.toLocaleString('en')} (default 3000)
+  --seed N     chooses the values and the order of the deletions, 0 to ${MOST_SEED.toLocaleString('en')} (default 1)
+  --help       print this text`;
 
 /** @typedef {import('./client.mjs').Refusal} Refusal */
 /** @typedef {import('./report.mjs').ExplainedRefusal} ExplainedRefusal */
@@ -81,7 +91,7 @@ class Deletions {
     this.done++;
   }
 
-  /** Deletes what is left. */
+  /** Deletes all values that are left to delete. */
   finish() {
     while (this.done < this.count) this.next();
   }
@@ -153,23 +163,26 @@ function expectedChecksum(seed, keys) {
   return checksum.text();
 }
 
-/**
- * @param {number} count
- */
+/** @param {number} count */
 const whole = (count) => count.toLocaleString('en');
 
-/** @returns {Promise<boolean>} whether every answer was right */
+/** @returns {Promise<boolean>} whether every answer was right; true as well if only help was printed */
 async function main() {
   const { values } = parseArgs({
     options: {
       keys: { type: 'string', default: '256' },
       reads: { type: 'string', default: '3000' },
       seed: { type: 'string', default: '1' },
+      help: { type: 'boolean', short: 'h' },
     },
   });
-  const keys = wholeNumber(values.keys, 'keys', 2, 10_000);
-  const reads = wholeNumber(values.reads, 'reads', 0, 1e7);
-  const seed = wholeNumber(values.seed, 'seed', 0, 2 ** 31);
+  if (values.help) {
+    console.log(USAGE);
+    return true;
+  }
+  const keys = wholeNumber(values.keys, 'keys', 2, MOST_KEYS);
+  const reads = wholeNumber(values.reads, 'reads', 0, MOST_READS);
+  const seed = wholeNumber(values.seed, 'seed', 0, MOST_SEED);
   const states = new Uint8Array(new SharedArrayBuffer(2 * keys)); // also for the keys of new values
   const store = new Store(keys, seed, states);
   try {
@@ -204,6 +217,7 @@ async function main() {
 try {
   process.exitCode = (await main()) ? 0 : 1;
 } catch (error) {
-  console.error(`key-value: ${error instanceof Error ? error.message : String(error)}`);
+  const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
+  console.error(`key-value: ${line}`);
   process.exitCode = 1;
 }

@@ -78,8 +78,8 @@ export class Store {
   delete(key) {
     const entry = this.#entry(key);
     Atomics.store(this.#states, key, State.DELETING);
-    // Does not fail while a client's read holds the region: that read is refused. Waits until no thread copies bytes of the region.
-    entry.mr.dereg({ force: true });
+    // A read that a client has posted holds no reference on the region: it fails. This call waits until no thread copies its bytes.
+    entry.mr.dereg();
     Atomics.store(this.#states, key, State.DELETED);
     this.#entries.delete(key);
     return entry.place;

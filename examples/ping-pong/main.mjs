@@ -3,7 +3,7 @@
 // queue; then, for comparison, with postMessage over a MessageChannel between the same two threads. Prints a histogram of the
 // round-trip times of both.
 //
-//     node examples/ping-pong/main.mjs [--rounds N] [--size BYTES]      (defaults: 20000 round trips, 64 bytes)
+//     node examples/ping-pong/main.mjs [--rounds N] [--size BYTES]      (defaults: 20000 round trips, 64 bytes; --help)
 //
 // Exit status: 0 if every message came back unchanged and nothing is left on the device, else 1.
 import { once } from 'node:events';
@@ -17,6 +17,12 @@ import { histogram, percentile, time } from './histogram.mjs';
 /** Largest message in bytes. */
 const MOST_BYTES = 2 ** 20;
 const MOST_ROUNDS = 1e7;
+
+const USAGE = `usage: node examples/ping-pong/main.mjs [--rounds N] [--size BYTES]
+
+  --rounds N      round trips of each kind, 1 to ${MOST_ROUNDS.toLocaleString('en')} (default 20000)
+  --size BYTES    length of a message, 1 to ${MOST_BYTES.toLocaleString('en')} (default 64)
+  --help          print this text`;
 
 /**
  * Measured times of round trips in microseconds.
@@ -93,8 +99,16 @@ function report(title, times) {
 
 async function main() {
   const { values } = parseArgs({
-    options: { rounds: { type: 'string', default: '20000' }, size: { type: 'string', default: '64' } },
+    options: {
+      rounds: { type: 'string', default: '20000' },
+      size: { type: 'string', default: '64' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
   const rounds = wholeNumber(values.rounds, 'rounds', MOST_ROUNDS);
   const size = wholeNumber(values.size, 'size', MOST_BYTES);
   const device = new Device();
@@ -124,6 +138,7 @@ async function main() {
 try {
   await main();
 } catch (error) {
-  console.error(`ping-pong: ${error instanceof Error ? error.message : String(error)}`);
+  const [line] = (error instanceof Error ? error.message : String(error)).split('\n');
+  console.error(`ping-pong: ${line}`);
   process.exitCode = 1;
 }

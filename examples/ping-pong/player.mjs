@@ -7,12 +7,12 @@ import { Access, Device } from 'rdmavt';
 import { connect } from './connection.mjs';
 
 /**
- * After so many polls that found nothing, a thread naps, so that the other one can run on a machine with one processor. So many
- * polls take much longer than a nap: otherwise each thread would wait for the end of the other one's nap, and nap meanwhile.
+ * After this many polls that found nothing, a thread naps, so that the other thread can run on a machine with one processor. The
+ * polls must take much longer than a nap. Otherwise each thread would only wait for the end of the other thread's nap.
  */
 const PATIENCE = 5000;
 
-/** Milliseconds. */
+/** Length of a nap in milliseconds. */
 const NAP = 0.05;
 
 /** wr_ids of the two kinds of work requests. */
@@ -71,7 +71,7 @@ class Connection {
   async open() {
     const peer = await exchange(this.qp.qpn);
     connect(this.qp, Number(peer));
-    // Two, so that one is there for the next message while the other one is posted again.
+    // Two, so that one receive is ready for the next message while the other is posted again.
     this.qp.postRecv([this.#receive, this.#receive]);
     await exchange('ready'); // both have posted receives, so no message meets a queue without one
   }
@@ -93,7 +93,7 @@ class Connection {
     }
   }
 
-  /** Posts the receive again that the last message has used. */
+  /** Posts a receive in place of the one that the last message has used. */
   repost() {
     this.qp.postRecv(this.#receive);
   }

@@ -157,7 +157,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   /** The functions that receive expected completions: by queue pair, then by wr_id. */
   readonly #expected = new Map<number, Map<bigint, Settle>>();
   #expectedCount = 0;
-  /** The expectation that is being added, which is not in `#expected`: most completions are there already. */
+  /** The expectation that is being added. It is not in `#expected` yet, because most completions have arrived already. */
   #newest: Settle | undefined;
   #newestQp = 0;
   #newestWrId = 0n;
@@ -165,7 +165,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   #mutedCount = 0;
   /** When so many completions are expected, those that came are taken: a call that posts must not fill the queue for others. */
   #drainAt: number;
-  /** Completions that a native call has taken and that were not given to anybody yet, in order. */
+  /** Completions that a native call has taken and that were not delivered yet, in order. */
   readonly #taken = new Fifo<Completion>();
   #drainDepth = 0;
   /** Iterations that wait for a completion, in order. */
@@ -247,7 +247,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    */
   get length(): number {
     const reader = this.#reader;
-    // Without a call if possible: a loop may ask for it.
+    // Makes no native call if the queue has a ring, because a program may read the length in a loop.
     if (reader === undefined || reader.isEnded)
       throwOnError('CompletionQueue.length', this.#native.query(attributes));
     return (reader?.length ?? attributes[CqAttrWord.Held] ?? 0) + this.#kept.length;
@@ -444,12 +444,12 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#update();
   }
 
-  /** Polls a queue without a ring none of whose completions is expected or was kept. */
+  /** Polls a queue without a ring, when no completion is expected and none was kept. */
   #pollQueue(most: number): Completion[] {
     const registry = this.#home.registry;
     let found: Completion[] = [];
     if (most > 0) {
-      // Most polls find one completion or none: this call has no arguments, and tells whether another one is needed.
+      // Most polls find one completion or none. This call has no arguments, and says whether the queue holds more.
       words[CommandWord.Answer] = UNANSWERED;
       this.#pollOne();
       const count = throwOnError('CompletionQueue.poll', words[CommandWord.Answer] | 0);
@@ -458,7 +458,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       found = [new Completion(construction, registry, words, CommandWord.Fields)];
       if (left === 0 || most === 1) return found;
     }
-    // At least one call: it tells whether the queue is destroyed.
+    // Makes at least one call, because it fails if the queue is destroyed.
     for (;;) {
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       const count = throwOnError('CompletionQueue.poll', this.#native.poll(wcs, wanted));
@@ -481,11 +481,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     reader.release();
   }
 
-  /** Polls a queue some of whose completions are expected or were kept. */
+  /** Polls a queue while promises expect completions, or completions were kept. */
   #pollShared(most: number, found: Completion[]): void {
-    // At least one call: it tells whether the queue is destroyed.
+    // Makes at least one call, because it fails if the queue is destroyed.
     for (;;) {
-      // Older than what the native queue holds. Settling a completion may add some.
+      // Kept completions are older than those of the native queue. Settling a completion may keep more.
       for (let wc; found.length < most && (wc = this.#kept.shift()) !== undefined;) found[found.length] = wc;
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
       const batch = ownList<Completion>();
@@ -500,8 +500,8 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   /**
-   * Takes completions from the native queue or the ring. All before any of them is settled: settling one may post work requests,
-   * and so call the native module and write to the places of those taken.
+   * Takes completions from the native queue or the ring. Takes all of them before any is settled: settling one may post work
+   * requests, and these may overwrite the places of the completions.
    *
    * @param wanted - how many at most, not above {@link CHUNK}
    * @param batch - receives the completions
@@ -629,7 +629,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#armOwn();
   }
 
-  /** The work request may have completed in the call that posted it: its event must be noted while it is expected. */
+  /** The work request may have completed in the call that posted it. Its event must be noted while the completion is expected. */
   #noteEvents(): void {
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
   }
@@ -649,6 +649,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
       !this.#ownArmed &&
       this.#due === 0 &&
       this.#undecided === 0 &&
+      this.#taken.length === 0 &&
       this.#kept.length === 0 &&
       this.#waiting.length === 0
     );
@@ -785,7 +786,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
           this.#end();
           return;
         }
-        // A nested drain continues with them, in order.
+        // If settling one of them drains again, the nested drain continues with the rest, in order.
         for (let i = 0; i < count; i++) {
           const wc = batch[i];
           if (wc !== undefined) this.#taken.append(wc);

@@ -20,7 +20,7 @@ export interface ShownCompletionRing extends Shown {
   state: 'Open' | 'Closed';
 }
 
-/** What the ring needs of its completion queue. */
+/** The functions of the completion queue that the ring calls. */
 export interface RingOwner {
   /** Returns whether completions may have to go elsewhere, or come from elsewhere, than from the memory of the ring. */
   readonly isShared: () => boolean;

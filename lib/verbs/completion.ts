@@ -107,7 +107,7 @@ export class Completion {
   /** @internal */
   constructor(token: typeof construction, registry: VerbsRegistry, words: Uint32Array, at: number) {
     if (token !== construction) throw illegalConstructor();
-    // No function is created here: a program may take a million completions in a second.
+    // Creates no functions, because a program may take a million completions in a second.
     const wrId = longAt(words, at + WcWord.WrId);
     this.wrId = wrId <= Number.MAX_SAFE_INTEGER ? wrId : bigAt(words, at + WcWord.WrId);
     const status = words[at + WcWord.Status] ?? 0;

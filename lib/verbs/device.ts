@@ -340,8 +340,8 @@ export class Device {
    *
    * With `pd`, the holder can import that domain ({@link Device.importPd}), create queue pairs and regions in it, and `detach`.
    * The holder sees only that domain and its contents: {@link Device.resources} contains only these rows, and
-   * {@link Device.counters} only the holder's own counts. The following fail with `EPERM`: `allocPd`, `dma.map`, `keyTable`,
-   * `share`, `close`, `allocDm`, `importDm`, `importPd` of any other id (whether such a domain exists or not), and deallocating
+   * {@link Device.counters} only the holder's own counts. The following fail with `EPERM`: `allocPd`, `createCq`, `dma.map`,
+   * `keyTable`, `share`, `close`, `allocDm`, `importDm`, `importPd` of any other id (whether such a domain exists or not), and deallocating
    * the domain. `mapPhys` and `mapSg` also fail with `EPERM`, because they name DMA memory, unless the domain is trusted (a
    * trusted domain can access all DMA memory by key 0 anyway).
    *
@@ -503,14 +503,34 @@ export class Device {
    * Kernel: `rvt_create_cq`.
    *
    * @param cqe - how many completions the queue holds, 1 to the device's `maxCqe`
-   * @returns the new queue
+   * @param options - with `ring: true`, the completions are in shared memory ({@link CompletionRing})
+   * @returns the new queue; with `ring: true`, a {@link RingCompletionQueue}
    * @throws RdmaError `EINVAL`: `cqe`; `ENOMEM`: the device has as many completion queues as `maxCq` allows, or memory allocation
    *   failed; `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain ({@link ShareOptions.pd})
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   createCq(cqe: number, options?: CreateCqOptions & { ring?: false }): CompletionQueue;
-  /** Creates a completion queue; with `ring: true`, one whose completions are in shared memory (see {@link CompletionRing}). */
+  /**
+   * Creates a completion queue whose completions are in shared memory ({@link CompletionRing}), 88 bytes for each.
+   *
+   * Kernel: `rvt_create_cq`.
+   *
+   * @param cqe - how many completions the queue holds, 1 to the device's `maxCqe`
+   * @param options - with `ring: true`
+   * @returns the new queue, whose {@link CompletionQueue.ring} reads the completions
+   * @throws RdmaError, TypeError, RangeError as without a ring
+   */
   createCq(cqe: number, options: CreateCqOptions & { ring: true }): RingCompletionQueue;
+  /**
+   * Creates a completion queue with or without a ring: for options whose `ring` is not known when the program is compiled.
+   *
+   * Kernel: `rvt_create_cq`.
+   *
+   * @param cqe - how many completions the queue holds, 1 to the device's `maxCqe`
+   * @param options - see {@link CreateCqOptions}
+   * @returns the new queue
+   * @throws RdmaError, TypeError, RangeError as without a ring
+   */
   createCq(cqe: number, options: CreateCqOptions): CompletionQueue;
   createCq(cqe: number, options: CreateCqOptions = {}): CompletionQueue {
     const self = this.#native;

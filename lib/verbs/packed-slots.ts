@@ -1,6 +1,6 @@
 /**
- * What {@link SendQueue} and {@link RecvQueue} have in common: a block of shared memory with slots for work requests, of which the
- * native module posts some in one call. `layout.ts` defines the words.
+ * The block of shared memory of a {@link SendQueue} or {@link RecvQueue}: slots with work requests, which the native module posts in
+ * one call. `layout.ts` defines the words.
  */
 import { integer, u32, u64 } from '../internal/arguments';
 import { explainedError, keptPostError, RdmaError } from '../internal/errors';

@@ -2,8 +2,8 @@
  * Takes completions from the shared memory of a completion queue (`struct rvt_cq_init.ring`). Only this file reads and writes the
  * words by which the engine and the consumer agree (`RingWord` of `layout.ts`).
  *
- * The engine believes nothing that is written here, and nothing that is read here is believed either: a program that got hold of
- * the memory can only spoil its own completions.
+ * Neither side trusts the other: the engine checks TAIL, and this class checks HEAD and every index. A program that writes to the
+ * memory can only spoil its own completions.
  */
 import { atomicLoad, atomicStore } from '../internal/intrinsics';
 import { RingWord, WcWord } from '../internal/layout';
@@ -22,9 +22,9 @@ export class RingReader {
   readonly #end: number;
   /** Completions that were taken, modulo 2^32. */
   #taken = 0;
-  /** What TAIL was last set to. */
+  /** The value that TAIL was last set to. */
   #given = 0;
-  /** Completions that are known to wait. The engine may have entered more. */
+  /** Completions that waited when HEAD was last read, less those taken since. */
   #waiting = 0;
   /** Index of the first word of the next completion. */
   #at: number = RingWord.Entries;
@@ -44,7 +44,7 @@ export class RingReader {
     this.#cqe = cqe;
   }
 
-  /** Whether the queue was destroyed. Only a hint, because anybody who has the memory can write it. */
+  /** Whether the queue was destroyed. Only a hint, because a program can write to the memory. */
   get isEnded(): boolean {
     return this.#marks[RingWord.Ended] !== 0;
   }
@@ -53,7 +53,7 @@ export class RingReader {
   get length(): number {
     // An acquire: the completions that HEAD counts are in place.
     const waiting = (atomicLoad(this.#marks, RingWord.Head) - this.#taken) >>> 0;
-    // The engine never enters more than fit. If HEAD says so, somebody else has written it.
+    // The engine never enters more completions than fit. A HEAD that says so was written by a program.
     this.#waiting = waiting <= this.#cqe ? waiting : 0;
     return this.#waiting;
   }

@@ -180,6 +180,7 @@ export class SendQueue<Type extends QpType = QpType> {
    * Changes whether the work request of a slot is signaled ({@link SendWorkRequestBase.signaled}).
    *
    * @param index - 0..capacity-1
+   * @param signaled - whether it has a completion if it succeeds
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   setSignaled(index: number, signaled: boolean): void {

@@ -9,6 +9,7 @@ import { busyFailures } from '../support/failures/busy';
 import { errorOf, type Failure } from '../support/failures/failure';
 import { goneFailures } from '../support/failures/gone';
 import { invalidFailures, viewFailures } from '../support/failures/invalid';
+import { packedFailures } from '../support/failures/packed';
 import { refusals } from '../support/failures/refused';
 import { verbsFailures } from '../support/failures/verbs';
 import { open, scene } from '../support/scene';
@@ -19,6 +20,7 @@ const failures: (Failure & { reason?: string })[] = [
   ...busyFailures,
   ...invalidFailures,
   ...verbsFailures,
+  ...packedFailures,
   ...(viewsAreShort ? viewFailures : []),
   ...refusals,
 ];
@@ -29,6 +31,10 @@ const titleOf = ({ method, detail, reason }: Failure & { reason?: string }): str
   const kinds = counts === undefined ? '' : ` of ${Object.keys(counts).join(', ')}`;
   return `${method}: ${cause}${reason ? ` ${reason}` : ''}${about}${kinds}`;
 };
+
+/** Returns the index that the error of a posting must have: none if no single work request is at fault. */
+const indexOf = ({ detail: { index } }: Failure): { index?: number } =>
+  index === undefined ? {} : { index };
 
 const messages = new Map<string, string>();
 
@@ -41,6 +47,7 @@ test.each(failures.map((failure) => [titleOf(failure), failure] as const))('%s',
     operation: failure.operation,
     detail: failure.detail,
     ...(failure.reason ? { reason: failure.reason } : {}),
+    ...(failure.posted === undefined ? {} : { posted: failure.posted, ...indexOf(failure) }),
   });
   expect(error.message.startsWith(`${failure.code}: ${failure.method}: `)).toBe(true);
   expect(error.message).not.toMatch(/undefined|NaN|\[object|something/);

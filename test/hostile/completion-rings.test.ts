@@ -39,7 +39,7 @@ function spy<T>(create: () => T): [T, Uint32Array] {
   }
 }
 
-/** A queue with a ring whose words the test has, and another one as a witness, each with a queue pair. */
+/** A queue with a ring whose words the test can write, and a second queue that must stay intact, each with a queue pair. */
 function scene() {
   const device = open({ engine: 'auto' });
   const pd = device.allocPd();

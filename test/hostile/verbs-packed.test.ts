@@ -342,7 +342,7 @@ describe('a block of postSend', () => {
     const all = world();
     const { view, call } = newList();
     const qp = all.qp.number();
-    // 64 words of zeros: two RDMA_WRITEs of nothing, and a rest that is too short for a third one.
+    // 64 words of zeros: two empty RDMA_WRITEs, and too few words for a third one.
     expect(call('postSend', qp, 3)).toEqual([EINVAL, 2]);
     expect(call('postSend', qp, 2 ** 32 - 1)).toEqual([EINVAL, 2]);
     expect(call('postRecv', qp, 17)).toEqual([EINVAL, 16]);
@@ -535,7 +535,7 @@ describe.each(Object.entries(acts))('a getter that %s, in fill', (name, act) => 
     const isOpen = !/closes|destroys/.test(name);
     expect(all.queue.post(1)).toBe(isOpen ? 1 : 0);
     if (isOpen) {
-      // The slot has the work request of one call as a whole.
+      // The slot has all words of one of the calls.
       expect(linesOf(all.aCq).at(-1)).toBe(
         name === 'throws' ? '1 RDMA_WRITE SUCCESS' : '60 RDMA_WRITE SUCCESS',
       );

@@ -63,8 +63,17 @@ describe('examples/ping-pong', () => {
     expect(stdout).toContain('Every message came back unchanged. The players have released everything.');
   });
 
+  it('explains its arguments with --help', () => {
+    const { status, stdout, stderr } = run('--help');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    for (const option of ['--rounds N', '--size BYTES']) expect(stdout).toContain(`\n  ${option} `);
+  });
+
   it.each([
     [['--rounds', '0'], '--rounds must be a whole number from 1 to 10,000,000'],
+    [['--rounds', '-5'], "Option '--rounds' argument is ambiguous"],
+    [['--rounds', '1e21'], '--rounds must be a whole number from 1 to 10,000,000'],
+    [['--rounds', 'many'], '--rounds must be a whole number from 1 to 10,000,000'],
     [['--rounds', '1.5'], '--rounds must be a whole number from 1 to 10,000,000'],
     [['--size', '1048577'], '--size must be a whole number from 1 to 1,048,576'],
     [['--speed', '1'], "Unknown option '--speed'"],

@@ -79,7 +79,7 @@ export async function connectedWith(
   return { own: own as OwnEnd, names, peer, there };
 }
 
-/** How long a thread keeps the engine busy: so many writes of so many bytes. */
+/** How long a thread keeps the engine busy: the number of writes, and their length in bytes. */
 const BUSY_WRITES = 24;
 const BUSY_BYTES = 16 << 20;
 

@@ -13,7 +13,7 @@ const sleep = async (ms: number): Promise<void> => {
   await new Promise((resolve) => setTimeout(resolve, ms));
 };
 
-/** Polls until the queue has given so many completions. */
+/** Polls until the queue has given the number of completions, and returns them. */
 async function completions({ cq }: Pick<OwnEnd, 'cq'>, count: number): Promise<Completion[]> {
   const found: Completion[] = [];
   const end = Date.now() + 10_000;
@@ -161,7 +161,7 @@ describe('completions for another thread', () => {
       peer.run((w, most) => {
         for (let i = 0; i < most; i++) w.qp.postSend({ opcode: 'SEND', sges: [w.sge(0, 8)] });
       }, count);
-    await send(50); // not armed
+    await send(50); // the queue is not armed, so nothing is reported
     await sleep(20);
     expect(events).toBe(0);
     for (let round = 1; round <= 3; round++) {
@@ -218,7 +218,7 @@ describe('the RNR timer', () => {
     }, block);
     while (Atomics.load(block, 0) === 0) await turn();
     own.qp.postRecv({ wrId: 5, sges: [own.sge(0, 8)] });
-    await sleep(60); // several times the timer's
+    await sleep(60); // several times the time of the timer
     expect(own.cq.length).toBe(0);
     release(block);
     expect(await blocked).toBe('ok');

@@ -217,7 +217,7 @@ describe('closing the device', () => {
     await whileAnotherRuns(device, () => {
       device.close({ cascade: true });
     }).catch((error: unknown) => {
-      // The worker's queue pairs ended below it.
+      // The worker's queue pairs ended while it used them.
       expect((error as Error).message).not.toMatch(/left the engine/);
     });
     expect(() => own.cq.poll()).toThrow(expect.objectContaining({ code: 'EBADF' }) as Error);

@@ -1,5 +1,5 @@
-// The remote target of a long request that another thread carries out: taking it back waits for the present step alone. After that no
-// byte moves, and the request fails.
+// The remote target of a long request that another thread carries out: the call that takes it back waits for the
+// present step only. After the call no byte moves, and the request fails.
 import { type Completion, type MemoryRegion, type QueuePair } from '../../lib';
 import { open } from '../support/scene';
 import { connectedWith } from '../support/verbs-peers';
@@ -28,7 +28,7 @@ const request = (peer: Peer, opcode: string, target: MemoryRegion, local: Shared
     local,
   );
 
-/** Fills memory from its end: that is where the request comes last. */
+/** Fills memory from its end, because the request reaches the end last. */
 function poison(bytes: Uint8Array): void {
   for (let at = BYTES - CHUNK; at >= 0; at -= CHUNK) bytes.fill(POISON, at, at + CHUNK);
 }
@@ -62,7 +62,7 @@ describe.each(['RDMA_WRITE', 'RDMA_READ'])('in the middle of an %s of another th
         expect(why).toBe(reason);
         break;
       }
-      expect(status).toBe('SUCCESS'); // it was over before the call
+      expect(status).toBe('SUCCESS'); // the request was complete before the call
       expect(attempt).toBeLessThan(ATTEMPTS);
       await peer.worker.terminate();
     }

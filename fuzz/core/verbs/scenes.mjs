@@ -250,7 +250,7 @@ function* interrupted() {
               verb(interruption[0] === 5 ? 'FIRE_TIMERS' : 'RUN'),
               verb('RUN'),
             ]);
-  // Queues with rings: an honest consumer, lies, overflow, ends.
+  // Queues with rings: a correct consumer, wrong values, overflow, ends.
   for (const cqe of [2, 3, 8])
     for (const device of [0, MANUAL])
       for (const end of [

@@ -134,7 +134,7 @@ static void check_cq(struct world *w, int cq) {
         return;
     }
     if (model->ring) {
-        /* All that has left it had been taken. */
+        /* Every completion that has left the queue must have been taken. */
         uint32_t left = core->head - core->count - model->tail;
         if (left > model->held)
             verbs_fail(w, "completions left a ring that were not taken");
@@ -178,7 +178,8 @@ static void check_cq(struct world *w, int cq) {
     model->broken = core->broken;
 
     struct rvt_cq_attr attr;
-    if (!verbs_taken(model)) { /* else the query would find out, which later operations are to do */
+    if (!verbs_taken(
+            model)) { /* otherwise the query would notice what was taken, and later operations must */
         EXPECT(w, "query_cq", rvt_query_cq(model->core, &attr), 0);
         EXPECT(w, "cqe", attr.cqe, core->capacity);
         EXPECT(w, "held", attr.held, core->count);

@@ -303,9 +303,9 @@ static void poll_cq(struct world *w) {
         EXPECT(w, "TAIL", atomic_load(verbs_ring_word(model->ring, RVT_RING_TAIL)), core->head - core->count);
 }
 
-/* What JavaScript can do to a ring. An honest consumer takes completions, which the engine notices later. A liar
- * writes any TAIL, HEAD and ENDED and calls a verb: the queue may lose what it holds, but no more. Then the words
- * are made right again, because the model does not predict what a liar loses in later operations. */
+/* Does what JavaScript can do to a ring. A correct consumer takes completions, which the engine notices later. A
+ * hostile one writes any TAIL, HEAD and ENDED and calls a verb: the queue may lose the completions that it holds,
+ * but no more. Then the words are restored, because the model does not predict what later operations would lose. */
 static void write_tail(struct world *w) {
     int cq = CQ(1);
     if (cq == NONE || !w->cqs[cq].ring || !w->cqs[cq].alive)

@@ -10,7 +10,7 @@
 
 namespace {
 
-// A block. Its functions own it, and keep its memory.
+// A block. Its functions own it and keep its memory alive.
 struct PostBlock {
     PostBlock(std::shared_ptr<Environment> of, void *block, size_t words)
         : environment(std::move(of)), checkers(Checkers::Of(*environment)),

@@ -15,23 +15,23 @@ void ReadElements(const volatile uint32_t *words, uint32_t count, rvt_ib_sge *sg
         sges[i] = {Long(words + RVT_SGE_ADDR), words[RVT_SGE_LENGTH], words[RVT_SGE_LKEY]};
 }
 
-// Where one work request of `words` words and its elements lie.
+// The words of one work request and its elements.
 struct Extent {
-    bool readable;    // false: the words end before
+    bool readable;    // false: there are not enough words
     uint32_t present; // elements to read; 0 if there are more than any queue takes, or than a slot has
     size_t length;    // words up to the next work request
 };
 
-// `num_sge` elements are announced behind the `words` words of a work request, of whose slot or list `left`
-// words are left.
+// Returns the extent of a work request of `words` words that says it has `num_sge` elements. `left`: words from
+// its start to the end of the list or slots. `stride`: words of a slot, or 0.
 Extent ExtentOf(size_t words, uint32_t num_sge, size_t left, size_t stride) {
     if (left < words)
         return {false, 0, 0};
     const size_t room = ((stride ? stride : left) - words) / RVT_SGE_WORDS;
     if (num_sge > room && !stride)
         return {false, 0, 0};
-    // The queue refuses a work request with more elements than it takes, which are those that a slot has, and
-    // at most RVT_MAX_SGE.
+    // A slot has room for as many elements as the queue takes, at most RVT_MAX_SGE. The queue refuses a work
+    // request with more of them, so these need not be read.
     const uint32_t present = num_sge <= room && num_sge <= RVT_MAX_SGE ? num_sge : 0;
     return {true, present, stride ? stride : words + size_t{num_sge} * RVT_SGE_WORDS};
 }
@@ -60,7 +60,7 @@ inline const rvt_send_wr *SendReader::Next() {
     wr.remote_addr = Long(words + RVT_SEND_WR_REMOTE_ADDR);
     wr.rkey = words[RVT_SEND_WR_RKEY];
     wr.invalidate_rkey = words[RVT_SEND_WR_INVALIDATE_RKEY];
-    // The opcodes and queue pairs that do not use the members below do not look at them.
+    // Other opcodes and types of queue pairs do not use the members below.
     if (wr.opcode == RVT_WR_ATOMIC_CMP_AND_SWP || wr.opcode == RVT_WR_ATOMIC_FETCH_AND_ADD) {
         wr.compare_add = Long(words + RVT_SEND_WR_COMPARE_ADD);
         wr.swap = Long(words + RVT_SEND_WR_SWAP);
@@ -96,8 +96,8 @@ uint32_t RecvReader::Read(uint32_t most) {
         const Extent extent = ExtentOf(RVT_RECV_WR_WORDS, num_sge, left_, stride_);
         if (!extent.readable)
             break;
-        // If the elements have no room, this work request is the first one of the next chunk, which has room
-        // for any. Its words are read again then.
+        // If this chunk has no room for the elements, the work request begins the next chunk, which has room for
+        // RVT_MAX_SGE. Its words are read again then.
         if (extent.present > RVT_MAX_SGE - elements)
             break;
         wrs_[count++] = {Long(words + RVT_RECV_WR_ID), &sges_[elements], num_sge};

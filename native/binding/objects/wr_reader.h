@@ -33,7 +33,7 @@ public:
     SendReader(const SendReader &) = delete;
     SendReader &operator=(const SendReader &) = delete;
 
-    // Valid as long as this object.
+    // Returns the source for rvt_post_send_from(). It is valid as long as this object.
     rvt_send_source source() {
         return {Read, this};
     }
@@ -83,7 +83,7 @@ template <typename Post> int PostChunks(RecvReader &reader, uint32_t count, uint
     uint32_t done = 0;
     int error = 0;
     do {
-        // A list of 0 is posted as well: the call tells whether the queue exists.
+        // Posts an empty list too, because the call fails if the queue does not exist.
         uint32_t chunk = count ? reader.Read(count - done) : 0;
         uint32_t index = 0;
         if (count && !chunk)

@@ -14,14 +14,14 @@
 
 namespace {
 
-// The address handle that the work request of a slot names. `device` keeps it in memory: it can be of another
-// device, which is refused when the work request is posted.
+// The address handles of the slots. `devices` keeps their devices alive: a handle can be of another device, and
+// is refused then when the work request is posted.
 struct Destinations {
     std::unique_ptr<rvt_ah_handle[]> handles;
     std::unique_ptr<std::shared_ptr<OpenDevice>[]> devices;
 };
 
-// A packed queue. Its functions own it, and keep its block and its device.
+// A packed queue. Its functions own it and keep its block and its device alive.
 struct Slots {
     Slots(std::shared_ptr<OpenDevice> of, void *block, uint32_t slots, size_t words)
         : device(std::move(of)), header(static_cast<uint32_t *>(block)), capacity(slots), stride(words) {}
@@ -134,7 +134,7 @@ napi_value SetAh(napi_env env, napi_callback_info info) {
     return answer;
 }
 
-// Reads (.., block, capacity) and creates a queue with slots of `words` words. Returns an empty pointer with
+// Reads the arguments block and capacity (1 and 2) and creates a queue with slots of `words` words. Returns an empty pointer with
 // an exception pending if the block does not have this size.
 Shared NewSlots(Arguments &arguments, const std::shared_ptr<OpenDevice> &device, size_t words,
                 napi_value *buffer) {

@@ -56,8 +56,8 @@ static inline uint64_t rvt_sge_segment(const struct rvt_sge *sge) {
  * the device lock, and must hold its own reference on the device. */
 void rvt_put_sge(struct rvt_sge *sge);
 
-/* Puts the element's reference like rvt_put_sge(), if `context` has counted it and nobody must be told of the put.
- * Returns false, with nothing done, if not. The caller must be in a section of the context's reader. */
+/* Puts the element's reference like rvt_put_sge(), if `context` has counted it and no thread waits for the put.
+ * Otherwise does nothing and returns false. The caller must be in a section of the context's reader. */
 static inline bool rvt_put_sge_inside(struct rvt_sge *sge, const struct rvt_ucontext *context) {
     if (!sge->mr || !sge->count || sge->by != context ||
         atomic_load_explicit(&context->device->watched, memory_order_acquire))

@@ -124,7 +124,7 @@ static bool find_bytes(struct rvt_data_call *call, struct side *side, uint64_t w
 }
 
 /* Returns the first byte of an element in user memory, which lies in one piece. Returns NULL if it is not in user
- * memory or cannot be used: find_bytes() then finds out. */
+ * memory or cannot be used: the caller must then call find_bytes(). */
 static inline unsigned char *user_bytes(struct rvt_data_call *call, const struct rvt_sge *sge,
                                         uint64_t length) {
     const struct rvt_mregion *mr = sge->mr;
@@ -264,7 +264,7 @@ static bool may_overwrite_source(const struct copy *copy, uint64_t length) {
 }
 
 /* Copies the bytes if each side is a single piece of user memory: the common case. One memmove() copies them, which is
- * right with any overlap. Returns false, with nothing done, if not. */
+ * correct for overlapping sides too. Otherwise does nothing and returns false. */
 static bool move_in_one_piece(const struct rvt_elements *from, const struct rvt_elements *to,
                               uint64_t length) {
     struct rvt_engine *engine = from->qp->engine;

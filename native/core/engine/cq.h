@@ -5,9 +5,9 @@
  *
  * A queue's completions are in memory of the engine, or in a ring: shared memory of the host, from which the
  * host takes them without a call (enum rvt_ring_word). The ring's HEAD tells the host how many were entered.
- * TAIL, which the host writes, gives places back. The core believes TAIL only within the completions that the
- * queue holds, keeps all other numbers to itself, and reads nothing else back, except to copy completions to
- * the owner of the ring. So a host that writes anything into its ring spoils only its own completions. */
+ * TAIL, which the host writes, gives places back. The core accepts from TAIL at most the number of completions that
+ * the queue holds, keeps its own head and count, and reads nothing else back, except to copy completions to the
+ * owner of the ring. So a host that writes wrong values into its ring can only spoil its own completions. */
 #ifndef RVT_ENGINE_CQ_H
 #define RVT_ENGINE_CQ_H
 

@@ -215,7 +215,7 @@ struct rvt_engine_qp *rvt_lock_engine_qp(struct rvt_qp_handle handle, int *error
     struct rvt_engine *engine = handle.qp ? handle.qp->owned.device->engine : NULL;
     *error = 0;
     if (engine) {
-        /* Everything that one request needs of it: at the start of the block, and in the first slots. */
+        /* Loads what one request needs of the queue pair: the start of the block and the first slots. */
         rvt_prefetch_qp(atomic_load_explicit(&handle.qp->engine, memory_order_acquire),
                         sizeof(struct rvt_engine_qp) + 2 * sizeof(struct rvt_swqe));
         __builtin_prefetch(&handle.qp->shown[RVT_QP_SENDS - RVT_QP_TYPE], 1); /* for rvt_show_queues() */

@@ -53,7 +53,7 @@ struct rvt_engine_qp {
     enum rvt_sig_type sig_type;
     /* Protected by the engine lock: */
     uint32_t pins;  /* steps that work on it; its memory stays until the last one has ended */
-    uint64_t epoch; /* increased when queued work is dropped or flushed: whoever works on it must stop */
+    uint64_t epoch; /* increased when queued work is dropped or flushed: work in progress must stop */
     struct rvt_send_queue sq;
     struct rvt_link in_ready; /* in a list of the engine */
     struct rvt_engine_qp *next_in_chain;

@@ -90,7 +90,7 @@ bool rvt_engine_yield(struct rvt_engine *engine);
  * engine lock.
  *
  * rvt_engine_enter() opens the section unless it is open, and renews it when it has done as much work as a section
- * may: whatever was looked up before without a reference must then be looked up again (engine->section tells).
+ * may. Objects that were looked up without a reference must then be looked up again (compare engine->section).
  * rvt_engine_leave() closes it if it is open; it must be called before the engine lock is released and before any
  * wait for readers. */
 void rvt_engine_open_section(struct rvt_engine *engine);

@@ -51,7 +51,7 @@ int rvt_post_recv(struct rvt_qp_handle handle, const struct rvt_recv_wr *wrs, ui
 /* What posting must know of an opcode. */
 struct opcode_rules {
     uint8_t types; /* the types of queue pairs that may post it: a bit each (ON_*) */
-    bool local;    /* carried out on the own domain: no peer takes part */
+    bool local;    /* carried out on the queue pair's own domain, without a peer */
     bool atomic;
     bool takes_rd_atomic; /* uses up one of the queue pair's max_rd_atomic */
     uint8_t local_access; /* access bits that its elements must have */

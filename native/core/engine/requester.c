@@ -105,7 +105,7 @@ static enum outcome handle_rnr(struct rvt_engine_qp *qp, const struct rvt_engine
     return LEAVE;
 }
 
-/* Returns why the peer cannot take the request, which it cannot. */
+/* Returns why a peer that cannot take a request cannot take it. */
 static struct rvt_why judge_peer(const struct rvt_engine_qp *peer) {
     struct rvt_why why = rvt_because(RVT_WHY_NO_PEER);
     if (peer && !rvt_qp_receives(peer)) {

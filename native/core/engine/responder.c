@@ -17,8 +17,8 @@ static enum rvt_response refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_ca
     return RVT_RESPONSE_INVALID;
 }
 
-/* Another thread has ended the queue pair's object and now waits for the engine, or will. Every check then refuses the
- * access as closed; but to the requester the queue pair is one that does not exist. */
+/* Answers a request whose responder was ended by another thread that has not told the engine yet. Every check refuses
+ * the access as closed then, but the requester must see a queue pair that does not exist. */
 static enum rvt_response find_gone(struct rvt_why *why) {
     *why = rvt_because(RVT_WHY_NO_PEER);
     return RVT_RESPONSE_GONE;
@@ -205,7 +205,7 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
     return RVT_RESPONSE_DONE;
 }
 
-/* Sets what the request asks for; the rest of *access is filled when it is accepted. */
+/* Stores the range and the right that the request asks for. rvt_accept_remote() fills the rest of *access. */
 static void ask(struct rvt_remote_access *access, const struct rvt_swqe *wqe, uint32_t length,
                 uint32_t right) {
     access->asked = (struct rvt_ib_sge){wqe->remote_addr, length, wqe->rkey};

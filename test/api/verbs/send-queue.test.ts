@@ -734,6 +734,45 @@ describe('sendQueue', () => {
   });
 });
 
+test('posts work requests with as many SGEs as a device can allow', () => {
+  const count = 255;
+  const device = open({ engine: 'manual', limits: { maxSendSge: count, maxRecvSge: count } });
+  const pd = device.allocPd();
+  const cq = device.createCq(8);
+  const limits = { maxSendSge: count, maxRecvSge: count, maxSendWr: 4, maxRecvWr: 4 };
+  const qp = pd.createQp({ type: 'RC', sendCq: cq, ...limits });
+  qp.connect(qp, { access: REMOTE });
+  const from = memory(pd, 4 * count);
+  for (let i = 0; i < from.bytes.length; i++) from.bytes[i] = i * 7;
+  const inbox = memory(pd, 4 * count);
+  /** Adjacent pieces of 1 to 7 bytes: each two of them have 8 bytes together, and the last one has 4. */
+  const pieces = ({ sge }: typeof from) =>
+    Array.from({ length: count }, (_, i) => {
+      const shift = i === count - 1 ? 0 : ((i >> 1) % 4) * (i % 2 === 0 ? 1 : -1);
+      const begin = 4 * i + (i % 2 === 0 ? 0 : (i >> 1) % 4);
+      return sge(begin, 4 + shift);
+    });
+  const [sends, receives] = [qp.sendQueue(4), qp.recvQueue(4)];
+  for (let i = 0; i < 4; i++) {
+    receives.fill(i, { wrId: i, sges: pieces(inbox) });
+    sends.fill(i, { opcode: 'SEND', wrId: 10 + i, sges: pieces(from) });
+  }
+  expect([receives.post(4), sends.post(4)]).toEqual([4, 4]);
+  device.run();
+  expect(linesOf(cq)).toEqual([0, 1, 2, 3].map((wrId) => `${wrId} RECV SUCCESS`));
+  expect(inbox.bytes.equals(from.bytes)).toBe(true);
+
+  const many = [...pieces(from), from.sge(0, 1)];
+  expect(() => {
+    sends.fill(0, { opcode: 'SEND', sges: many });
+  }).toThrow(/wr.sges has 256 SGEs, but at most 255 are allowed/);
+  // The last slot of the block, whose last word is the last one of the memory.
+  sends.setLocal(3, from.mr.start, 2, from.mr.lkey);
+  expect([receives.post(1), sends.post(1, 3)]).toEqual([1, 1]);
+  device.run();
+  expect(cq.poll().map(({ byteLength }) => byteLength)).toEqual([4 * count - 2]);
+});
+
 test('works when only the queue is still referenced', async () => {
   const make = () => {
     const { a, pd } = ends({ device: { engine: 'auto' } });

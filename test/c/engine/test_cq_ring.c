@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Completion queues with a ring: what the consumer gives back, and what becomes of a consumer that writes
- * anything else into the ring. Completions come from posting receives to a queue pair in error. */
+/* Completion queues with a ring: consumers that give places back as they should, and consumers that write
+ * other values into the ring. Completions come from posting receives to a queue pair in error. */
 #include "core/engine/engine_state.h"
 #include "verbs.h"
 
@@ -12,7 +12,7 @@ struct ring {
     unsigned char *bytes; /* GUARD bytes, the ring, GUARD bytes */
     size_t size;          /* of the ring */
     _Atomic(uint32_t) *words;
-    uint32_t cqe, taken; /* the consumer's numbers */
+    uint32_t cqe, taken; /* taken: completions that the consumer has taken */
     enum rvt_reason reason;
     int releases;
 };
@@ -72,7 +72,7 @@ static void store_tail(struct ring *ring, uint32_t tail) {
     atomic_store_explicit(&ring->words[RVT_RING_TAIL], tail, memory_order_release);
 }
 
-/* What an honest consumer does: takes the next completion and gives its place back. */
+/* Takes the next completion as a correct consumer does, and gives its place back. */
 static bool take(struct ring *ring, struct rvt_wc *wc) {
     if (load(ring, RVT_RING_HEAD) == ring->taken)
         return false;
@@ -101,7 +101,7 @@ static void complete(struct vqp *qp, uint64_t wr_id) {
     CHECK_EQ(post_receive(qp, wr_id, NULL, 0), 0);
 }
 
-/* --- honest consumers --- */
+/* --- correct consumers --- */
 
 static void creating_tests_the_memory_and_prepares_the_words(void) {
     struct verbs v;
@@ -125,7 +125,7 @@ static void creating_tests_the_memory_and_prepares_the_words(void) {
     make_cq(&v, 1);                                   /* allocates the pool of the objects */
     const uint64_t held = rvt_held_bytes(v.device);
     CHECK_EQ(rvt_create_cq(v.device, NULL, &init, &cq), 0);
-    CHECK_EQ(rvt_held_bytes(v.device), held); /* the bytes are the host's */
+    CHECK_EQ(rvt_held_bytes(v.device), held); /* the device does not count the memory of a ring */
     CHECK_EQ(load(&ring, RVT_RING_HEAD), 0);
     CHECK_EQ(load(&ring, RVT_RING_TAIL), 0);
     CHECK_EQ(load(&ring, RVT_RING_ENDED), 0);
@@ -331,7 +331,7 @@ static void reports_count_what_was_not_taken(void) {
     free_ring(&ring);
 }
 
-/* --- the end --- */
+/* --- how the queue ends --- */
 
 static void the_memory_is_released_when_the_queue_ends_however_it_ends(void) {
     for (int way = 0; way < 3; way++) {
@@ -390,28 +390,28 @@ static void the_next_queue_in_the_place_of_the_object_has_no_ring(void) {
     verbs_close(&v);
 }
 
-/* --- consumers that lie --- */
+/* --- consumers that write wrong values --- */
 
-/* Any TAIL, one after the other, between completions of the queue and of another one: nothing outside the ring
- * changes, the numbers stay within their limits, and the other queue works. */
-static void any_tail_spoils_only_the_liars_own_queue(void) {
-    static const uint32_t lies[] = {1,
-                                    2,
-                                    3,
-                                    4,
-                                    5,
-                                    100,
-                                    0x7fffffff,
-                                    0x80000000,
-                                    0x80000001,
-                                    0,
-                                    UINT32_MAX,
-                                    UINT32_MAX - 1,
-                                    UINT32_MAX - 4,
-                                    17,
-                                    64,
-                                    1000};
-    enum { LIES = sizeof(lies) / sizeof(lies[0]) };
+/* Writes many values to TAIL while completions arrive in this queue and in another one. Nothing outside the ring
+ * may change, the counts must stay within their limits, and the other queue must work. */
+static void any_tail_spoils_only_its_own_queue(void) {
+    static const uint32_t values[] = {1,
+                                      2,
+                                      3,
+                                      4,
+                                      5,
+                                      100,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0x80000001,
+                                      0,
+                                      UINT32_MAX,
+                                      UINT32_MAX - 1,
+                                      UINT32_MAX - 4,
+                                      17,
+                                      64,
+                                      1000};
+    enum { VALUES = sizeof(values) / sizeof(values[0]) };
     for (uint32_t relative = 0; relative < 2; relative++) {
         struct verbs v;
         REQUIRE(verbs_open(&v, AT_ONCE));
@@ -422,8 +422,8 @@ static void any_tail_spoils_only_the_liars_own_queue(void) {
         uint32_t random = 12345;
         for (uint32_t i = 0; i < 4000; i++) {
             random = random * 1664525 + 1013904223;
-            uint32_t lie = lies[(random >> 8) % LIES];
-            store_tail(&ring, relative ? load(&ring, RVT_RING_HEAD) + lie : lie);
+            uint32_t value = values[(random >> 8) % VALUES];
+            store_tail(&ring, relative ? load(&ring, RVT_RING_HEAD) + value : value);
             switch ((random >> 16) % 6) {
             case 0: {
                 struct rvt_cq_attr attr = query_cq(cq);
@@ -467,7 +467,7 @@ static void a_tail_that_is_too_far_ahead_or_behind_loses_completions(void) {
     for (uint64_t i = 0; i < 3; i++)
         complete(&qp, i);
     store_tail(&ring, 1000);
-    CHECK_EQ(query_cq(cq).held, 0); /* as many as were there, not 1000 */
+    CHECK_EQ(query_cq(cq).held, 0); /* the queue removes what it held, not 1000 */
     store_tail(&ring, 3);
     complete(&qp, 3);
     CHECK_EQ(query_cq(cq).held, 1);
@@ -478,7 +478,7 @@ static void a_tail_that_is_too_far_ahead_or_behind_loses_completions(void) {
     store_tail(&ring, 2);
     CHECK_EQ(query_cq(cq).held, 0);
     CHECK_EQ(load(&ring, RVT_RING_HEAD), 5);
-    /* The queue itself is sound: it works on once TAIL is right again. */
+    /* The engine's own numbers are intact: the queue works again once TAIL is right. */
     ring.taken = 5;
     store_tail(&ring, 5);
     for (uint64_t i = 5; i < 9; i++)
@@ -498,5 +498,5 @@ CHECK_MAIN(TEST(creating_tests_the_memory_and_prepares_the_words),
            TEST(reports_count_what_was_not_taken),
            TEST(the_memory_is_released_when_the_queue_ends_however_it_ends),
            TEST(the_next_queue_in_the_place_of_the_object_has_no_ring),
-           TEST(any_tail_spoils_only_the_liars_own_queue),
+           TEST(any_tail_spoils_only_its_own_queue),
            TEST(a_tail_that_is_too_far_ahead_or_behind_loses_completions))

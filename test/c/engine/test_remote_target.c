@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The remote target of a request whose key or region ends in the middle: from the return of the verb on, no byte
- * moves under the old key, and the request fails when it comes to its next step. The verb waits for the present
- * step, not for the request. */
+/* The remote target of a request whose key or region ends in the middle: after the verb has returned, no byte
+ * moves under the old key, and the request fails at its next step. The verb waits for the present step of the
+ * copy, not for the whole request. */
 #include "sections.h"
 #include "verbs.h"
 #include "waiting.h"
@@ -63,7 +63,8 @@ static void invalidate(void *context) {
     memcpy(seen, changing_bytes(r), LONG);
 }
 
-/* Invalidates the key at the end of section `when` of the call. Returns whether the call has so many. */
+/* Invalidates the key at the end of section number `when` of the call. Returns false if the call has fewer
+ * sections. */
 static bool invalidate_after_section(const struct way *way, unsigned when) {
     struct request r;
     struct rvt_wc wc;
@@ -109,7 +110,7 @@ static int dereg(void *context) {
 }
 
 /* Lets another thread deregister the region when the first step has moved its bytes. Called at the end of each
- * section, with the engine lock held. Returns when the verb waits for the lock, or is over. */
+ * section, with the engine lock held. Returns when the verb waits for the lock or has returned. */
 static uint64_t dereg_after_first_step(void *context) {
     struct request *r = context;
     if (r->waiting.verb || !changing_bytes(r)[STEP - 1])
@@ -143,7 +144,7 @@ static void dereg_waits_for_the_present_step_alone(void) {
         CHECK_EQ(wc.refused.key, r.far_mr.key);
         CHECK_EQ(state_of(&r.a), RVT_QPS_ERR);
         CHECK_EQ(state_of(&r.b), RVT_QPS_ERR);
-        /* The steps behind the verb have not moved a byte. */
+        /* The steps that would come after the verb have not moved a byte. */
         for (unsigned k = LONG - STEP; k < LONG; k++) {
             if (changing_bytes(&r)[k]) {
                 CHECK_EQ(changing_bytes(&r)[k], 0);

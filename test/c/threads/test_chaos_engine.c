@@ -39,7 +39,7 @@ enum {
     POISON = 0xd7,
     LIVE_BYTES = 0x80,    /* live memory holds bytes below this */
     BUSY_TRIES = 200000,  /* attempts of dereg until a region counts as held for ever */
-    FLUSH_TRIES = 200000, /* looks at a queue pair in error until it counts as stuck */
+    FLUSH_TRIES = 200000, /* polls of a queue pair in error until it counts as stuck */
     MANY_KEYS = 256,      /* keys of one slot that differ in their low 8 bits */
 };
 
@@ -70,7 +70,7 @@ struct place {
     /* The owner's alone: */
     struct posted sends, receives;
     unsigned peer; /* party of the queue pair that it is connected to */
-    bool failed;   /* a completion said so: it is in error, or soon */
+    bool failed;   /* a completion has reported a failure: the queue pair is in error, or will be soon */
 };
 
 /* What others need to know to reach memory. */
@@ -119,7 +119,7 @@ static atomic_bool closing; /* the main thread closes the device: EBADF is a rig
 static atomic_ulong timers, events, fetched, tried, destroyed, errors;
 static uint64_t seed_of_run = 1;
 #ifdef __SANITIZE_THREAD__
-static double seconds_of_run = 6; /* ThreadSanitizer makes everything some ten times as slow */
+static double seconds_of_run = 6; /* ThreadSanitizer makes the program about ten times slower */
 #else
 static double seconds_of_run = 2;
 #endif
@@ -186,7 +186,8 @@ static bool differs(const struct region *r, uint32_t from, unsigned char mask, u
     return false;
 }
 
-/* The caller's verb has ended all access to the memory: looks for poison that arrived in it, and poisons it. */
+/* Must be called after a verb has ended all access to the memory: reports poison that was written to it, then
+ * fills it with poison. */
 static void take_back(struct region *r) {
     uint32_t at;
     if (differs(r, WORD_BYTES, LIVE_BYTES, 0, &at))
@@ -244,7 +245,7 @@ static bool find_entry(struct posted *posted, const struct rvt_wc *wc, struct en
     return false;
 }
 
-/* Waits for a moment at which the memory is probably in use, and which is therefore a bad one to take it back. */
+/* Waits until the memory is probably in use, so that taking it back is most likely to find a late access. */
 static void await_bad_moment(struct party *p, struct shown *shown) {
     for (unsigned i = 0, tries = (unsigned)roll(&p->w.seed, 4) * 300;
          i < tries && !atomic_load(&shown->users); i++)
@@ -427,7 +428,7 @@ static bool create_place(struct party *p, struct place *place) {
     return true;
 }
 
-/* The queue pair is stale: another thread has destroyed it, or destroys it now. Makes a new one. */
+/* Replaces a queue pair that another thread has destroyed or is destroying. */
 static void replace_place(struct party *p, struct place *place) {
     set_handle(place, (struct rvt_qp_handle){0});
     poll_all(p);
@@ -436,7 +437,7 @@ static void replace_place(struct party *p, struct place *place) {
     (void)create_place(p, place);
 }
 
-/* Returns whether the answer says that the queue pair is stale, after it was replaced. */
+/* If the answer says that the queue pair was destroyed, replaces it and returns true. */
 static bool replaced(struct party *p, struct place *place, int answer) {
     if (answer != -RVT_EBADF)
         return false;
@@ -667,13 +668,13 @@ static void use_window(struct party *p) {
         wr.opcode = RVT_WR_LOCAL_INV;
         wr.invalidate_rkey = p->window_key;
         if (roll(&p->w.seed, 2))
-            wr.flags = RVT_SEND_SIGNALED | RVT_SEND_FENCE; /* delayed: the completion tells */
+            wr.flags = RVT_SEND_SIGNALED | RVT_SEND_FENCE; /* delayed: its completion says when it is done */
     }
     if (give && roll(&p->w.seed, 2))
         wr.flags = RVT_SEND_SIGNALED;
     const bool signaled = wr.flags & RVT_SEND_SIGNALED;
-    /* What is unsignaled and not delayed is done when the call returns. A delayed one stays in the list until a
-     * later completion passes it. */
+    /* An unsignaled LOCAL_INV that is not delayed is done when the call returns. A delayed one stays in the list
+     * until a later completion arrives. */
     push(&place->sends, (struct entry){wr.wr_id, wr.opcode, wr.invalidate_rkey, signaled});
     answer = rvt_post_send(place->handle, &wr, 1, NULL);
     if (answer) {
@@ -726,7 +727,7 @@ static int dereg(struct party *p, struct region *r, bool force) {
     return answer;
 }
 
-/* The window's key may have ended without a completion that says so. Makes the window anew. */
+/* Makes the window anew, because its key may have ended without a completion that reports it. */
 static void recover_window(struct party *p) {
     if (!p->window_valid || !worked(dereg(p, &p->window, roll(&p->w.seed, 2))))
         return;
@@ -735,7 +736,7 @@ static void recover_window(struct party *p) {
     (void)make_window(p);
 }
 
-/* --- lives --- */
+/* --- the life of a party --- */
 
 static void end_region(struct party *p, struct region *r) {
     const bool force = roll(&p->w.seed, 3) == 0;
@@ -821,7 +822,7 @@ static bool begin_life(struct party *p) {
     return true;
 }
 
-/* Everything of the party has ended: all its memory comes back. */
+/* Takes all memory of the party back, after all its objects have ended. */
 static void all_is_back(struct party *p) {
     for (unsigned i = 0; i < QPS; i++) {
         set_handle(&p->places[i], (struct rvt_qp_handle){0});
@@ -1068,7 +1069,8 @@ static void nothing_breaks(void) {
            atomic_load(&fetched));
     CHECK(counted >= atomic_load(&fetched) && counted <= atomic_load(&tried));
     CHECK(atomic_load(&events) <= arms);
-    /* A run that reaches nothing proves nothing. On a slow machine some things do not happen in a short run. */
+    /* A run in which an event never happened tests nothing of it. On a slow machine, rare events do not happen in a
+         * short run. */
     enum { USUAL = 50000 };
     CHECK(by_status[RVT_WC_STATUS_SUCCESS] && by_status[RVT_WC_STATUS_WR_FLUSH_ERR] && deregs && takes);
     CHECK(atomic_load(&events) && atomic_load(&fetched) && packed);

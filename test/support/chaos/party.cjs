@@ -8,7 +8,7 @@ const [POLLED, UNRELIABLE, ITERATED, PROMISED] = [0, 1, 2, 3];
 const DEPTH = 32;
 /** Slots of packed queues. */
 const SLOTS_OF_QUEUE = 4;
-/** Few, because an error flushes them all. */
+/** Work requests that a queue can hold: few, because an error flushes them all. */
 const MOST_RECEIVES = 6;
 const ALL = 15;
 const MOST_TRIES = 20_000;
@@ -375,7 +375,7 @@ class Party {
     const missing = () =>
       [...qp.sends.entries.filter(({ signaled }) => signaled), ...qp.receives.entries].map(({ id }) => id);
     const pending = () => (index === PROMISED ? this.#operations : 0);
-    // The iteration may be behind, and unsignaled work requests may have failed.
+    // The iteration may not have taken all completions yet, and unsignaled work requests may have failed.
     if (index === ITERATED) await this.#iterationIsIdle();
     for (let tries = 0; tries < 500 && (missing().length || pending()); tries++) {
       if (this.#isOver) throw new Over();
@@ -680,7 +680,7 @@ class Party {
     this.#qps[qp.index] = this.#create(qp.index);
   }
 
-  /** The iteration takes the completions that are left later: replaces the queue pair only then. */
+  /** Replaces the queue pair once the iteration has taken the remaining completions. */
   #rebuildLater(qp) {
     qp.destroyed = true;
     this.#watch(

@@ -9,6 +9,8 @@ export interface Failure {
   operation: string;
   /** The exact detail of the error. */
   detail: ErrorDetail;
+  /** For a posting: the value of {@link RdmaError.posted}. Absent if the error must have neither `posted` nor `index`. */
+  posted?: number;
   /** Creates the necessary objects and returns the call that fails. */
   prepare: () => () => unknown;
 }
