@@ -621,7 +621,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     } catch (error) {
       // The stack limit was reached. The caller learns of it, so the completion, which may be lost, must not be awaited. No calls
       // here: they could throw again.
-      if (this.#newest !== undefined) this.#expectedCount--;
+      if ((this.#newest as Settle | undefined) !== undefined) this.#expectedCount--;
       this.#newest = undefined;
       throw error;
     }

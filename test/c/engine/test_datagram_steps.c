@@ -94,7 +94,6 @@ static bool try_rest(enum end end, uint32_t rest) {
     s.sections = (struct sections){.progress = end_between_steps, .context = &s};
     begin_sections(&s.sections, &s.v.device->retirement);
     post_messages(&s, rest);
-    s.sections.over = true;
     if (s.waiting.verb)
         CHECK_EQ(end_waiting(&s.waiting), 0);
     end_sections(&s.sections);
