@@ -9,7 +9,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sumCounts, writeCounts } from './counts.mjs';
-import { modelTests } from './model-tests.mjs';
+import { testsWithoutAddon } from './tests-without-addon.mjs';
 import { leaks } from './sanitized/leaks.mjs';
 import {
   buildSanitizedAddon,
@@ -38,7 +38,11 @@ const excluded = [
     because:
       'it fills the stack 20,000 times, which takes many minutes here; other tests cover the same native calls',
   },
-  ...modelTests.map((file) => ({ file, because: 'it runs no native code' })),
+  {
+    file: 'test/process/bench',
+    because: 'it runs every benchmark, which takes minutes here; other tests cover the same calls',
+  },
+  ...testsWithoutAddon.map((file) => ({ file, because: 'it does not use the add-on' })),
 ];
 
 buildSanitizedAddon();

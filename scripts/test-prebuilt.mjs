@@ -23,7 +23,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { copyCheckout } from './checkout.mjs';
 import { sumCounts, writeCounts } from './counts.mjs';
-import { modelTests } from './model-tests.mjs';
+import { testsWithoutAddon } from './tests-without-addon.mjs';
 import { nodeOf } from './npm-tools.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -67,7 +67,7 @@ function test(node) {
   const countsFolder = join(copy, `counts-${version}`);
   const record = join(copy, `addons-${version}`);
   const inherited = Object.entries(process.env).filter(([name]) => !/^(npm_|RDMAVT_)/i.test(name));
-  const without = modelTests.flatMap((file) => ['--testPathIgnorePatterns', file]);
+  const without = testsWithoutAddon.flatMap((file) => ['--testPathIgnorePatterns', file]);
   const { status } = spawnSync(
     node,
     ['--expose-gc', join('node_modules', 'jest', 'bin', 'jest.js'), ...without],

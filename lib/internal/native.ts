@@ -256,10 +256,10 @@ export interface NativeCompletionQueue {
   /** -EINVAL, -ENOMEM, -EBADF. */
   resize(cqe: number): Status;
   /**
-   * Takes one completion and writes its {@link WcWord}s to FIELDS of the command block. Stores in ANSWER how many it took, or
-   * -EBADF, and in OPERAND how many the queue still holds.
+   * Returns the function that takes one completion and writes its {@link WcWord}s to FIELDS of the command block. It stores in ANSWER
+   * how many it took, or -EBADF, and in OPERAND how many the queue still holds.
    */
-  pollOne(): void;
+  poller(): () => void;
   /** Takes up to `count` completions and writes {@link WcWord}s of each to `out`. Returns how many, or -EBADF. */
   poll(out: Uint32Array, count: number): number;
   /** Calls `rvt_req_notify_cq` with {@link NotifyFlag}s. Returns 0, 1 (completions are there already), or -EBADF. */

@@ -144,6 +144,7 @@ interface Waiting {
  */
 export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   readonly #native: NativeCompletionQueue;
+  readonly #pollOne: () => void;
   readonly #home: VerbsHome;
   readonly #id: number;
   readonly #entry: Entry;
@@ -199,6 +200,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     if (token !== construction) throw illegalConstructor();
     super();
     this.#native = native;
+    this.#pollOne = native.poller();
     this.#home = home;
     this.#cqe = cqe;
     this.#reader = reader;
@@ -277,12 +279,11 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   poll(max = 16): Completion[] {
-    const self = this.#native;
     const most = u32(max, 'max');
-    const found: Completion[] = [];
-    if (this.#expectedCount > 0 || this.#kept.length > 0) this.#pollShared(most, found);
-    else if (this.#reader !== undefined) this.#pollRing(this.#reader, most, found);
-    else this.#pollQueue(self, most, found);
+    let found: Completion[];
+    if (this.#expectedCount > 0 || this.#kept.length > 0) this.#pollShared(most, (found = []));
+    else if (this.#reader !== undefined) this.#pollRing(this.#reader, most, (found = []));
+    else found = this.#pollQueue(most);
     if (this.#isWanted && !this.#ownArmed) this.#planTurn(); // what was kept may have stopped the drain
     return found;
   }
@@ -444,26 +445,27 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
   }
 
   /** Polls a queue without a ring, when no completion is expected and none was kept. */
-  #pollQueue(self: NativeCompletionQueue, most: number, found: Completion[]): void {
+  #pollQueue(most: number): Completion[] {
     const registry = this.#home.registry;
+    let found: Completion[] = [];
     if (most > 0) {
       // Most polls find one completion or none. This call has no arguments, and says whether the queue holds more.
       words[CommandWord.Answer] = UNANSWERED;
-      self.pollOne();
+      this.#pollOne();
       const count = throwOnError('CompletionQueue.poll', words[CommandWord.Answer] | 0);
-      if (count === 0) return;
+      if (count === 0) return found;
       const left = words[CommandWord.Operand];
-      found[0] = new Completion(construction, registry, words, CommandWord.Fields);
-      if (left === 0 || most === 1) return;
+      found = [new Completion(construction, registry, words, CommandWord.Fields)];
+      if (left === 0 || most === 1) return found;
     }
     // Makes at least one call, because it fails if the queue is destroyed.
     for (;;) {
       const wanted = most - found.length < CHUNK ? most - found.length : CHUNK;
-      const count = throwOnError('CompletionQueue.poll', self.poll(wcs, wanted));
+      const count = throwOnError('CompletionQueue.poll', this.#native.poll(wcs, wanted));
       for (let i = 0; i < count; i++) {
         found[found.length] = new Completion(construction, registry, wcs, i * WcWord.Count);
       }
-      if (count < wanted || found.length === most) return;
+      if (count < wanted || found.length === most) return found;
     }
   }
 
@@ -595,6 +597,7 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
     this.#expectedCount++;
     // The work request may have completed in the call that posted it. Its event must be noted while the completion is expected.
     if (this.#armed !== Armed.Not || this.#ownArmed) collectEvents(this.#home);
+    if (this.#expectedCount === 1 && this.#isQuiet && this.#settleAtOnce(qpId, wrId, settle)) return;
     if (this.#drainDepth === 0) {
       this.#newest = settle;
       this.#newestQp = qpId;
@@ -618,6 +621,47 @@ export class CompletionQueue extends VerbsEmitter<CompletionQueueEvents> {
    * Takes the completions that came, so that a program may post many operations in one synchronous job: with the default engine,
    * each completes inside the call that posts it.
    */
+  /** Whether nothing but the newest expectation has to be considered when a completion is taken. */
+  get #isQuiet(): boolean {
+    return (
+      this.#reader === undefined &&
+      this.#drainDepth === 0 &&
+      this.#armed === Armed.Not &&
+      !this.#ownArmed &&
+      this.#due === 0 &&
+      this.#undecided === 0 &&
+      this.#kept.length === 0 &&
+      this.#waiting.length === 0
+    );
+  }
+
+  /**
+   * Settles the only expectation if its completion is the only one that the queue holds: with the default engine, most work requests
+   * have completed in the call that posted them. Returns false if the caller must do the rest; a completion that was taken is then
+   * in #taken.
+   */
+  #settleAtOnce(qpId: number, wrId: bigint, settle: Settle): boolean {
+    words[CommandWord.Answer] = UNANSWERED;
+    this.#pollOne();
+    if ((words[CommandWord.Answer] | 0) !== 1) return false;
+    const isAlone = words[CommandWord.Operand] === 0;
+    const wc = new Completion(construction, this.#home.registry, words, CommandWord.Fields);
+    if (!isAlone || wc.qpId !== qpId || wc.wrId !== wrId) {
+      this.#taken.append(wc);
+      return false;
+    }
+    this.#expectedCount = 0;
+    this.#drainDepth++;
+    try {
+      settle(wc); // may post operations that wait
+    } finally {
+      this.#drainDepth--;
+    }
+    if (this.#isWanted) this.#makeRoom();
+    this.#update();
+    return true;
+  }
+
   #makeRoom(): void {
     // A settled operation posts those that wait, which may lead here again: at most once for each queue of operations.
     if (this.#drainDepth >= MOST_NESTED) return;

@@ -153,6 +153,9 @@ export interface QueuePairEvents {
  */
 export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueuePairEvents> {
   readonly #native: NativeQueuePair;
+  /** What a posting needs, here and not in #asker or #setup: with many queue pairs, each object read is out of the cache. */
+  readonly #number: number;
+  readonly #sendKind: RequestKind;
   readonly #asker: Asker;
   readonly #setup: QueuePairSetup | undefined;
   readonly #qpn: number;
@@ -176,7 +179,9 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     super();
     this.#native = native;
     const id = throwOnError('ProtectionDomain.createQp', native.serial()); // another thread may have closed the domain
-    this.#asker = { native, number: native.number(), id, remote: true, table };
+    this.#number = native.number();
+    this.#sendKind = setup?.type === 'UD' ? RequestKind.Datagram : RequestKind.Send;
+    this.#asker = { native, number: this.#number, id, remote: true, table };
     this.#setup = setup;
     this.#qpn = setup === undefined ? 0 : throwOnError('ProtectionDomain.createQp', native.qpn());
     markUncloneable(this);
@@ -728,10 +733,6 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     }
   }
 
-  get #sendKind(): RequestKind {
-    return this.#setup?.type === 'UD' ? RequestKind.Datagram : RequestKind.Send;
-  }
-
   #query(method: Method): void {
     throwOnError(method, this.#native.query(queried));
   }
@@ -770,8 +771,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
 
   /** Posts encoded work requests. */
   #postBlock(block: WorkRequestBlock, receives: boolean): Status {
-    const { number } = this.#asker;
-    return receives ? block.postRecv(this.#native, number) : block.postSend(this.#native, number);
+    const self = this.#native;
+    return receives ? block.postRecv(self, this.#number) : block.postSend(self, this.#number);
   }
 
   #postAll(method: Method, wrs: unknown, kind: RequestKind): void {

@@ -2,18 +2,22 @@
 #include "binding/objects/checkers.h"
 
 uint32_t Checkers::Add(const NumberedChecker *checker) {
+    const NumberedQp qp = {checker->device, checker->qp};
     if (free_.empty()) {
         checkers_.push_back(checker);
+        qps_.push_back(qp);
         return static_cast<uint32_t>(checkers_.size() - 1);
     }
     uint32_t number = free_.back();
     free_.pop_back();
     checkers_[number] = checker;
+    qps_[number] = qp;
     return number;
 }
 
 void Checkers::Remove(uint32_t number) {
     checkers_[number] = nullptr;
+    qps_[number] = {};
     free_.push_back(number);
 }
 

@@ -17,6 +17,13 @@ struct NumberedChecker {
     rvt_qp_handle qp; // {} in a domain's checker
 };
 
+// What a posting needs of a numbered queue pair. Kept side by side, so that a posting to one of many queue pairs
+// touches one cache line of it.
+struct NumberedQp {
+    OpenDevice *device;
+    rvt_qp_handle qp; // {} if the number does not name a queue pair
+};
+
 // The numbered checkers of an environment. Used only on its own thread.
 class Checkers : public EnvironmentPart {
 public:
@@ -37,10 +44,16 @@ public:
         return number < checkers_.size() ? checkers_[number] : nullptr;
     }
 
+    // Returns the queue pair with this number, or nullptr if the number names none.
+    const NumberedQp *FindQp(uint32_t number) const {
+        return number < qps_.size() && qps_[number].qp.qp ? &qps_[number] : nullptr;
+    }
+
     void End() override {}
 
 private:
     std::vector<const NumberedChecker *> checkers_{nullptr}; // nullptr: the number is free
+    std::vector<NumberedQp> qps_{{}};                        // by the same numbers
     std::vector<uint32_t> free_;
 };
 

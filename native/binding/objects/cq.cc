@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "binding/values/command_block.h"
+#include "binding/values/shared_function.h"
 
 void CompletionQueue::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeCompletionQueue",
@@ -12,7 +13,7 @@ void CompletionQueue::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("serial", &CompletionQueue::Serial),
                                           InstanceMethod("destroy", &CompletionQueue::Destroy),
                                           InstanceMethod("resize", &CompletionQueue::Resize),
-                                          InstanceMethod("pollOne", &CompletionQueue::PollOne),
+                                          InstanceMethod("poller", &CompletionQueue::Poller),
                                           InstanceMethod("poll", &CompletionQueue::Poll),
                                           InstanceMethod("arm", &CompletionQueue::Arm),
                                           InstanceMethod("query", &CompletionQueue::Query),
@@ -82,27 +83,41 @@ Napi::Value CompletionQueue::Poll(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), polled);
 }
 
-// pollOne(): takes one completion into FIELDS of the command block. Most calls find one or none, and arguments, a
-// typed array and a result would cost more than taking it. Stores in ANSWER how many it took, or a negative
-// errno, and in OPERAND how many the queue still holds.
-Napi::Value CompletionQueue::PollOne(const Napi::CallbackInfo &info) {
+// What the function of Poller() needs. The function keeps it, so a garbage collection during the call does not matter.
+struct PollerOf {
+    std::shared_ptr<OpenDevice> device;
+    CommandBlock &block;
+    rvt_cq_handle handle;
+};
+
+// Takes one completion into FIELDS of the command block. Stores in ANSWER how many it took, or a negative errno, and
+// in OPERAND how many the queue still holds.
+static napi_value PollOne(napi_env env, napi_callback_info info) {
     static_assert(RVT_COMMAND_FIELDS + RVT_WC_WORD_COUNT <= RVT_COMMAND_OPERAND, "there is room");
-    EngineCall call(*payload_.device);
-    CommandBlock &block = CommandBlock::Of(payload_.device->environment());
-    if (!block.ready())
-        return Napi::Value();
+    auto *of = SharedOf<PollerOf>(env, info);
+    if (!of || !of->block.ready())
+        return nullptr;
+    EngineCall call(*of->device);
     rvt_wc entry;
     uint32_t left;
-    int polled = rvt_poll_cq_left(payload_.handle, 1, &entry, &left);
+    int polled = rvt_poll_cq_left(of->handle, 1, &entry, &left);
     if (polled > 0) {
         uint32_t words[RVT_WC_WORD_COUNT];
         std::memcpy(words, &entry, sizeof(words));
         for (int i = 0; i < RVT_WC_WORD_COUNT; i++)
-            block.Write(static_cast<rvt_command_word>(RVT_COMMAND_FIELDS + i), words[i]);
+            of->block.Write(static_cast<rvt_command_word>(RVT_COMMAND_FIELDS + i), words[i]);
     }
-    block.Write(RVT_COMMAND_OPERAND, left);
-    block.Answer(polled);
-    return Napi::Value();
+    of->block.Write(RVT_COMMAND_OPERAND, left);
+    of->block.Answer(polled);
+    return nullptr;
+}
+
+// poller(): returns the function that polls one completion. Most polls find one or none, and a receiver, arguments,
+// a typed array and a result would cost more than taking it.
+Napi::Value CompletionQueue::Poller(const Napi::CallbackInfo &info) {
+    auto of = std::make_shared<PollerOf>(
+        PollerOf{payload_.device, CommandBlock::Of(payload_.device->environment()), payload_.handle});
+    return Napi::Value(info.Env(), NewSharedFunction(info.Env(), of, "pollOne", PollOne));
 }
 
 Napi::Value CompletionQueue::Arm(const Napi::CallbackInfo &info) {

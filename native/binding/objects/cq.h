@@ -13,7 +13,7 @@ private:
     Napi::Value Serial(const Napi::CallbackInfo &info);
     Napi::Value Destroy(const Napi::CallbackInfo &info);
     Napi::Value Resize(const Napi::CallbackInfo &info);
-    Napi::Value PollOne(const Napi::CallbackInfo &info);
+    Napi::Value Poller(const Napi::CallbackInfo &info);
     Napi::Value Poll(const Napi::CallbackInfo &info);
     Napi::Value Arm(const Napi::CallbackInfo &info);
     Napi::Value Query(const Napi::CallbackInfo &info);

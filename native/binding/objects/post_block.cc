@@ -40,10 +40,10 @@ napi_value Post(napi_env env, napi_callback_info info) {
     if (!block)
         return nullptr;
     const uint32_t count = block->header[RVT_WR_HEADER_COUNT];
-    const NumberedChecker *of = block->checkers.Find(block->header[RVT_WR_HEADER_QP]);
+    const NumberedQp *of = block->checkers.FindQp(block->header[RVT_WR_HEADER_QP]);
     uint32_t bad = RVT_NO_BAD_WR;
     int error;
-    if (!of || !of->qp.qp) {
+    if (!of) {
         error = rvt_fail(RVT_EBADF, RVT_CAUSE_ARGUMENT);
     } else {
         // The engine may collect garbage at the end of the call, and the queue pair's object with it.

@@ -7,10 +7,10 @@
 
 #include <memory>
 
-// Adds a function to a JavaScript object. Returns false if JavaScript could not create it.
+// Creates a function. Returns nullptr if JavaScript could not create it.
 template <typename T>
-bool AddSharedFunction(napi_env env, napi_value object, const std::shared_ptr<T> &of, const char *name,
-                       napi_callback callback) {
+napi_value NewSharedFunction(napi_env env, const std::shared_ptr<T> &of, const char *name,
+                             napi_callback callback) {
     using Shared = std::shared_ptr<T>;
     auto *shared = new Shared(of);
     napi_value value;
@@ -18,12 +18,20 @@ bool AddSharedFunction(napi_env env, napi_value object, const std::shared_ptr<T>
     if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, shared, &value) != napi_ok ||
         napi_add_finalizer(env, value, shared, free, nullptr, nullptr) != napi_ok) {
         delete shared;
-        return false;
+        return nullptr;
     }
-    return napi_set_named_property(env, object, name, value) == napi_ok;
+    return value;
 }
 
-// Returns the object of a function that was added so, or nullptr if the worker is being terminated.
+// Adds a function to a JavaScript object. Returns false if JavaScript could not create it.
+template <typename T>
+bool AddSharedFunction(napi_env env, napi_value object, const std::shared_ptr<T> &of, const char *name,
+                       napi_callback callback) {
+    napi_value value = NewSharedFunction(env, of, name, callback);
+    return value && napi_set_named_property(env, object, name, value) == napi_ok;
+}
+
+// Returns the object of a function that was created so, or nullptr if the worker is being terminated.
 template <typename T>
 T *SharedOf(napi_env env, napi_callback_info info, size_t *argc = nullptr, napi_value *argv = nullptr) {
     void *data = nullptr;

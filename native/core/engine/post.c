@@ -242,6 +242,7 @@ int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source
     if (!qp)
         return error;
     if (qp->attr.state == RVT_QPS_RTS || qp->attr.state == RVT_QPS_SQD || qp->attr.state == RVT_QPS_ERR) {
+        rvt_qp_table_prefetch(&qp->engine->table, qp->attr.dest_qpn); /* the engine looks for the peer next */
         while (!error && index < count) {
             const struct rvt_send_wr *wr = source->read(source->data, index);
             error = wr ? post_one_send(qp, wr, index) : rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);

@@ -61,6 +61,11 @@ void rvt_qp_table_remove(struct rvt_qp_table *table, struct rvt_engine_qp *qp) {
     table->count--;
 }
 
+void rvt_qp_table_prefetch(const struct rvt_qp_table *table, uint32_t qpn) {
+    if (table->size)
+        __builtin_prefetch(chain_of(table, qpn));
+}
+
 struct rvt_engine_qp *rvt_qp_table_find(const struct rvt_qp_table *table, uint32_t qpn) {
     struct rvt_engine_qp *qp = table->size ? *chain_of(table, qpn) : NULL;
     while (qp && qp->qpn != qpn)

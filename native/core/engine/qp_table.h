@@ -37,6 +37,9 @@ void rvt_qp_table_remove(struct rvt_qp_table *table, struct rvt_engine_qp *qp);
 /* Returns the queue pair with this number, in any state, or NULL. */
 struct rvt_engine_qp *rvt_qp_table_find(const struct rvt_qp_table *table, uint32_t qpn);
 
+/* Begins to load what rvt_qp_table_find() of this number reads first. */
+void rvt_qp_table_prefetch(const struct rvt_qp_table *table, uint32_t qpn);
+
 /* Adds the queue pair to the list of those past RESET. rvt_list_remove(&qp->in_bucket) takes it off. */
 void rvt_qp_table_list(struct rvt_qp_table *table, struct rvt_engine_qp *qp);
 
