@@ -263,6 +263,29 @@ static bool may_overwrite_source(const struct copy *copy, uint64_t length) {
     return !source.in_one_piece || !target.in_one_piece || length > RVT_SECTION_BYTES;
 }
 
+/* Begins to load what the requester's next work request will copy, if it uses the same regions as this one: while this one is
+ * copied. `local` and `remote` are where the bytes of this one are. A prefetch never faults, so nothing is judged. */
+static void prefetch_next(const struct rvt_elements *mine, const unsigned char *local,
+                          const struct rvt_remote_access *access, const unsigned char *remote,
+                          uint64_t length) {
+    enum { MOST = 4 * RVT_CACHE_LINE }; /* the processor goes on by itself */
+    const struct rvt_send_queue *sq = &mine->qp->sq;
+    if (sq->count < 2)
+        return;
+    if (sq->count > 2) /* so that the next call finds its slot in the cache */
+        for (size_t at = 0; at < sizeof(struct rvt_swqe) + sizeof(struct rvt_sge); at += RVT_CACHE_LINE)
+            __builtin_prefetch((const char *)rvt_sq_at(sq, 2) + at, 1);
+    const struct rvt_swqe *next = rvt_sq_at(sq, 1);
+    if (!next->num_sge || next->sges[0].mr != mine->sges[0].mr || next->rkey != access->asked.lkey)
+        return;
+    const uintptr_t from = (uintptr_t)local + (uintptr_t)(next->sges[0].position - mine->sges[0].position);
+    const uintptr_t to = (uintptr_t)remote + (uintptr_t)(next->remote_addr - access->asked.addr);
+    for (uint64_t at = 0; at < length && at < MOST; at += RVT_CACHE_LINE) {
+        __builtin_prefetch((const void *)(from + at));
+        __builtin_prefetch((const void *)(to + at), 1);
+    }
+}
+
 /* Copies the bytes if each side is a single piece of user memory: the common case. One memmove() copies them, which is
  * correct for overlapping sides too. Otherwise does nothing and returns false. */
 static bool move_in_one_piece(const struct rvt_elements *from, const struct rvt_elements *to,
@@ -278,6 +301,10 @@ static bool move_in_one_piece(const struct rvt_elements *from, const struct rvt_
     unsigned char *room = user_bytes(call, to->sges, length);
     if (!bytes || !room)
         return false;
+    if (to->remote)
+        prefetch_next(from, bytes, to->remote, room, length);
+    else if (from->remote)
+        prefetch_next(to, room, from->remote, bytes, length);
     memmove(room, bytes, length);
     rvt_mr_count_bytes(from->sges->mr, length);
     rvt_mr_count_bytes(to->sges->mr, length);
