@@ -138,8 +138,8 @@ napi_value SetAh(napi_env env, napi_callback_info info) {
     return answer;
 }
 
-// Reads the arguments block and capacity (1 and 2) and creates a queue with slots of `words` words. Returns an empty pointer with
-// an exception pending if the block does not have this size.
+// Reads the arguments block and capacity (1 and 2) and creates a queue with slots of `words` words. Returns an empty
+// pointer with an exception pending if the block does not have this size.
 Shared NewSlots(Arguments &arguments, const std::shared_ptr<OpenDevice> &device, size_t words,
                 napi_value *buffer) {
     auto capacity = static_cast<uint32_t>(arguments.Integer(2, 1, RVT_MAX_SLOTS));
