@@ -94,12 +94,17 @@ describe('while another thread runs the engine', () => {
 });
 
 describe('completions for another thread', () => {
-  /** Counts how often this thread is woken: each time it asks for the next event. */
+  /**
+   * Counts how often this thread is woken: each time it asks for the next event. Earlier test files of the same process have left
+   * instances of the package that ask as well, so the calls are counted by their callback.
+   */
   const countWakes = (): { readonly wakes: number } => {
     const spy = jest.spyOn(native, 'awaitEvents');
     return {
       get wakes() {
-        return spy.mock.calls.length;
+        const counts = new Map<unknown, number>();
+        for (const [callback] of spy.mock.calls) counts.set(callback, (counts.get(callback) ?? 0) + 1);
+        return Math.max(0, ...counts.values());
       },
     };
   };
@@ -114,6 +119,7 @@ describe('completions for another thread', () => {
     await turn();
     const counted = countWakes();
     for (let batch = 1; batch <= 5; batch++) {
+      const before = counted.wakes;
       let turns = 0;
       const isOver = { yes: false };
       const resolvedIn: number[] = [];
@@ -147,7 +153,7 @@ describe('completions for another thread', () => {
       isOver.yes = true;
       expect(resolvedIn).toHaveLength(100);
       expect(new Set(resolvedIn).size).toBe(1);
-      expect(counted.wakes).toBe(batch);
+      expect(counted.wakes - before).toBe(1);
     }
   });
 

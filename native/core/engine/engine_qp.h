@@ -82,10 +82,11 @@ struct rvt_engine_qp {
     struct rvt_engine_qp *next_orphan;
 };
 
-/* Begins to load the queue pair, with `bytes` bytes from its start, into the cache. The pointer may be stale. */
+/* Begins to load the queue pair, with `bytes` bytes from its start, into the cache. The pointer may be stale or NULL:
+ * it is a number here, since a prefetch never faults. */
 static inline void rvt_prefetch_qp(const struct rvt_engine_qp *qp, size_t bytes) {
     for (size_t at = 0; at < bytes; at += RVT_CACHE_LINE)
-        __builtin_prefetch((const char *)qp + at, 1);
+        __builtin_prefetch((const void *)((uintptr_t)qp + at), 1);
 }
 
 static inline struct rvt_swqe *rvt_sq_at(const struct rvt_send_queue *sq, uint32_t index) {

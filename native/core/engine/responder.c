@@ -91,6 +91,8 @@ static bool accept_receive(struct rvt_engine_qp *qp, const struct rvt_rwqe *wqe,
 enum rvt_response rvt_take_receive(struct rvt_engine_qp *qp, bool with_buffers, struct rvt_why *why) {
     struct rvt_rwqe wqe;
     const struct rvt_ib_sge *sges;
+    if (has_ended(qp)) /* it must not take a receive of a shared queue, which would be lost */
+        return find_gone(why);
     if (!rvt_recv_queue_take(qp->srq ? &qp->srq->queue : &qp->rq, &wqe, &sges))
         return RVT_RESPONSE_RNR;
     if (qp->srq)
