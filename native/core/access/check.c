@@ -119,52 +119,38 @@ int rvt_rkey_ok(struct rvt_qp_handle qp, struct rvt_sge *sge, uint32_t length, u
 
 int rvt_view_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc, bool again,
                  struct rvt_sge *sge, enum rvt_reason *reason) {
-    *reason = RVT_REASON_NONE;
-    if (asked->lkey && view_fast(rvt_lkey_record(&checker->device->lkey_table, asked->lkey),
-                                 rvt_record_name(asked->lkey, checker->pd), asked->addr, asked->length,
-                                 acc_and_plain(acc), checker->remote, sge)) {
-        if (rvt_checker_live(checker)) { /* checked last, as in rvt_accept_access() */
-            count_for_context(checker, RVT_REASON_NONE, !again);
-            return 1;
-        }
-        *reason = refuse_closed(checker->context, 1);
-        return 0;
-    }
     struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
     struct found found = {0};
-    *reason = judge_access(&access, &found);
-    if (!*reason)
-        fill_sge(sge, &access, &found);
-    if (!rvt_checker_live(checker)) {
-        *reason = refuse_closed(checker->context, 1);
-        return 0;
+    *reason = RVT_REASON_NONE;
+    const bool fast = asked->lkey && view_fast(rvt_lkey_record(&checker->device->lkey_table, asked->lkey),
+                                               rvt_record_name(asked->lkey, checker->pd), asked->addr,
+                                               asked->length, acc_and_plain(acc), checker->remote, sge);
+    if (!fast) {
+        *reason = judge_access(&access, &found);
+        if (!*reason)
+            fill_sge(sge, &access, &found);
     }
-    if (*reason || !again)
+    if (!rvt_checker_live(checker)) /* checked last, as in rvt_accept_access() */
+        *reason = again ? RVT_CLOSED : refuse_closed(checker->context, 1);
+    else if (!again && fast)
+        count_for_context(checker, RVT_REASON_NONE, 1);
+    else if (!again)
         count_verdict(&access, &found, *reason);
     return *reason ? 0 : 1;
 }
 
 int rvt_place_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc,
                   struct rvt_place *place, enum rvt_reason *reason) {
-    struct access access = {checker, asked->addr, asked->length, asked->lkey, acc};
-    struct found found = {0};
-    *reason = judge_access(&access, &found);
-    if (!*reason) {
-        struct rvt_sge sge;
-        fill_sge(&sge, &access, &found);
-        *place = (struct rvt_place){
-            .at = sge.at,
-            .length = sge.length,
-            .segment = (uint32_t)rvt_sge_segment(&sge),
-            .user = sge.user,
-        };
-    }
-    if (!rvt_checker_live(checker)) {
-        *reason = refuse_closed(checker->context, 1);
+    struct rvt_sge sge;
+    if (!rvt_view_one(checker, asked, acc, false, &sge, reason))
         return 0;
-    }
-    count_verdict(&access, &found, *reason);
-    return *reason ? 0 : 1;
+    *place = (struct rvt_place){
+        .at = sge.at,
+        .length = sge.length,
+        .segment = (uint32_t)rvt_sge_segment(&sge),
+        .user = sge.user,
+    };
+    return 1;
 }
 
 enum rvt_reason rvt_judge_again(const struct rvt_checker *checker, const struct rvt_ib_sge *asked,

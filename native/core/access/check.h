@@ -90,9 +90,9 @@ int rvt_acquire_one(const struct rvt_checker *checker, const struct rvt_ib_sge *
 
 /* Judges one access like rvt_acquire_one(), but takes no reference: *sge holds until the caller's section ends
  * and must not be put. With `again`, judges the rest of an access that was accepted and counted in an earlier
- * section, and does not count it.
+ * section, and counts nothing: the caller counts a refusal.
  *   1       accepted
- *   0       refused, *reason says why; counted, also with `again` */
+ *   0       refused, *reason says why */
 int rvt_view_one(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t acc, bool again,
                  struct rvt_sge *sge, enum rvt_reason *reason);
 

@@ -39,14 +39,8 @@ void rvt_data_call_leave(struct rvt_data_call *call) {
     rvt_read_leave(call->reader, call->section_of);
 }
 
-enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
-                                      unsigned char **data) {
-    for (unsigned i = 0; i < RVT_CALL_MEMORIES; i++) {
-        if (call->known[i].memory == memory) {
-            *data = call->known[i].data;
-            return RVT_REASON_NONE;
-        }
-    }
+enum rvt_reason rvt_data_call_ask(struct rvt_data_call *call, struct rvt_memory *memory,
+                                  unsigned char **data) {
     enum rvt_reason reason = memory->ops->resolve(memory, call->environment, data);
     if (!reason) {
         call->known[call->next].memory = memory;

@@ -59,22 +59,23 @@ static inline void rvt_data_call_spend(struct rvt_data_call *call, uint64_t byte
     call->in_section += bytes > RVT_ELEMENT_BYTES ? bytes : (uint64_t)RVT_ELEMENT_BYTES;
 }
 
+/* Asks the memory's owner for the address of its bytes, and keeps the answer in `known`. For
+ * rvt_data_call_resolve(). */
+enum rvt_reason rvt_data_call_ask(struct rvt_data_call *call, struct rvt_memory *memory,
+                                  unsigned char **data);
+
 /* Finds the address of the memory's bytes for this call; asks the memory's owner once per section. The caller
  * must be in the call's section. Returns RVT_REASON_NONE and sets *data, or returns why the bytes cannot be
  * used. */
-enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
-                                      unsigned char **data);
-
-/* rvt_data_call_resolve() without a call for the two memories that were met first in this section. */
-static inline enum rvt_reason rvt_data_call_find(struct rvt_data_call *call, struct rvt_memory *memory,
-                                                 unsigned char **data) {
-    for (unsigned i = 0; i < 2; i++) {
+static inline enum rvt_reason rvt_data_call_resolve(struct rvt_data_call *call, struct rvt_memory *memory,
+                                                    unsigned char **data) {
+    for (unsigned i = 0; i < RVT_CALL_MEMORIES; i++) {
         if (call->known[i].memory == memory) {
             *data = call->known[i].data;
             return RVT_REASON_NONE;
         }
     }
-    return rvt_data_call_resolve(call, memory, data);
+    return rvt_data_call_ask(call, memory, data);
 }
 
 /* Returns a set of access bits; an element must have been accepted with at least one of them. To write into

@@ -67,8 +67,8 @@ static struct rvt_refused_access refused_remote(const struct rvt_engine_qp *qp,
 bool rvt_accept_remote(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
                        struct rvt_refused_access *refused) {
     enum rvt_reason reason;
-    rvt_data_call_spend(rvt_engine_enter_for(qp->engine, (uint64_t)access->asked.length + RVT_ELEMENT_BYTES),
-                        0);
+    /* The copy that follows accounts for the work. */
+    (void)rvt_engine_enter_for(qp->engine, access->asked.length);
     access->section = qp->engine->section;
     if (rvt_view_one(&qp->remote, &access->asked, access->right, false, &access->sge, &reason))
         return true;
@@ -138,7 +138,7 @@ static inline unsigned char *user_bytes(struct rvt_data_call *call, const struct
      * write, as in rvt_sge_pointer(). */
     if (into >= memory->length || length > memory->length - into)
         return NULL;
-    return rvt_data_call_find(call, memory, &data) ? NULL : data + into;
+    return rvt_data_call_resolve(call, memory, &data) ? NULL : data + into;
 }
 
 bool rvt_can_read_bytes(const struct rvt_elements *elements, struct rvt_refused_access *refused) {
@@ -263,8 +263,9 @@ static bool may_overwrite_source(const struct copy *copy, uint64_t length) {
     return !source.in_one_piece || !target.in_one_piece || length > RVT_SECTION_BYTES;
 }
 
-/* Begins to load what the requester's next work request will copy, if it uses the same regions as this one: while this one is
- * copied. `local` and `remote` are where the bytes of this one are. A prefetch never faults, so nothing is judged. */
+/* Begins to load the bytes that the requester's next work request will copy, if it uses the same regions as this one.
+ * They arrive while this one is copied. `local` and `remote`: where the bytes of this one are. A prefetch never
+ * faults, so nothing is judged. */
 static void prefetch_next(const struct rvt_elements *mine, const unsigned char *local,
                           const struct rvt_remote_access *access, const unsigned char *remote,
                           uint64_t length) {

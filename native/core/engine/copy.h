@@ -28,8 +28,8 @@ struct rvt_elements {
     struct rvt_sge *sges;
     uint32_t count;
     struct rvt_engine_qp *qp;
-    const struct rvt_remote_access
-        *remote; /* the one element is a remote access; NULL: elements with references */
+    /* The remote access that is the only element; NULL: the elements hold references. */
+    const struct rvt_remote_access *remote;
 };
 
 /* Judges a remote access to the memory of `qp` for the first time. Returns false and fills *refused if it is

@@ -142,6 +142,7 @@ static void dereg_waits_for_the_present_step_alone(void) {
             .opcode = ways[i].opcode == RVT_WR_RDMA_READ ? RVT_WC_OPCODE_RDMA_READ : RVT_WC_OPCODE_RDMA_WRITE,
             .byte_len = LONG, .cause = RVT_WHY_REMOTE_REFUSED, .refused.reason = RVT_REVOKED);
         CHECK_EQ(wc.refused.key, r.far_mr.key);
+        CHECK_EQ(atomic_load(&r.v.device->engine->context->counters.refused[RVT_REVOKED]), 1);
         CHECK_EQ(state_of(&r.a), RVT_QPS_ERR);
         CHECK_EQ(state_of(&r.b), RVT_QPS_ERR);
         /* The steps that would come after the verb have not moved a byte. */
