@@ -2,26 +2,29 @@
 #ifndef RDMAVT_ENGINE_CALL_H
 #define RDMAVT_ENGINE_CALL_H
 
+#include <memory>
+
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
 // Scope of a call that may make the engine work: it resolves the buffers of this environment. Ends with
-// OpenDevice::Settle(). The caller's object keeps the device for the time of the call.
+// OpenDevice::Settle(), which may collect garbage, and with it the object or function that was called. So the scope
+// keeps the device.
 class EngineCall {
 public:
-    explicit EngineCall(OpenDevice &device) : device_(device) {
+    explicit EngineCall(OpenDevice &device) : device_(device.shared_from_this()) {
         device.environment().NextCall();
         rvt_set_thread_environment(&device.environment());
     }
     ~EngineCall() {
         rvt_set_thread_environment(nullptr);
-        device_.Settle();
+        device_->Settle();
     }
     EngineCall(const EngineCall &) = delete;
     EngineCall &operator=(const EngineCall &) = delete;
 
 private:
-    OpenDevice &device_;
+    const std::shared_ptr<OpenDevice> device_;
 };
 
 #endif

@@ -83,7 +83,7 @@ Napi::Value CompletionQueue::Poll(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), polled);
 }
 
-// What the function of Poller() needs. The function keeps it, so a garbage collection during the call does not matter.
+// What the function of Poller() needs.
 struct PollerOf {
     std::shared_ptr<OpenDevice> device;
     CommandBlock &block;

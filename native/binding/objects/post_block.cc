@@ -46,9 +46,7 @@ napi_value Post(napi_env env, napi_callback_info info) {
     if (!of) {
         error = rvt_fail(RVT_EBADF, RVT_CAUSE_ARGUMENT);
     } else {
-        // The engine may collect garbage at the end of the call, and the queue pair's object with it.
-        const std::shared_ptr<OpenDevice> device = of->device->shared_from_this();
-        EngineCall call(*device);
+        EngineCall call(*of->device);
         error = post(*block, of->qp, count, &bad);
     }
     block->header[RVT_WR_HEADER_BAD] = bad;

@@ -74,9 +74,7 @@ napi_value PostSends(napi_env env, napi_callback_info info) {
         slots->Answer(Unreadable(), bad, 0);
         return nullptr;
     }
-    // EngineCall may collect garbage when it ends: this function, and with it the slots and their device.
-    const std::shared_ptr<OpenDevice> device = slots->device;
-    EngineCall call(*device);
+    EngineCall call(*slots->device);
     const rvt_ah_handle *ahs = slots->destinations.handles.get();
     SendReader reader(packed, ahs, ahs ? slots->capacity : 0, Checkers::Of(slots->device->environment()));
     const rvt_send_source source = reader.source();
@@ -95,9 +93,7 @@ napi_value PostReceives(napi_env env, napi_callback_info info) {
         slots->Answer(Unreadable(), bad, 0);
         return nullptr;
     }
-    // EngineCall may collect garbage when it ends: this function, and with it the slots and their device.
-    const std::shared_ptr<OpenDevice> device = slots->device;
-    EngineCall call(*device);
+    EngineCall call(*slots->device);
     RecvReader reader(packed);
     int error = PostChunks(reader, count, &bad, [slots](const rvt_recv_wr *wrs, uint32_t some, uint32_t *at) {
         return slots->srq.srq ? rvt_post_srq_recv(slots->srq, wrs, some, at)
