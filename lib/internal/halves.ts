@@ -12,3 +12,31 @@ export const HIGH: number = LITTLE_ENDIAN ? 1 : 0;
 
 /** Weight of the high word: a 64-bit number is low + high * 2^32. */
 export const HALF_RANGE = 2 ** 32;
+
+// Captured at load time: a program may replace them.
+const { MAX_SAFE_INTEGER } = Number;
+const { floor } = Math;
+const asUintN: (this: void, bits: number, value: bigint) => bigint = BigInt.asUintN;
+
+/**
+ * Stores a 64-bit number in an array of words, the low word first whatever the byte order, as the native module reads work requests.
+ *
+ * @param longs - the same bytes as 64-bit words
+ * @param at - index of the low word in `words`; even
+ * @returns false, with nothing stored, if the value is not an integer 0..2^64-1
+ */
+export function storeWide(words: Uint32Array, longs: BigUint64Array, at: number, value: unknown): boolean {
+  if (typeof value === 'number') {
+    if (!(value >= 0 && value <= MAX_SAFE_INTEGER && floor(value) === value)) return false;
+    words[at] = value;
+    words[at + 1] = value * HIGH_HALF;
+    return true;
+  }
+  if (typeof value !== 'bigint' || asUintN(64, value) !== value) return false; // cheaper than two comparisons
+  longs[at / 2] = value;
+  if (LITTLE_ENDIAN) return true;
+  const high = words[at] ?? 0;
+  words[at] = words[at + 1] ?? 0;
+  words[at + 1] = high;
+  return true;
+}

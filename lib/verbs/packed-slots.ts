@@ -3,11 +3,12 @@
  * one call. `layout.ts` defines the words.
  */
 import { integer, u32, u64 } from '../internal/arguments';
+import { UNANSWERED } from '../internal/command';
 import { explainedError, keptPostError, RdmaError } from '../internal/errors';
 import { type KeptFailure, keepFailure } from '../internal/failure';
-import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
+import { storeWide } from '../internal/halves';
 import { PlainNumbers } from '../internal/intrinsics';
-import { EINVAL, MAX_SLOTS, SgeWord, WrHeaderWord } from '../internal/layout';
+import { MAX_SLOTS, SgeWord, WrHeaderWord } from '../internal/layout';
 import { type Method } from '../internal/methods';
 import { type Lkey } from './keys';
 
@@ -17,10 +18,6 @@ const PlainBytes = Uint8Array;
 const PlainLongs = BigUint64Array;
 
 const WORD_BYTES = 4;
-const { MAX_SAFE_INTEGER } = Number;
-const { floor } = Math;
-/** Stored before a call, so that a call that does nothing is not mistaken for success. */
-const UNANSWERED = -EINVAL >>> 0;
 
 /** The slots of a packed queue. */
 export class Slots {
@@ -86,17 +83,7 @@ export class Slots {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`); then nothing is stored
    */
   storeLong(at: number, value: bigint | number, name: string): void {
-    const { words } = this;
-    if (typeof value === 'number' && value >= 0 && value <= MAX_SAFE_INTEGER && floor(value) === value) {
-      words[at] = value;
-      words[at + 1] = value * HIGH_HALF;
-      return;
-    }
-    this.#longs[at / 2] = u64(value, name);
-    if (LITTLE_ENDIAN) return;
-    const high = words[at] ?? 0;
-    words[at] = words[at + 1] ?? 0;
-    words[at + 1] = high;
+    if (!storeWide(this.words, this.#longs, at, value)) u64(value, name); // throws
   }
 
   /**

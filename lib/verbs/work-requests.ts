@@ -12,11 +12,11 @@ import {
   u32,
   u64,
 } from '../internal/arguments';
-import { HIGH_HALF, LITTLE_ENDIAN } from '../internal/halves';
+import { HIGH_HALF, storeWide } from '../internal/halves';
+import { UNANSWERED } from '../internal/command';
 import { ownList, PlainNumbers } from '../internal/intrinsics';
 import { type Lkey, type Rkey } from './keys';
 import {
-  EINVAL,
   RecvWrWord,
   RegionNameWord,
   SendFlag,
@@ -225,10 +225,6 @@ const FIRST_WORDS = 2 ** 10;
 /** A block with room for more words is not kept for the next call. */
 const MOST_KEPT_WORDS = 2 ** 16;
 const WORD_BYTES = 4;
-const { MAX_SAFE_INTEGER } = Number;
-const { floor } = Math;
-/** Stored before a call, so that a call that does nothing is not mistaken for success. */
-const UNANSWERED = -EINVAL >>> 0;
 /** In place of the index of an element: the property is one of the work request itself. */
 const NO_SGE = -1;
 
@@ -657,24 +653,5 @@ function storeLong(
   property: string,
   sge: number = NO_SGE,
 ): void {
-  const { words } = block;
-  if (typeof value === 'number') {
-    if (!(value >= 0 && value <= MAX_SAFE_INTEGER && floor(value) === value))
-      u64(value, pathOf(name, property, sge));
-    words[at] = value;
-    words[at + 1] = value * HIGH_HALF;
-    return;
-  }
-  if (typeof value !== 'bigint') {
-    u64(value, pathOf(name, property, sge)); // throws
-    return;
-  }
-  const { longs } = block;
-  longs[at / 2] = value;
-  // The array stores the value modulo 2^64; a difference means it was out of range.
-  if (longs[at / 2] !== value) u64(value, pathOf(name, property, sge));
-  if (LITTLE_ENDIAN) return;
-  const high = words[at] ?? 0;
-  words[at] = words[at + 1] ?? 0;
-  words[at + 1] = high;
+  if (!storeWide(block.words, block.longs, at, value)) u64(value, pathOf(name, property, sge)); // throws
 }
