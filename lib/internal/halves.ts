@@ -16,7 +16,8 @@ export const HALF_RANGE = 2 ** 32;
 // Captured at load time: a program may replace them.
 const { MAX_SAFE_INTEGER } = Number;
 const { floor } = Math;
-const asUintN: (this: void, bits: number, value: bigint) => bigint = BigInt.asUintN;
+// eslint-disable-next-line @typescript-eslint/unbound-method -- a function of BigInt, which needs no receiver
+const { asUintN } = BigInt;
 
 /**
  * Stores a 64-bit number in an array of words, the low word first whatever the byte order, as the native module reads work requests.

@@ -86,8 +86,14 @@ const BUSY_BYTES = 16 << 20;
 /**
  * Calls a function while a worker runs the engine: what the function posts is carried out by that worker, after the function has
  * returned. Returns the function's result, when the worker has left the engine.
+ *
+ * @param endsRun - the function makes the worker leave the engine, so whether the worker runs it is tested before and not after
  */
-export async function whileAnotherRuns<T>(device: rdmavt.Device, call: () => T): Promise<T> {
+export async function whileAnotherRuns<T>(
+  device: rdmavt.Device,
+  call: () => T,
+  { endsRun = false } = {},
+): Promise<T> {
   const runner = new Peer({ token: device.share() });
   const memory = new SharedArrayBuffer(2 * BUSY_BYTES);
   const flags = new Int32Array(new SharedArrayBuffer(4));
@@ -114,8 +120,10 @@ export async function whileAnotherRuns<T>(device: rdmavt.Device, call: () => T):
     flags,
   );
   while (Atomics.load(target, 0) === 0) Atomics.wait(flags, 0, 0, 1);
+  const isRunning = () => Atomics.load(flags, 0) === 0;
+  const began = isRunning();
   const result = call();
-  const wasRunning = Atomics.load(flags, 0) === 0;
+  const wasRunning = endsRun ? began : isRunning();
   await running;
   await runner.close();
   if (!wasRunning) throw new Error('the worker had left the engine already');
