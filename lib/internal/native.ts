@@ -439,8 +439,9 @@ export interface NativeBatch {
 }
 
 /**
- * The functions of a block of work requests. Each posts COUNT work requests of the block to the queue pair QP, without address
- * handles, and stores STATUS, and in BAD what {@link NativeQueuePair.postSend} stores in `words[0]`.
+ * The functions of a block of work requests. The block's header says which: each posts the first COUNT work requests, none of which
+ * names an address handle, to the queue pair with the number QP. It stores STATUS (0 or a negative errno), and in BAD the index of
+ * the refused work request; for sends 0xffffffff if the call was refused as a whole.
  */
 export interface NativePostBlock {
   readonly postSend: () => void;
@@ -450,8 +451,8 @@ export interface NativePostBlock {
 /** The functions of a packed receive queue. */
 export interface NativeRecvQueue {
   /**
-   * Posts the slots that COUNT and FIRST of the block's header name, as {@link NativeQueuePair.postRecv}. Stores STATUS, POSTED,
-   * and in BAD what `postRecv` stores in `words[0]`.
+   * Posts COUNT slots from the slot FIRST on, both in the block's header, as {@link NativeQueuePair.postRecv} posts a list. Stores
+   * STATUS (0 or a negative errno), in POSTED how many were posted, and in BAD the index of the refused receive.
    */
   readonly post: () => void;
 }

@@ -51,7 +51,7 @@ export class RingReader {
 
   /** How many completions wait. */
   get length(): number {
-    // An acquire: the completions that HEAD counts are in place.
+    // Loads HEAD with acquire ordering, so the completions that it counts are visible to this thread.
     const waiting = (atomicLoad(this.#marks, RingWord.Head) - this.#taken) >>> 0;
     // The engine never enters more completions than fit. A HEAD that says so was written by a program.
     this.#waiting = waiting <= this.#cqe ? waiting : 0;
@@ -73,7 +73,7 @@ export class RingReader {
   release(): void {
     if (this.#given === this.#taken) return;
     this.#given = this.#taken;
-    // A release: the words were read before the engine can see this.
+    // Stores TAIL with release ordering: all reads of these completions come before the engine can overwrite them.
     atomicStore(this.#marks, RingWord.Tail, this.#given);
   }
 }

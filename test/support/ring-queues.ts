@@ -37,7 +37,7 @@ export function useRings(device: NativeDevice): () => { rings: number; read: num
     Object.defineProperty(cq, 'poll', { value: pollRing });
     return cq;
   };
-  // The methods of native objects are on prototypes and read-only.
+  // An assignment would fail, because the methods of native objects are read-only properties of their prototypes.
   Object.defineProperty(device, 'createCq', { value: createRing });
   return () => ({ rings, read });
 }

@@ -105,7 +105,7 @@ describe('a worker that ends', () => {
   ])('%s destroys its queue pairs: peers get RETRY_EXC_ERR, and nothing stays held', async (how, end) => {
     const device = open();
     const { own, peer, there } = await connectedWith(device, { minRnrTimer: 1 });
-    // Both ends have posted: the worker waits for a receive, and has posted receives.
+    // The worker has a send that waits for a receive of this thread, and receives of its own.
     await peer.run((w, waits) => {
       w.qp.postSend({ opcode: 'SEND', sges: [w.sge(0, 8)] });
       w.qp.postRecv({ sges: [w.sge(0, 8)] });

@@ -72,9 +72,9 @@ export async function completionQueues(): Promise<void> {
   pd.createQp({ type: 'RC', sendCq: withRing });
   // @ts-expect-error -- the type of the options does not tell whether the queue has a ring
   const unknown: CompletionRing = device.createCq(8, options).ring;
-  // @ts-expect-error -- without the option there is none
+  // @ts-expect-error -- a queue that was created with `ring: false` has no ring
   const none: RingCompletionQueue = device.createCq(8, { ring: false });
-  // @ts-expect-error -- a boolean
+  // @ts-expect-error -- `ring` is a boolean
   device.createCq(8, { ring: 'yes' });
   // @ts-expect-error -- read-only
   ring.wrIdNumber = 1;
