@@ -3,41 +3,30 @@
 // node-gyp always builds into ./build of its working directory. So each mode has its own directory, build/c-tests/<mode>, with a
 // generated binding.gyp: the modes do not overwrite each other, and a second run compiles only changed files. Only the requested
 // tests are built.
-import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { writeCounts } from './counts.mjs';
 import { nodeGyp } from './node-gyp.mjs';
+import { builds, report, runPrograms } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testDirectory = join(root, 'test', 'c');
-const TIMEOUT_MS = 10 * 60_000;
 
 /**
- * @typedef {object} Mode
- * @property {string} sanitize value of -fsanitize=; empty for no sanitizer
+ * @typedef {object} Options
  * @property {string} [buildOf] the mode whose programs this mode runs, instead of building its own
  * @property {string[]} [wrapper] command that runs each test program
  * @property {string[]} [skip] tests that this mode does not run by default
  * @property {boolean} [sideBySide] whether to run one program per processor at a time, instead of one program at a time
- * @property {Record<string, string>} env default environment variables; variables that the caller has set take precedence
+ *
+ * @typedef {import('./test-programs.mjs').Build & Options} Mode
  */
 
 /** @type {Record<string, Mode>} */
 const modes = {
-  plain: { sanitize: '', env: {} },
-  asan: {
-    sanitize: 'address,undefined',
-    env: {
-      ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
-      UBSAN_OPTIONS: 'print_stacktrace=1',
-    },
-  },
-  tsan: { sanitize: 'thread', env: { TSAN_OPTIONS: 'second_deadlock_stack=1' } },
+  ...builds,
   valgrind: {
-    sanitize: '',
+    ...builds.plain,
     buildOf: 'plain',
     wrapper: [
       'valgrind',
@@ -61,7 +50,6 @@ const modes = {
       'test_stress_revocation',
       'test_stress_ring',
     ],
-    env: {},
   },
 };
 
@@ -83,16 +71,19 @@ if (unknown.length || !tests.length) {
   process.exit(2);
 }
 
+const run = {
+  title: 'C tests',
+  kind: 'c',
+  mode: modeName,
+  env: mode.env,
+  ...(mode.sideBySide && { sideBySide: true }),
+};
 const buildDirectory = join(root, 'build', 'c-tests', mode.buildOf ?? modeName);
 build();
-
-let passed = 0;
-let failed = 0;
-const waiting = [...tests];
-await Promise.all(Array.from({ length: mode.sideBySide ? availableParallelism() : 1 }, runWaiting));
-writeCounts(`c-${modeName}`, { passed, failed });
-console.log(`C tests (${modeName}): ${passed} passed, ${failed} failed`);
-process.exitCode = failed ? 1 : 0;
+await runPrograms(
+  tests.map((name) => ({ name, command: [...(mode.wrapper ?? []), programOf(name)] })),
+  run,
+);
 
 /**
  * @param {string} name
@@ -138,9 +129,8 @@ function build() {
   if (result.status !== 0) {
     process.stderr.write(`${result.stdout}${result.stderr}`);
     console.error(`c-tests: the build failed (${modeName})`);
-    writeCounts(`c-${modeName}`, { passed: 0, failed: 1 });
-    console.log(`C tests (${modeName}): 0 passed, 1 failed`);
-    process.exit(1);
+    report({ passed: 0, failed: 1 }, run);
+    process.exit();
   }
   writeIfChanged(stamp, configuration);
   // A successful build prints nothing but compiler warnings.
@@ -165,72 +155,9 @@ function configurationOf(gyp) {
   ]);
 }
 
-/** Runs waiting test programs until none is left. */
-async function runWaiting() {
-  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-    const counts = await runTest(name);
-    passed += counts.passed;
-    failed += counts.failed;
-  }
-}
-
-/**
- * Runs one test program, prints its output and returns the counts of its summary line. A program that ends without this line, or
- * fails without reporting a failed test (for example because a sanitizer reports at exit), counts as one more failed test.
- * @param {string} name
- */
-async function runTest(name) {
-  const program = join(
-    buildDirectory,
-    'build',
-    'Release',
-    process.platform === 'win32' ? `${name}.exe` : name,
-  );
-  let result = await execute([...(mode.wrapper ?? []), program]);
-  // ThreadSanitizer of gcc 12 and clang 14 cannot place its shadow memory when the kernel randomizes addresses by more than
-  // 28 bits. It then prints this message and exits before main(). Run the program again without randomization.
-  if (/unexpected memory mapping/.test(result.output)) {
-    result = await execute(['setarch', '-R', program]);
-  }
-
-  const summary = /(\d+) passed, (\d+) failed\s*$/.exec(result.stdout);
-  const counts = { passed: Number(summary?.[1] ?? 0), failed: Number(summary?.[2] ?? 0) };
-  const endedBadly = result.why !== undefined && counts.failed === 0;
-  if (endedBadly || !summary) counts.failed++;
-
-  if (counts.failed) {
-    process.stdout.write(`# ${name} (${modeName})\n${result.output}\n`);
-    console.log(`not ok ${name}: ${result.why ?? 'ended without a summary'}`);
-  } else {
-    console.log(`ok ${name}: ${counts.passed} passed`);
-  }
-  return counts;
-}
-
-/**
- * @param {string[]} command
- * @returns {Promise<{ stdout: string, output: string, why: string | undefined }>}
- */
-function execute([file = '', ...args]) {
-  const options = {
-    cwd: root,
-    encoding: /** @type {const} */ ('utf8'),
-    env: { ...mode.env, ...process.env },
-    maxBuffer: 1 << 26,
-    timeout: TIMEOUT_MS,
-    killSignal: /** @type {const} */ ('SIGKILL'),
-  };
-  return new Promise((resolve) => {
-    const child = execFile(file, args, options, (error, stdout, stderr) => {
-      const { exitCode, signalCode } = child;
-      const why = signalCode
-        ? `ended by ${signalCode}`
-        : exitCode
-          ? `exit status ${exitCode}`
-          : error?.message;
-      resolve({ stdout, output: `${stdout}${stderr}`, why });
-    });
-  });
+/** @param {string} name */
+function programOf(name) {
+  return join(buildDirectory, 'build', 'Release', process.platform === 'win32' ? `${name}.exe` : name);
 }
 
 /**

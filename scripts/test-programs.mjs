@@ -1,0 +1,129 @@
+// Runs C test programs (test/c/check.h describes their form) and adds up the tests that passed and failed. Used by the scripts
+// that build such programs: c-tests.mjs and ibverbs-tests.mjs.
+import { execFile } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { writeCounts } from './counts.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const TIMEOUT_MS = 10 * 60_000;
+
+/**
+ * @typedef {object} Build
+ * @property {string} sanitize value of -fsanitize=; empty for no sanitizer
+ * @property {Record<string, string>} env default environment variables; variables that the caller has set take precedence
+ */
+
+/** The builds in which test programs run. @satisfies {Record<string, Build>} */
+export const builds = {
+  plain: { sanitize: '', env: {} },
+  asan: {
+    sanitize: 'address,undefined',
+    env: {
+      ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
+      UBSAN_OPTIONS: 'print_stacktrace=1',
+    },
+  },
+  tsan: { sanitize: 'thread', env: { TSAN_OPTIONS: 'second_deadlock_stack=1' } },
+};
+
+/**
+ * @typedef {object} Program
+ * @property {string} name
+ * @property {string[]} command the program's file and its arguments, after the command that runs it, if there is one
+ */
+
+/**
+ * @typedef {object} Run
+ * @property {string} title what the tests are called in the output
+ * @property {string} kind name of the tests for scripts/counts.mjs
+ * @property {string} mode
+ * @property {Record<string, string>} env default environment variables; variables that the caller has set take precedence
+ * @property {boolean} [sideBySide] whether to run one program per processor at a time, instead of one program at a time
+ * @property {number} [timeoutMs] time limit of one program
+ */
+
+/**
+ * Runs the programs, prints which passed, writes the counts, and sets the exit status of this process.
+ * @param {Program[]} programs
+ * @param {Run} run
+ */
+export async function runPrograms(programs, run) {
+  const waiting = [...programs];
+  const sum = { passed: 0, failed: 0 };
+  const runWaiting = async () => {
+    for (let program = waiting.shift(); program !== undefined; program = waiting.shift()) {
+      const counts = await runProgram(program, run);
+      sum.passed += counts.passed;
+      sum.failed += counts.failed;
+    }
+  };
+  await Promise.all(Array.from({ length: run.sideBySide ? availableParallelism() : 1 }, runWaiting));
+  report(sum, run);
+}
+
+/**
+ * Writes and prints the counts, and sets the exit status of this process. A build that failed is reported as one failed test.
+ * @param {import('./counts.mjs').Counts} counts
+ * @param {Pick<Run, 'title' | 'kind' | 'mode'>} run
+ */
+export function report(counts, { title, kind, mode }) {
+  writeCounts(`${kind}-${mode}`, counts);
+  console.log(`${title} (${mode}): ${counts.passed} passed, ${counts.failed} failed`);
+  process.exitCode = counts.failed ? 1 : 0;
+}
+
+/**
+ * Runs one test program, prints its output and returns the counts of its summary line. A program that ends without this line, or
+ * fails without reporting a failed test (for example because a sanitizer reports at exit), counts as one more failed test.
+ * @param {Program} program
+ * @param {Run} run
+ */
+async function runProgram({ name, command }, run) {
+  let result = await execute(command, run);
+  // ThreadSanitizer of gcc 12 and clang 14 cannot place its shadow memory when the kernel randomizes addresses by more than
+  // 28 bits. It then prints this message and exits before main(). Run the program again without randomization.
+  if (/unexpected memory mapping/.test(result.output)) {
+    result = await execute(['setarch', '-R', ...command], run);
+  }
+
+  const summary = /(\d+) passed, (\d+) failed\s*$/.exec(result.stdout);
+  const counts = { passed: Number(summary?.[1] ?? 0), failed: Number(summary?.[2] ?? 0) };
+  const endedBadly = result.why !== undefined && counts.failed === 0;
+  if (endedBadly || !summary) counts.failed++;
+
+  if (counts.failed) {
+    process.stdout.write(`# ${name} (${run.mode})\n${result.output}\n`);
+    console.log(`not ok ${name}: ${result.why ?? 'ended without a summary'}`);
+  } else {
+    console.log(`ok ${name}: ${counts.passed} passed`);
+  }
+  return counts;
+}
+
+/**
+ * @param {string[]} command
+ * @param {Run} run
+ * @returns {Promise<{ stdout: string, output: string, why: string | undefined }>}
+ */
+function execute([file = '', ...args], run) {
+  const options = {
+    cwd: root,
+    encoding: /** @type {const} */ ('utf8'),
+    env: { ...run.env, ...process.env },
+    maxBuffer: 1 << 26,
+    timeout: run.timeoutMs ?? TIMEOUT_MS,
+    killSignal: /** @type {const} */ ('SIGKILL'),
+  };
+  return new Promise((resolve) => {
+    const child = execFile(file, args, options, (error, stdout, stderr) => {
+      const { exitCode, signalCode } = child;
+      const why = signalCode
+        ? `ended by ${signalCode}`
+        : exitCode
+          ? `exit status ${exitCode}`
+          : error?.message;
+      resolve({ stdout, output: `${stdout}${stderr}`, why });
+    });
+  });
+}
