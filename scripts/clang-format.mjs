@@ -8,7 +8,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const MAJOR = 14;
 
 const write = process.argv.includes('--write');
-const folders = ['native', join('test', 'c'), join('fuzz', 'core'), join('scripts', 'prebuild', 'runtime')];
+const folders = [
+  'native',
+  join('test', 'c'),
+  join('test', 'ibverbs'),
+  join('fuzz', 'core'),
+  join('scripts', 'prebuild', 'runtime'),
+];
 const files = folders.flatMap((directory) =>
   readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
     .filter((file) => /\.(c|cc|h)$/.test(file))

@@ -1,0 +1,84 @@
+// Builds and runs the C tests of the libibverbs shim: node scripts/ibverbs-tests.mjs [plain|asan|tsan] [test ...]
+//
+// The programs of test/ibverbs are written against the public header <infiniband/verbs.h> and linked to the system's libibverbs, as
+// any program is. scripts/with-rdmavt runs them with the library of this mode, which is built first.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { builds, report, runPrograms } from './test-programs.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const testDirectory = join(root, 'test', 'ibverbs');
+const TIMEOUT_MS = 5 * 60_000;
+
+const [mode = 'plain', ...only] = process.argv.slice(2);
+const build = builds[/** @type {keyof typeof builds} */ (mode)];
+if (!build) usage(`no mode "${mode}"; the modes are ${Object.keys(builds).join(', ')}`);
+
+const all = readdirSync(testDirectory)
+  .filter((file) => /^test_\w+\.c$/.test(file))
+  .map((file) => basename(file, '.c'))
+  .sort();
+const wanted = only.map((name) => `test_${basename(name, '.c').replace(/^test_/, '')}`);
+const unknown = wanted.filter((name) => !all.includes(name));
+if (unknown.length) usage(`no such test: ${unknown.join(', ')}`);
+const tests = wanted.length ? wanted : all;
+
+const buildDirectory = join(root, 'build', 'ibverbs-tests', mode);
+const run = {
+  title: 'ibverbs tests',
+  kind: 'ibverbs',
+  mode,
+  timeoutMs: TIMEOUT_MS,
+  env: {
+    ...build.env,
+    RDMAVT_IBVERBS: mode,
+    // test_fork starts threads in children of programs with threads, which ThreadSanitizer refuses by default.
+    ...('TSAN_OPTIONS' in build.env && { TSAN_OPTIONS: `${build.env.TSAN_OPTIONS}:die_after_fork=0` }),
+  },
+};
+mkdirSync(buildDirectory, { recursive: true });
+if (buildLibrary() && tests.every(compile)) {
+  const command = join(root, 'scripts', 'with-rdmavt');
+  await runPrograms(
+    tests.map((name) => ({ name, command: [command, join(buildDirectory, name)] })),
+    run,
+  );
+} else {
+  console.error(`ibverbs-tests: the build failed (${mode})`);
+  report({ passed: 0, failed: 1 }, run);
+}
+
+/** @param {string} problem */
+function usage(problem) {
+  console.error(`ibverbs-tests: ${problem}`);
+  process.exit(2);
+}
+
+function buildLibrary() {
+  const script = join(root, 'scripts', 'build-ibverbs.mjs');
+  return spawnSync(process.execPath, [script, mode], { cwd: root, stdio: 'inherit' }).status === 0;
+}
+
+/** Compiles a test. Returns whether that succeeded. @param {string} name */
+function compile(name) {
+  const sanitize = build.sanitize
+    ? [`-fsanitize=${build.sanitize}`, '-fno-sanitize-recover=all', '-fno-omit-frame-pointer']
+    : [];
+  const args = [
+    ...['-std=c11', '-D_GNU_SOURCE', '-O1', '-g', '-pthread', ...sanitize],
+    ...[
+      '-Wall',
+      '-Wextra',
+      '-Wshadow',
+      '-Wformat=2',
+      '-Wstrict-prototypes',
+      '-Wmissing-prototypes',
+      '-Werror',
+    ],
+    ...['-I', join(root, 'test', 'c'), '-I', testDirectory],
+    ...[join(testDirectory, `${name}.c`), '-o', join(buildDirectory, name), '-libverbs'],
+  ];
+  return spawnSync(process.env.CC ?? 'gcc', args, { cwd: root, stdio: 'inherit' }).status === 0;
+}

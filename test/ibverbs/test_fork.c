@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Processes that fork while the device is in use. A child has a time limit, so a deadlock fails the test. */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "threads.h"
+
+/* Waits for the child. Returns its exit status, or -1: it hung or was ended by a signal. */
+static int status_of(pid_t child) {
+    uint64_t deadline = now_ms() + PATIENCE_MS;
+    int status;
+    for (;;) {
+        pid_t ended = waitpid(child, &status, WNOHANG);
+        if (ended == child)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        if (ended < 0 || now_ms() > deadline)
+            break;
+        sleep_ms(1);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    return -1;
+}
+
+/* Runs `body` in a child and returns its exit status. Checks that fail in the child print, and count. */
+static int in_child(void (*body)(void *argument), void *argument) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        atomic_store(&check_failures, 0);
+        body(argument);
+        fflush(stdout);
+        _exit(atomic_load(&check_failures) ? 1 : 0);
+    }
+    return child < 0 ? -1 : status_of(child);
+}
+
+static void do_nothing(void *argument) {
+    (void)argument;
+}
+
+/* A whole program: opens the device, moves a message, closes. */
+static void use_a_device_of_its_own(void *argument) {
+    struct scene s;
+    (void)argument;
+    REQUIRE(scene_open_with(&s, (struct qp_options){.rnr_retry = 7, .min_rnr_timer = 10}));
+    CHECK_EQ(post(&s.a, send_of(1, part(&s.local, 0, 8))),
+             0); /* waits for a receive: the timer runs in a child too */
+    sleep_ms(5);
+    CHECK_EQ(receive(&s.b, 2, part(&s.remote, 0, 8)), 0);
+    SENT(&s.a, 1, IBV_WC_SUCCESS);
+    RECEIVED(&s.b, 2, IBV_WC_SUCCESS);
+    CHECK(all_bytes_are(s.remote.bytes, 8, LOCAL_FILL));
+    scene_close(&s);
+}
+
+static void a_child_can_exit(void) {
+    struct scene s;
+    REQUIRE(ibv_fork_init() == 0);
+    REQUIRE(scene_open(&s));
+    CHECK_EQ(in_child(do_nothing, NULL), 0);
+    CHECK_EQ(post(&s.a, write_of(1, part(&s.local, 0, 8), &s.remote, 0)), 0);
+    SENT(&s.a, 1, IBV_WC_SUCCESS);
+    scene_close(&s);
+}
+
+/* exit() runs the handlers of every library in the child. */
+static void a_child_can_run_its_exit_handlers(void) {
+    struct scene s;
+    REQUIRE(scene_open(&s));
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        fclose(stdout);
+        exit(0);
+    }
+    REQUIRE(child > 0);
+    CHECK_EQ(status_of(child), 0);
+    scene_close(&s);
+}
+
+static void a_child_can_open_the_device(void) {
+    CHECK_EQ(in_child(use_a_device_of_its_own, NULL), 0);
+}
+
+static void a_child_of_a_process_with_an_open_device_can_open_its_own(void) {
+    struct scene s;
+    REQUIRE(scene_open(&s));
+    CHECK_EQ(in_child(use_a_device_of_its_own, NULL), 0);
+    /* The child's work is its own: the parent sees nothing of it. */
+    IS_EMPTY(s.a.scq);
+    CHECK_EQ(post(&s.a, write_of(1, part(&s.local, 0, 8), &s.remote, 0)), 0);
+    SENT(&s.a, 1, IBV_WC_SUCCESS);
+    scene_close(&s);
+}
+
+/* Calls on inherited objects in a child are errors of the program, but they must not hang or crash. */
+static void close_inherited_objects(void *argument) {
+    struct scene *s = argument;
+    struct ibv_wc wc;
+    (void)ibv_poll_cq(s->a.scq, 1, &wc);
+    while (s->w.count) {
+        s->w.count--;
+        (void)destroy_object(s->w.made[s->w.count].kind, s->w.made[s->w.count].object);
+    }
+}
+
+static void a_child_can_close_what_it_inherited(void) {
+    struct scene s;
+    REQUIRE(scene_open(&s));
+    CHECK_EQ(in_child(close_inherited_objects, &s), 0);
+    CHECK_EQ(receive(&s.b, 1, part(&s.remote, 0, 8)), 0);
+    CHECK_EQ(post(&s.a, send_of(2, part(&s.local, 0, 8))), 0);
+    SENT(&s.a, 2, IBV_WC_SUCCESS);
+    RECEIVED(&s.b, 1, IBV_WC_SUCCESS);
+    scene_close(&s);
+}
+
+struct busy {
+    struct scene *s;
+    atomic_bool stop;
+    struct task task;
+};
+
+static void keep_posting(void *argument) {
+    struct busy *busy = argument;
+    for (uint64_t id = 0; !atomic_load(&busy->stop); id++) {
+        CHECK_EQ(post(&busy->s->a, write_of(id, part(&busy->s->local, 0, SCENE_BYTES), &busy->s->remote, 0)),
+                 0);
+        SENT(&busy->s->a, id, IBV_WC_SUCCESS);
+    }
+}
+
+/* Another thread may hold any lock at the moment of the fork. */
+static void forking_while_another_thread_posts_does_not_hang_the_child(void) {
+    struct scene s;
+    static struct busy busy;
+    REQUIRE(scene_open(&s));
+    busy.s = &s;
+    atomic_store(&busy.stop, false);
+    REQUIRE(start(&busy.task, keep_posting, &busy));
+    for (int i = 0; i < 25; i++)
+        CHECK_EQ(in_child(use_a_device_of_its_own, NULL), 0);
+    atomic_store(&busy.stop, true);
+    finish(&busy.task);
+    scene_close(&s);
+}
+
+static void the_fork_status_can_be_asked(void) {
+    CHECK_EQ(ibv_fork_init(), 0);
+    enum ibv_fork_status status = ibv_is_fork_initialized();
+    CHECK(status == IBV_FORK_ENABLED || status == IBV_FORK_UNNEEDED);
+}
+
+CHECK_MAIN(TEST(a_child_can_exit), TEST(a_child_can_run_its_exit_handlers), TEST(a_child_can_open_the_device),
+           TEST(a_child_of_a_process_with_an_open_device_can_open_its_own),
+           TEST(a_child_can_close_what_it_inherited),
+           TEST(forking_while_another_thread_posts_does_not_hang_the_child),
+           TEST(the_fork_status_can_be_asked))

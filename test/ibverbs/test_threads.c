@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Several threads use one device at once. Under ThreadSanitizer these programs also prove that the calls which the man
+ * pages declare to be thread-safe are. */
+#include "threads.h"
+
+enum { POSTERS = 4, ROUNDS = 1000 };
+
+/* --- several threads post, one polls --- */
+
+struct poster {
+    struct end end; /* is its own peer; completes into the common queue */
+    struct memory memory;
+    struct task task;
+    atomic_uint in_flight;
+};
+
+static void post_writes(void *argument) {
+    struct poster *p = argument;
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        while (atomic_load(&p->in_flight) == 8)
+            sched_yield();
+        atomic_fetch_add(&p->in_flight, 1);
+        CHECK_EQ(post(&p->end, write_of(i, part(&p->memory, 0, 8), &p->memory, 64)), 0);
+    }
+}
+
+static void one_thread_polls_what_several_post(void) {
+    struct world w;
+    struct ibv_cq *cq;
+    static struct poster posters[POSTERS];
+    uint64_t next[POSTERS] = {0}, seen = 0;
+    REQUIRE(world_open(&w));
+    REQUIRE(make_cq(&w, 64, NULL, &cq));
+    for (int i = 0; i < POSTERS; i++) {
+        struct poster *p = &posters[i];
+        p->end = (struct end){.scq = cq, .rcq = cq};
+        atomic_store(&p->in_flight, 0);
+        REQUIRE(make_memory(&w, w.pd, 128, 1, ALL_RIGHTS, &p->memory));
+        REQUIRE(make_qp(&w, w.pd, (struct qp_options){0}, &p->end));
+        REQUIRE(bring_up(&p->end, p->end.qp->qp_num));
+    }
+    for (int i = 0; i < POSTERS; i++)
+        REQUIRE(start(&posters[i].task, post_writes, &posters[i]));
+    uint64_t deadline = now_ms() + 3 * PATIENCE_MS;
+    while (seen < POSTERS * ROUNDS && now_ms() < deadline) {
+        struct ibv_wc wcs[16];
+        int count = ibv_poll_cq(cq, 16, wcs);
+        if (count < 0)
+            break;
+        for (int c = 0; c < count; c++, seen++)
+            for (int i = 0; i < POSTERS; i++)
+                if (wcs[c].qp_num == posters[i].end.qp->qp_num) {
+                    CHECK_EQ(wcs[c].wr_id, next[i]++); /* in the order of its thread */
+                    CHECK_EQ(wcs[c].status, IBV_WC_SUCCESS);
+                    atomic_fetch_sub(&posters[i].in_flight, 1);
+                }
+        if (!count)
+            sched_yield();
+    }
+    CHECK_EQ(seen, POSTERS * ROUNDS);
+    for (int i = 0; i < POSTERS; i++)
+        finish(&posters[i].task);
+    for (int i = 0; i < POSTERS; i++)
+        CHECK_EQ(next[i], ROUNDS);
+    IS_EMPTY(cq);
+    NO_EVENT(w.context);
+    world_close(&w);
+}
+
+/* --- several threads poll one queue --- */
+
+struct poller {
+    struct ibv_cq *cq;
+    atomic_uint *taken; /* of each wr_id */
+    atomic_uint *sum;
+    struct task task;
+};
+
+static void poll_until_all_are_taken(void *argument) {
+    struct poller *p = argument;
+    uint64_t deadline = now_ms() + PATIENCE_MS;
+    while (atomic_load(p->sum) < ROUNDS && now_ms() < deadline) {
+        struct ibv_wc wcs[3];
+        int count = ibv_poll_cq(p->cq, 3, wcs);
+        for (int i = 0; i < count; i++) {
+            if (wcs[i].wr_id < ROUNDS)
+                atomic_fetch_add(&p->taken[wcs[i].wr_id], 1);
+            atomic_fetch_add(p->sum, 1);
+        }
+        if (count <= 0)
+            sched_yield();
+    }
+}
+
+static void each_completion_is_taken_by_one_of_several_pollers(void) {
+    struct scene s;
+    static struct poller pollers[3];
+    static atomic_uint taken[ROUNDS];
+    atomic_uint sum = 0;
+    REQUIRE(scene_open(&s));
+    for (int i = 0; i < 3; i++) {
+        pollers[i].cq = s.a.scq;
+        pollers[i].taken = taken;
+        pollers[i].sum = &sum;
+        REQUIRE(start(&pollers[i].task, poll_until_all_are_taken, &pollers[i]));
+    }
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        while (i - atomic_load(&sum) >= 8)
+            sched_yield();
+        CHECK_EQ(post(&s.a, write_of(i, part(&s.local, 0, 8), &s.remote, 0)), 0);
+    }
+    for (int i = 0; i < 3; i++)
+        finish(&pollers[i].task);
+    CHECK_EQ(atomic_load(&sum), ROUNDS);
+    for (int i = 0; i < ROUNDS; i++)
+        CHECK_EQ(atomic_load(&taken[i]), 1);
+    IS_EMPTY(s.a.scq);
+    scene_close(&s);
+}
+
+/* --- a thread that waits for completion events --- */
+
+struct event_loop {
+    struct ibv_comp_channel *channel;
+    struct ibv_cq *cq;
+    uint64_t seen;
+    struct task task;
+};
+
+/* The loop of the man page of ibv_get_cq_event(): wait, acknowledge, arm again, then poll until empty. */
+static void serve_events(void *argument) {
+    struct event_loop *loop = argument;
+    while (loop->seen < ROUNDS) {
+        struct ibv_cq *cq;
+        void *user;
+        struct ibv_wc wc;
+        if (ibv_get_cq_event(loop->channel, &cq, &user))
+            break;
+        ibv_ack_cq_events(cq, 1);
+        if (ibv_req_notify_cq(cq, 0))
+            break;
+        while (ibv_poll_cq(cq, 1, &wc) == 1)
+            CHECK_EQ(wc.wr_id, loop->seen++);
+    }
+}
+
+static void an_event_loop_misses_no_completion(void) {
+    struct world w;
+    struct memory m;
+    struct end a = {0};
+    REQUIRE(world_open(&w));
+    struct ibv_comp_channel *channel = ibv_create_comp_channel(w.context);
+    REQUIRE(world_keep(&w, CHANNEL, channel));
+    REQUIRE(make_memory(&w, w.pd, 128, 1, ALL_RIGHTS, &m));
+    REQUIRE(make_cq(&w, ROUNDS, channel, &a.scq));
+    REQUIRE(make_cq(&w, 4, NULL, &a.rcq));
+    REQUIRE(make_qp(&w, w.pd, (struct qp_options){0}, &a));
+    REQUIRE(bring_up(&a, a.qp->qp_num));
+    CHECK_EQ(ibv_req_notify_cq(a.scq, 0), 0);
+    static struct event_loop loop;
+    loop = (struct event_loop){.channel = channel, .cq = a.scq};
+    REQUIRE(start(&loop.task, serve_events, &loop));
+    for (uint64_t i = 0; i < ROUNDS; i++)
+        CHECK_EQ(post(&a, write_of(i, part(&m, 0, 8), &m, 64)), 0);
+    finish(&loop.task);
+    CHECK_EQ(loop.seen, ROUNDS);
+    world_close(&w);
+}
+
+/* --- objects end while other threads work --- */
+
+struct coming_and_going {
+    struct world *w;
+    struct ibv_pd *pd;
+    struct task task;
+    atomic_bool *stop;
+    unsigned rounds;
+};
+
+static void make_and_destroy(void *argument) {
+    struct coming_and_going *c = argument;
+    unsigned char bytes[64] = {0};
+    while (!atomic_load(c->stop)) {
+        struct ibv_mr *mr = ibv_reg_mr(c->pd, bytes, sizeof(bytes), ALL_RIGHTS);
+        struct end end = {0};
+        end.scq = end.rcq = ibv_create_cq(c->w->context, 8, NULL, NULL, 0);
+        struct ibv_qp_init_attr init = {
+            .send_cq = end.scq,
+            .recv_cq = end.rcq,
+            .cap = {.max_send_wr = 4, .max_recv_wr = 4, .max_send_sge = 1, .max_recv_sge = 1},
+            .qp_type = IBV_QPT_RC};
+        if (!check_true(mr && end.scq, "a region and a queue are made", __FILE__, __LINE__))
+            return;
+        end.qp = ibv_create_qp(c->pd, &init);
+        if (!check_true(end.qp != NULL, "a queue pair is made", __FILE__, __LINE__))
+            return;
+        end.options = filled_in((struct qp_options){0});
+        end.type = IBV_QPT_RC;
+        CHECK(bring_up(&end, end.qp->qp_num));
+        struct ibv_sge sge = {.addr = (uintptr_t)bytes, .length = 8, .lkey = mr->lkey};
+        CHECK_EQ(post(&end, (struct request){.opcode = IBV_WR_RDMA_WRITE,
+                                             .id = 1,
+                                             .sge = sge,
+                                             .remote_addr = (uintptr_t)bytes + 32,
+                                             .rkey = mr->rkey}),
+                 0);
+        if (c->rounds % 2)
+            SENT(&end, 1, IBV_WC_SUCCESS);
+        CHECK_EQ(ibv_destroy_qp(end.qp), 0);
+        CHECK_EQ(ibv_dereg_mr(mr), 0);
+        CHECK_EQ(ibv_destroy_cq(end.scq), 0);
+        c->rounds++;
+    }
+}
+
+static void objects_come_and_go_while_others_work(void) {
+    struct scene s;
+    static struct coming_and_going threads[2];
+    atomic_bool stop = false;
+    REQUIRE(scene_open(&s));
+    for (int i = 0; i < 2; i++) {
+        threads[i] = (struct coming_and_going){.w = &s.w, .pd = s.w.pd, .stop = &stop};
+        REQUIRE(start(&threads[i].task, make_and_destroy, &threads[i]));
+    }
+    for (uint64_t i = 0; i < 2 * ROUNDS; i++) {
+        CHECK_EQ(post(&s.a, write_of(i, part(&s.local, 0, 8), &s.remote, 0)), 0);
+        SENT(&s.a, i, IBV_WC_SUCCESS);
+    }
+    uint64_t deadline = now_ms() + PATIENCE_MS; /* on a busy machine they may not have begun */
+    for (int i = 0; i < 2; i++)
+        while (!threads[i].rounds && !atomic_load(&threads[i].task.over) && now_ms() < deadline)
+            sleep_ms(1);
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) {
+        finish(&threads[i].task);
+        CHECK(threads[i].rounds > 0);
+    }
+    scene_close(&s);
+}
+
+struct poll_forever {
+    struct ibv_cq *cq;
+    struct task task;
+    atomic_bool *stop;
+    atomic_uint polls;
+};
+
+static void poll_until_told(void *argument) {
+    struct poll_forever *p = argument;
+    struct ibv_wc wc;
+    while (!atomic_load(p->stop)) {
+        int count = ibv_poll_cq(p->cq, 1, &wc);
+        CHECK(count == 0 ||
+              (count == 1 && (wc.status == IBV_WC_SUCCESS || wc.status == IBV_WC_WR_FLUSH_ERR)));
+        atomic_fetch_add(&p->polls, 1);
+    }
+}
+
+/* A thread polls a queue while the queue pairs that complete into it are destroyed. */
+static void queue_pairs_end_while_their_queue_is_polled(void) {
+    struct world w;
+    struct memory m;
+    struct ibv_cq *cq;
+    atomic_bool stop = false;
+    REQUIRE(world_open(&w));
+    REQUIRE(make_memory(&w, w.pd, 128, 1, ALL_RIGHTS, &m));
+    REQUIRE(make_cq(&w, 1024, NULL, &cq));
+    static struct poll_forever poller;
+    poller.cq = cq;
+    poller.stop = &stop;
+    atomic_store(&poller.polls, 0);
+    REQUIRE(start(&poller.task, poll_until_told, &poller));
+    for (int i = 0; i < 100; i++) {
+        struct end end = {.scq = cq, .rcq = cq};
+        REQUIRE(make_qp(&w, w.pd, (struct qp_options){0}, &end));
+        REQUIRE(bring_up(&end, end.qp->qp_num));
+        CHECK_EQ(receive(&end, 1, part(&m, 0, 8)), 0);
+        for (uint64_t id = 0; id < 4; id++)
+            CHECK_EQ(post(&end, write_of(id, part(&m, 0, 8), &m, 64)), 0);
+        if (i % 2)
+            CHECK_EQ(to_state(&end, IBV_QPS_ERR), 0);
+        CHECK_EQ(world_destroy(&w, end.qp), 0);
+    }
+    uint64_t deadline = now_ms() + PATIENCE_MS;
+    while (!atomic_load(&poller.polls) && now_ms() < deadline)
+        sleep_ms(1);
+    atomic_store(&stop, true);
+    finish(&poller.task);
+    CHECK(atomic_load(&poller.polls) > 0);
+    world_close(&w);
+}
+
+/* --- deregistration against a peer --- */
+
+struct writer {
+    struct scene *s;
+    struct memory *target;
+    struct task task;
+    enum ibv_wc_status last;
+    bool failed;
+};
+
+static void write_until_refused(void *argument) {
+    struct writer *w = argument;
+    uint64_t address_of_target = address(w->target, 0), deadline = now_ms() + PATIENCE_MS;
+    uint32_t rkey = w->target->mr->rkey;
+    for (uint64_t id = 0; now_ms() < deadline; id++) {
+        struct request r = {.opcode = IBV_WR_RDMA_WRITE,
+                            .id = id,
+                            .sge = part(&w->s->local, 0, SCENE_BYTES),
+                            .remote_addr = address_of_target,
+                            .rkey = rkey};
+        struct ibv_wc wc;
+        if (post(&w->s->a, r) || !next_completion(w->s->a.scq, &wc, __FILE__, __LINE__))
+            return;
+        w->last = wc.status;
+        if (wc.status != IBV_WC_SUCCESS) {
+            w->failed = true;
+            return;
+        }
+    }
+}
+
+/* After ibv_dereg_mr() has returned, no peer changes the memory any more. */
+static void dereg_ends_the_writes_of_another_thread(void) {
+    for (int round = 0; round < 20; round++) {
+        struct scene s;
+        struct memory target;
+        static struct writer writer;
+        REQUIRE(scene_open(&s));
+        REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, 0, ALL_RIGHTS, &target));
+        writer = (struct writer){.s = &s, .target = &target, .last = IBV_WC_GENERAL_ERR};
+        REQUIRE(start(&writer.task, write_until_refused, &writer));
+        sleep_ms((unsigned)round % 4);
+        CHECK_EQ(ibv_dereg_mr(target.mr), 0);
+        memset(target.bytes, 7, SCENE_BYTES);
+        finish(&writer.task);
+        CHECK(all_bytes_are(target.bytes, SCENE_BYTES, 7));
+        CHECK(writer.failed);
+        CHECK_EQ(writer.last, IBV_WC_REM_ACCESS_ERR);
+        world_forget(&s.w, target.mr);
+        scene_close(&s);
+    }
+}
+
+CHECK_MAIN(TEST(one_thread_polls_what_several_post), TEST(each_completion_is_taken_by_one_of_several_pollers),
+           TEST(an_event_loop_misses_no_completion), TEST(objects_come_and_go_while_others_work),
+           TEST(queue_pairs_end_while_their_queue_is_polled), TEST(dereg_ends_the_writes_of_another_thread))
