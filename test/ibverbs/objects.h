@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opens a device and makes verbs objects for a test. A world remembers what was made with it and destroys that in
- * reverse order at its end, and checks that each destruction answers 0. Only the public interface of libibverbs
- * is used, so the tests would also run on another device. */
+/* Opens a device and makes verbs objects for a test. A world remembers what was made with it and destroys
+ * that in reverse order at its end, and checks that each destruction answers 0. Only the public interface of
+ * libibverbs is used, so the tests would also run on another device. */
 #ifndef RVT_TEST_IBVERBS_OBJECTS_H
 #define RVT_TEST_IBVERBS_OBJECTS_H
 
@@ -333,8 +333,8 @@ static inline bool connect_ends(struct end *a, struct end *b) {
 
 enum { SCENE_BYTES = 4096, LOCAL_FILL = 0xa5, REMOTE_FILL = 0x5a };
 
-/* Two queue pairs that are connected to each other, and memory of each with all rights. In the tests `a` requests
- * and `b` responds. */
+/* Two queue pairs that are connected to each other, and memory of each with all rights. In the tests `a`
+ * requests and `b` responds. */
 struct scene {
     struct world w;
     struct end a, b;

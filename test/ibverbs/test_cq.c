@@ -167,8 +167,8 @@ static void an_armed_queue_reports_one_completion(void) {
     scene_close(&n.s);
 }
 
-/* Arming does not report completions that are in the queue already: the program must poll once more after it has armed
- * the queue. */
+/* Arming does not report completions that are in the queue already: the program must poll once more after it
+ * has armed the queue. */
 static void arming_does_not_report_what_is_there(void) {
     struct notified n;
     REQUIRE(notified_open(&n));
@@ -315,8 +315,8 @@ static void destroy_cq(void *argument) {
     waiter->answer = ibv_destroy_cq(waiter->cq);
 }
 
-/* ibv_destroy_cq() waits until every event that was taken is acknowledged, so that no handler uses a queue that is
- * gone. */
+/* ibv_destroy_cq() waits until every event that was taken is acknowledged, so that no handler uses a queue
+ * that is gone. */
 static void destroying_waits_for_acknowledgements(void) {
     struct world w;
     struct task task;

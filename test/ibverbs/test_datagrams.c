@@ -77,8 +77,8 @@ static void a_wrong_qkey_is_dropped(void) {
     scene_close(&d.s);
 }
 
-/* A controlled Q_Key (its highest bit is set) in the work request stands for the sender's own Q_Key, so that a
- * program cannot name the Q_Keys that are reserved for privileged queue pairs. */
+/* A controlled Q_Key (its highest bit is set) in the work request stands for the sender's own Q_Key, so that
+ * a program cannot name the Q_Keys that are reserved for privileged queue pairs. */
 static void a_controlled_qkey_means_the_senders_own(void) {
     struct datagrams d;
     REQUIRE(datagrams_open(&d, (struct qp_options){0}));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The device: its list, attributes, port and tables, the names of the numbers, and the limits of the attributes. */
+/* The device: its list, attributes, port and tables, the names of the numbers, and the limits of the
+ * attributes. */
 #include "traffic.h"
 
 static void the_list_names_the_device(void) {

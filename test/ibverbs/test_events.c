@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Asynchronous events of the device: the descriptor, taking and acknowledging events, and objects that end while events
- * about them are open. Which actions send which event is tested in test_srq.c and test_cq.c. */
+/* Asynchronous events of the device: the descriptor, taking and acknowledging events, and objects that end
+ * while events about them are open. Which actions send which event is tested in test_srq.c and test_cq.c. */
 #include <fcntl.h>
 
 #include "threads.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Keys: protection domains, bounds, rights, deregistration. A local element is judged when a send is posted
- * (ibv_post_send() answers EINVAL, as the kernel's rdmavt does), that of a receive when a message uses it, and a
- * remote range when the request is carried out. */
+ * (ibv_post_send() answers EINVAL, as the kernel's rdmavt does), that of a receive when a message uses it,
+ * and a remote range when the request is carried out. */
 #include "traffic.h"
 
 enum { HALF = SCENE_BYTES / 2 };
@@ -480,7 +480,8 @@ static void registering_tests_its_arguments(void) {
     world_close(&w);
 }
 
-/* Registered with ibv_reg_mr_iova(), remote addresses count from the iova, and process addresses do not work. */
+/* Registered with ibv_reg_mr_iova(), remote addresses count from the iova, and process addresses do not work.
+ * */
 static void an_iova_replaces_the_process_address(void) {
     static unsigned char bytes[64];
     const uint64_t iova = 0x123456789000;

@@ -126,7 +126,8 @@ static void closing_gives_descriptors_back(void) {
     CHECK_EQ(open_descriptors(), before);
 }
 
-/* Two contexts of one process are two users of one device: their queue pairs reach each other. Keys do not. */
+/* Two contexts of one process are two users of one device: their queue pairs reach each other. Keys do not.
+ * */
 static void queue_pairs_of_two_contexts_reach_each_other(void) {
     struct world first, second;
     struct end a, b;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Requests of RC and UC queue pairs: what they carry, their elements, inline data, flags, order, and messages that are
- * too long. */
+/* Requests of RC and UC queue pairs: what they carry, their elements, inline data, flags, order, and messages
+ * that are too long. */
 #include "traffic.h"
 
 static void number_bytes(unsigned char *bytes, size_t length) {
@@ -125,8 +125,8 @@ static void elements_are_gathered_and_scattered_in_order(void) {
     scene_close(&s);
 }
 
-/* A list of three work requests whose second has too many elements: the first is posted, bad_wr names the second, and
- * the third is not looked at. */
+/* A list of three work requests whose second has too many elements: the first is posted, bad_wr names the
+ * second, and the third is not looked at. */
 static void too_many_elements_are_refused(void) {
     struct scene s;
     REQUIRE(scene_open(&s));
@@ -222,7 +222,8 @@ static void a_message_that_is_longer_than_its_receive_is_invalid(void) {
     CHECK_EQ(receive(&s.b, 20, part(&s.remote, 0, 7)), 0);
     CHECK_EQ(receive(&s.b, 21, part(&s.remote, 0, 8)), 0);
     CHECK_EQ(post(&s.a, send_of(1, part(&s.local, 0, 8))), 0);
-    /* The InfiniBand specification says IBV_WC_LOC_LEN_ERR here; the kernel's rdmavt reports this status instead. */
+    /* The InfiniBand specification says IBV_WC_LOC_LEN_ERR here; the kernel's rdmavt reports this status
+     * instead. */
     RECEIVED(&s.b, 20, IBV_WC_LOC_QP_OP_ERR);
     RECEIVED(&s.b, 21, IBV_WC_WR_FLUSH_ERR);
     SENT(&s.a, 1, IBV_WC_REM_INV_REQ_ERR);
@@ -333,8 +334,8 @@ static uint32_t inline_room(const struct end *end) {
     return attr.cap.max_inline_data;
 }
 
-/* Inline data is copied by ibv_post_send(), so the program may change its buffer at once, even while the send waits. It
- * needs no key. */
+/* Inline data is copied by ibv_post_send(), so the program may change its buffer at once, even while the send
+ * waits. It needs no key. */
 static void inline_data_is_copied_when_it_is_posted(void) {
     struct scene s;
     REQUIRE(

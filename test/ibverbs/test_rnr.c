@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Receiver not ready: a SEND finds no posted receive. The requester retries as often as rnr_retry says, after the time
- * that the responder's min_rnr_timer says. */
+/* Receiver not ready: a SEND finds no posted receive. The requester retries as often as rnr_retry says, after
+ * the time that the responder's min_rnr_timer says. */
 #include "traffic.h"
 
 static void without_retries_the_send_fails_at_once(void) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* States of queue pairs: which moves and attributes are allowed, what ibv_query_qp() reports after each move, in which
- * states work can be posted, and what the error state and RESET do with posted work. */
+/* States of queue pairs: which moves and attributes are allowed, what ibv_query_qp() reports after each move,
+ * in which states work can be posted, and what the error state and RESET do with posted work. */
 #include "traffic.h"
 
 /* A send that waits for a receive: the requester retries for ever, and the first retry comes after 0.49 s. */
@@ -248,7 +248,8 @@ static void moves_refuse_invalid_values(void) {
     scene_close(&s);
 }
 
-/* cur_qp_state states what the caller believes. A wrong belief is refused, or a queue pair could skip a move. */
+/* cur_qp_state states what the caller believes. A wrong belief is refused, or a queue pair could skip a move.
+ * */
 static void a_wrong_current_state_is_refused(void) {
     struct scene s;
     struct ibv_qp_attr attr;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Several threads use one device at once. Under ThreadSanitizer these programs also prove that the calls which the man
- * pages declare to be thread-safe are. */
+/* Several threads use one device at once. Under ThreadSanitizer these programs also prove that the calls
+ * which the man pages declare to be thread-safe are. */
 #include "threads.h"
 
 enum { POSTERS = 4, ROUNDS = 1000 };

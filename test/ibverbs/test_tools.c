@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Debian's ibv_devices and ibv_devinfo, run by scripts/with-rdmavt. The test must run in the root folder of the clone. */
+/* Debian's ibv_devices and ibv_devinfo, run by scripts/with-rdmavt. The test must run in the root folder of
+ * the clone. */
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -7,8 +8,8 @@
 
 enum { MOST_OUTPUT = 1 << 16 };
 
-/* Runs the command under scripts/with-rdmavt. Stores its standard output, and returns its exit status, or -1: it
- * hung, crashed or could not be run. */
+/* Runs the command under scripts/with-rdmavt. Stores its standard output, and returns its exit status, or -1:
+ * it hung, crashed or could not be run. */
 static int run(char *const command[], char *output) {
     int fds[2];
     size_t length = 0;
