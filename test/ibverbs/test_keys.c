@@ -2,6 +2,8 @@
 /* Keys: protection domains, bounds, rights, deregistration. A local element is judged when a send is posted
  * (ibv_post_send() answers EINVAL, as the kernel's rdmavt does), that of a receive when a message uses it,
  * and a remote range when the request is carried out. */
+#include <sys/mman.h>
+
 #include "traffic.h"
 
 enum { HALF = SCENE_BYTES / 2 };
@@ -480,6 +482,46 @@ static void registering_tests_its_arguments(void) {
     world_close(&w);
 }
 
+/* Registered bytes that do not exist would crash the process later, when a peer names them. */
+static void memory_that_is_not_mapped_cannot_be_registered(void) {
+    struct world w;
+    REQUIRE(world_open(&w));
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *pages = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(pages != MAP_FAILED);
+    CHECK_EQ(munmap(pages + page, page), 0);
+    CHECK_EQ(mprotect(pages + 2 * page, page, PROT_READ), 0);
+    const struct {
+        unsigned char *start;
+        size_t length;
+        int access;
+        bool good;
+    } ranges[] = {
+        {pages, page, ALL_RIGHTS, true},
+        {pages, page + 1, ALL_RIGHTS, false},
+        {pages + page, page, ALL_RIGHTS, false},
+        {pages, 3 * page, ALL_RIGHTS, false}, /* a hole in the middle */
+        {pages + 2 * page, page, IBV_ACCESS_REMOTE_READ, true},
+        {pages + 2 * page, page, IBV_ACCESS_LOCAL_WRITE, false},
+        {pages, SIZE_MAX, ALL_RIGHTS, false},
+        {NULL, page, 0, false},
+    };
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        errno = 0;
+        struct ibv_mr *mr = ibv_reg_mr(w.pd, ranges[i].start, ranges[i].length, ranges[i].access);
+        if (ranges[i].good) {
+            REQUIRE(mr);
+            CHECK_EQ(ibv_dereg_mr(mr), 0);
+        } else {
+            CHECK_PTR_EQ(mr, NULL);
+            CHECK_EQ(errno, EFAULT);
+        }
+    }
+    munmap(pages, page);
+    munmap(pages + 2 * page, page);
+    world_close(&w);
+}
+
 /* Registered with ibv_reg_mr_iova(), remote addresses count from the iova, and process addresses do not work.
  * */
 static void an_iova_replaces_the_process_address(void) {
@@ -527,5 +569,5 @@ CHECK_MAIN(
     TEST(the_access_flags_of_the_requester_do_not_matter), TEST(an_rkey_is_dead_after_dereg),
     TEST(a_new_region_has_a_new_key), TEST(rkeys_that_name_no_region_are_access_errors),
     TEST(a_request_of_length_0_needs_no_key), TEST(a_write_with_immediate_to_a_bad_range_fails_its_receive),
-    TEST(registering_tests_its_arguments), TEST(an_iova_replaces_the_process_address),
-    TEST(dereg_flushes_queued_sends_that_use_the_region))
+    TEST(registering_tests_its_arguments), TEST(memory_that_is_not_mapped_cannot_be_registered),
+    TEST(an_iova_replaces_the_process_address), TEST(dereg_flushes_queued_sends_that_use_the_region))

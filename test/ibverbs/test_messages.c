@@ -73,27 +73,53 @@ static void immediate_data_arrives_unchanged(void) {
     scene_close(&s);
 }
 
-static void send_with_invalidate_reports_what_it_invalidated(void) {
-    struct scene s;
-    REQUIRE(scene_open(&s));
-    CHECK_EQ(receive(&s.b, 20, part(&s.remote, 0, 64)), 0);
-    /* A region of ibv_reg_mr() cannot be invalidated by a peer: the message arrives, and the region stays. */
-    struct memory target;
-    REQUIRE(make_memory(&s.w, s.w.pd, 64, 1, ALL_RIGHTS, &target));
-    struct request r = send_of(1, part(&s.local, 0, 8));
+static struct request send_with_invalidate(uint64_t id, const struct scene *s, uint32_t rkey) {
+    struct request r = send_of(id, part(&s->local, 0, 8));
     r.opcode = IBV_WR_SEND_WITH_INV;
-    r.invalidate = target.mr->rkey;
-    CHECK_EQ(post(&s.a, r), 0);
+    r.invalidate = rkey;
+    return r;
+}
+
+/* The key is dead before the receiver learns of the message. */
+static void send_with_invalidate_ends_a_key_of_the_receiver(void) {
+    struct scene s;
+    struct memory target;
+    REQUIRE(scene_open(&s));
+    REQUIRE(make_memory(&s.w, s.w.pd, 64, 1, ALL_RIGHTS, &target));
+    CHECK_EQ(receive(&s.b, 20, part(&s.remote, 0, 64)), 0);
+    CHECK_EQ(post(&s.a, send_with_invalidate(1, &s, target.mr->rkey)), 0);
     CHECK_EQ(SENT(&s.a, 1, IBV_WC_SUCCESS).opcode, IBV_WC_SEND);
     struct ibv_wc wc = RECEIVED(&s.b, 20, IBV_WC_SUCCESS);
     CHECK_EQ(wc.opcode, IBV_WC_RECV);
     CHECK_EQ(wc.byte_len, 8);
-    bool invalidated = wc.wc_flags & IBV_WC_WITH_INV;
-    if (invalidated)
-        CHECK_EQ(wc.invalidated_rkey, target.mr->rkey);
+    CHECK_EQ(wc.wc_flags & IBV_WC_WITH_INV, IBV_WC_WITH_INV);
+    CHECK_EQ(wc.invalidated_rkey, target.mr->rkey);
+    CHECK(all_bytes_are(s.remote.bytes, 8, LOCAL_FILL));
     CHECK_EQ(post(&s.a, write_of(2, part(&s.local, 0, 8), &target, 0)), 0);
-    SENT(&s.a, 2, invalidated ? IBV_WC_REM_ACCESS_ERR : IBV_WC_SUCCESS);
-    CHECK(all_bytes_are(target.bytes, 8, invalidated ? 1 : LOCAL_FILL));
+    SENT(&s.a, 2, IBV_WC_REM_ACCESS_ERR);
+    CHECK(all_bytes_are(target.bytes, 64, 1));
+    scene_close(&s);
+}
+
+/* A key that the receiver's domain does not have is not invalidated, and the message arrives without it. */
+static void send_with_invalidate_does_not_end_other_keys(void) {
+    struct scene s;
+    struct memory foreign;
+    REQUIRE(scene_open(&s));
+    REQUIRE(make_memory(&s.w, s.w.other_pd, 64, 1, ALL_RIGHTS, &foreign));
+    const uint32_t keys[] = {foreign.mr->rkey, 0, s.remote.mr->rkey ^ 0x80000000};
+    for (uint64_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        CHECK_EQ(receive(&s.b, i, part(&s.remote, 0, 64)), 0);
+        CHECK_EQ(post(&s.a, send_with_invalidate(i, &s, keys[i])), 0);
+        SENT(&s.a, i, IBV_WC_SUCCESS);
+        CHECK_EQ(RECEIVED(&s.b, i, IBV_WC_SUCCESS).wc_flags & IBV_WC_WITH_INV, 0);
+    }
+    /* The region of the other domain still works there. */
+    struct end other;
+    REQUIRE(make_end(&s.w, s.w.other_pd, (struct qp_options){0}, &other));
+    REQUIRE(bring_up(&other, other.qp->qp_num));
+    CHECK_EQ(post(&other, write_of(9, part(&foreign, 0, 8), &foreign, 32)), 0);
+    SENT(&other, 9, IBV_WC_SUCCESS);
     scene_close(&s);
 }
 
@@ -606,7 +632,8 @@ static void an_unreliable_write_is_checked_like_any_other(void) {
 }
 
 CHECK_MAIN(TEST(each_opcode_has_its_completion), TEST(immediate_data_arrives_unchanged),
-           TEST(send_with_invalidate_reports_what_it_invalidated),
+           TEST(send_with_invalidate_ends_a_key_of_the_receiver),
+           TEST(send_with_invalidate_does_not_end_other_keys),
            TEST(elements_are_gathered_and_scattered_in_order), TEST(too_many_elements_are_refused),
            TEST(a_full_queue_refuses_the_rest_of_the_list),
            TEST(a_message_that_is_longer_than_its_receive_is_invalid),
