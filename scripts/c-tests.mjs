@@ -1,12 +1,10 @@
 // Builds and runs the C tests: node scripts/c-tests.mjs [plain|asan|tsan|valgrind] [test ...]
 //
-// node-gyp always builds into ./build of its working directory. So each mode has its own directory, build/c-tests/<mode>, with a
-// generated binding.gyp: the modes do not overwrite each other, and a second run compiles only changed files. Only the requested
-// tests are built.
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+// Each mode has its own directory, build/c-tests/<mode>. Only the requested tests are built.
+import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { nodeGyp } from './node-gyp.mjs';
+import { gypBuild } from './gyp-build.mjs';
 import { builds, report, runPrograms } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -97,7 +95,6 @@ function selectMode(name) {
 }
 
 function build() {
-  mkdirSync(buildDirectory, { recursive: true });
   const up = '../../..';
   const gyp = {
     variables: { sanitize: mode.sanitize },
@@ -114,57 +111,17 @@ function build() {
       ldflags: ['-pthread'],
     })),
   };
-  writeIfChanged(join(buildDirectory, 'binding.gyp'), `${JSON.stringify(gyp, null, 2)}\n`);
-
-  const configuration = configurationOf(JSON.stringify(gyp));
-  const stamp = join(buildDirectory, 'configuration');
-  const isConfigured =
-    existsSync(join(buildDirectory, 'build', 'config.gypi')) &&
-    existsSync(stamp) &&
-    readFileSync(stamp, 'utf8') === configuration;
-  if (!isConfigured) rmSync(stamp, { force: true });
+  const includes = ['test/c/tests.gypi', 'native/core/core.gypi', 'native/flags.gypi'];
   // make also builds the core library, because every test depends on it.
-  const args = [...(isConfigured ? [] : ['configure']), 'build', ...tests, '--release'];
-  const result = nodeGyp(buildDirectory, args);
-  if (result.status !== 0) {
-    process.stderr.write(`${result.stdout}${result.stderr}`);
-    console.error(`c-tests: the build failed (${modeName})`);
-    report({ passed: 0, failed: 1 }, run);
-    process.exit();
-  }
-  writeIfChanged(stamp, configuration);
-  // A successful build prints nothing but compiler warnings.
-  const warnings = result.stderr.split('\n').filter((line) => !/^make: warning:/.test(line));
-  process.stderr.write(warnings.join('\n'));
-}
-
-/**
- * Returns a text of everything that the generated makefiles depend on. While this text is unchanged, node-gyp need not configure
- * again.
- * @param {string} gyp
- */
-function configurationOf(gyp) {
-  const files = ['test/c/tests.gypi', 'native/core/core.gypi', 'native/flags.gypi'];
-  const variables = ['CC', 'CXX', 'CFLAGS', 'CXXFLAGS', 'LDFLAGS', 'CI', 'npm_config_nodedir'];
-  return JSON.stringify([
-    gyp,
-    process.execPath,
-    process.version,
-    files.map((file) => readFileSync(join(root, file), 'utf8')),
-    variables.map((name) => process.env[name] ?? null),
-  ]);
+  const { ok, output } = gypBuild(buildDirectory, gyp, includes, tests);
+  process.stderr.write(output);
+  if (ok) return;
+  console.error(`c-tests: the build failed (${modeName})`);
+  report({ passed: 0, failed: 1 }, run);
+  process.exit();
 }
 
 /** @param {string} name */
 function programOf(name) {
   return join(buildDirectory, 'build', 'Release', process.platform === 'win32' ? `${name}.exe` : name);
-}
-
-/**
- * Writes the file only if its content changes: make would rebuild everything that depends on a newer file.
- * @param {string} file
- * @param {string} text
- */
-function writeIfChanged(file, text) {
-  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
 }

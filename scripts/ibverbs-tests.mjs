@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildIbverbs } from './build-ibverbs.mjs';
 import { builds, report, runPrograms } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -33,20 +34,17 @@ const run = {
   timeoutMs: TIMEOUT_MS,
   env: {
     ...build.env,
-    RDMAVT_IBVERBS: mode,
     // test_fork starts threads in children of programs with threads, which ThreadSanitizer refuses by default.
     ...('TSAN_OPTIONS' in build.env && { TSAN_OPTIONS: `${build.env.TSAN_OPTIONS}:die_after_fork=0` }),
   },
 };
-mkdirSync(buildDirectory, { recursive: true });
-if (buildLibrary() && tests.every(compile)) {
-  const command = join(root, 'scripts', 'with-rdmavt');
-  await runPrograms(
-    tests.map((name) => ({ name, command: [command, join(buildDirectory, name)] })),
-    run,
-  );
-} else {
-  console.error(`ibverbs-tests: the build failed (${mode})`);
+try {
+  buildIbverbs(mode);
+  mkdirSync(buildDirectory, { recursive: true });
+  const programs = tests.map((name) => ({ name, command: withRdmavt(compile(name)) }));
+  await runPrograms(programs, run);
+} catch (error) {
+  console.error(`ibverbs-tests: ${error instanceof Error ? error.message : error}`);
   report({ passed: 0, failed: 1 }, run);
 }
 
@@ -56,13 +54,17 @@ function usage(problem) {
   process.exit(2);
 }
 
-function buildLibrary() {
-  const script = join(root, 'scripts', 'build-ibverbs.mjs');
-  return spawnSync(process.execPath, [script, mode], { cwd: root, stdio: 'inherit' }).status === 0;
+/** @param {string} program */
+function withRdmavt(program) {
+  return ['env', `RDMAVT_IBVERBS=${mode}`, join(root, 'scripts', 'with-rdmavt'), program];
 }
 
-/** Compiles a test. Returns whether that succeeded. @param {string} name */
+/**
+ * Compiles a test and returns its program. Throws an error if that fails; the compiler has printed why.
+ * @param {string} name
+ */
 function compile(name) {
+  const program = join(buildDirectory, name);
   const sanitize = build.sanitize
     ? [`-fsanitize=${build.sanitize}`, '-fno-sanitize-recover=all', '-fno-omit-frame-pointer']
     : [];
@@ -78,7 +80,9 @@ function compile(name) {
       '-Werror',
     ],
     ...['-I', join(root, 'test', 'c'), '-I', testDirectory],
-    ...[join(testDirectory, `${name}.c`), '-o', join(buildDirectory, name), '-libverbs'],
+    ...[join(testDirectory, `${name}.c`), '-o', program, '-libverbs'],
   ];
-  return spawnSync(process.env.CC ?? 'gcc', args, { cwd: root, stdio: 'inherit' }).status === 0;
+  const { status } = spawnSync(process.env.CC ?? 'gcc', args, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) throw new Error(`${name} does not compile`);
+  return program;
 }

@@ -123,13 +123,16 @@ static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_w
 }
 
 /* Carries out a local operation, unless it is a LOCAL_INV that must be delayed. Sets *carried_out. Its wait
- * for readers is made with the engine lock held: no reader waits for that lock. */
-static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, bool *carried_out) {
+ * for readers is made with the engine lock held: no reader waits for that lock. `whole`: as for post_one_send(). */
+static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole,
+                    bool *carried_out) {
     *carried_out = true;
+    if (whole && wr->opcode == RVT_WR_REG_MR)
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_OPCODE, index, wr->opcode, qp->type);
     rvt_engine_leave(qp->engine); /* both verbs wait for readers */
     if (wr->opcode == RVT_WR_REG_MR)
         return rvt_fast_reg_mr(qp->handle, wr->mr, wr->key, wr->access, NULL);
-    if ((wr->flags & RVT_SEND_FENCE) || qp->delayed_invs) {
+    if (whole || (wr->flags & RVT_SEND_FENCE) || qp->delayed_invs) {
         *carried_out = false;
         return 0;
     }
@@ -202,7 +205,8 @@ static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *
     }
 }
 
-static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index) {
+/* Posts one work request. `whole`: it may have to be taken back. */
+static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole) {
     const struct opcode_rules *rules = rules_of(wr->opcode);
     bool carried_out = false;
     struct rvt_ah_attr av;
@@ -210,7 +214,7 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
     if (!error && qp->type == RVT_QPT_UD)
         error = copy_destination(qp, wr, index, &av);
     if (!error && rules->local) {
-        error = do_local(qp, wr, &carried_out);
+        error = do_local(qp, wr, index, whole, &carried_out);
         if (!error && carried_out && !(wr->flags & RVT_SEND_SIGNALED))
             return 0; /* done: nothing is queued, even if every work request is signaled */
     }
@@ -234,8 +238,20 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
     return 0;
 }
 
-int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
-                       uint32_t *bad) {
+/* Takes back the last `count` work requests, none of which was carried out. `psn`: sq_psn before they were posted. */
+static void take_back(struct rvt_engine_qp *qp, uint32_t count, uint32_t psn) {
+    while (count--) {
+        struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, --qp->sq.count);
+        rvt_engine_put(qp->engine, wqe->sges, wqe->num_sge);
+        if (wqe->opcode == RVT_WR_LOCAL_INV)
+            qp->delayed_invs--;
+    }
+    qp->attr.sq_psn = psn;
+}
+
+/* Posts work requests up to the first that is refused; with `whole`, all or none. */
+static int post_sends(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
+                      bool whole, uint32_t *bad) {
     uint32_t index = 0;
     int error;
     if (bad)
@@ -244,14 +260,17 @@ int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source
     if (!qp)
         return error;
     if (qp->attr.state == RVT_QPS_RTS || qp->attr.state == RVT_QPS_SQD || qp->attr.state == RVT_QPS_ERR) {
+        const uint32_t psn = qp->attr.sq_psn;
         rvt_qp_table_prefetch(&qp->engine->table, qp->attr.dest_qpn); /* the engine looks for the peer next */
         while (!error && index < count) {
             const struct rvt_send_wr *wr = source->read(source->data, index);
-            error = wr ? post_one_send(qp, wr, index) : rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
+            error = wr ? post_one_send(qp, wr, index, whole) : rvt_fail(RVT_EINVAL, RVT_CAUSE_ARGUMENT);
             if (!error)
                 index++;
         }
-        if (index)
+        if (error && whole)
+            take_back(qp, index, psn);
+        else if (index)
             rvt_make_ready(qp);
         if (error && bad)
             *bad = index;
@@ -261,6 +280,16 @@ int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source
     }
     rvt_engine_finish(qp->engine);
     return error;
+}
+
+int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
+                       uint32_t *bad) {
+    return post_sends(handle, source, count, false, bad);
+}
+
+int rvt_post_send_whole(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
+                        uint32_t *bad) {
+    return post_sends(handle, source, count, true, bad);
 }
 
 static const struct rvt_send_wr *read_array(void *data, uint32_t index) {

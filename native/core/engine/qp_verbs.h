@@ -101,6 +101,13 @@ struct rvt_send_source {
 int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
                        uint32_t *bad);
 
+/* Posts all of the send work requests or none: if one is refused, those before it are taken back, and the queue is as
+ * it was. Otherwise as rvt_post_send_from(), except that each LOCAL_INV is carried out in its turn, as with
+ * RVT_SEND_FENCE: what a LOCAL_INV does while it is posted could not be taken back. For the same reason a REG_MR is
+ * refused with -EINVAL. */
+int rvt_post_send_whole(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
+                        uint32_t *bad);
+
 /* Posts receives in order, like the kernel's rvt_post_recv(). Those before a bad one stay posted, and *bad
  * (may be NULL) is its index. In ERR they complete at once as flushed. Takes the engine lock.
  *   0        all posted

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ibverbs/events.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Signaled whenever events are acknowledged. */
+static pthread_cond_t acknowledged = PTHREAD_COND_INITIALIZER;
+
+/* --- the descriptor; the caller must hold the short lock --- */
+
+static void make_readable(const struct shim_event_queue *queue) {
+    const uint64_t one = 1;
+    /* Cannot block: the counter is at most 1. There is nobody to whom an error could be reported. */
+    ssize_t written = write(queue->fd, &one, sizeof(one));
+    (void)written;
+}
+
+static bool is_readable(int fd, int timeout) {
+    struct pollfd waited = {.fd = fd, .events = POLLIN};
+    return poll(&waited, 1, timeout) == 1 && waited.revents & POLLIN;
+}
+
+static void make_unreadable(const struct shim_event_queue *queue) {
+    uint64_t count;
+    /* A program that has read the descriptor itself must not make this read block. */
+    if (is_readable(queue->fd, 0)) {
+        ssize_t got = read(queue->fd, &count, sizeof(count));
+        (void)got;
+    }
+}
+
+/* --- the queue --- */
+
+/* An eventfd is shared with a forked child, which must neither take the parent's events nor wake the parent. So
+ * the child gets an eventfd of its own under the same number. */
+static void renew_in_child(struct shim_repair *repair) {
+    struct shim_event_queue *queue =
+        (struct shim_event_queue *)((char *)repair - offsetof(struct shim_event_queue, repair));
+    int flags = fcntl(queue->fd, F_GETFL), fd = eventfd(queue->first ? 1 : 0, EFD_CLOEXEC);
+    if (fd < 0)
+        return; /* no free descriptor: the child shares the parent's */
+    if (flags >= 0 && flags & O_NONBLOCK)
+        (void)fcntl(fd, F_SETFL, flags);
+    (void)dup3(fd, queue->fd, O_CLOEXEC);
+    close(fd);
+}
+
+int shim_events_open(struct shim_event_queue *queue) {
+    queue->first = queue->last = NULL;
+    queue->fd = eventfd(0, EFD_CLOEXEC);
+    if (queue->fd < 0)
+        return errno;
+    queue->open = true;
+    shim_add_repair(&queue->repair, renew_in_child);
+    return 0;
+}
+
+void shim_events_close(struct shim_event_queue *queue) {
+    shim_remove_repair(&queue->repair);
+    shim_lock();
+    queue->open = false;
+    for (struct shim_event *event = queue->first; event; event = event->next)
+        event->pending = 0;
+    queue->first = queue->last = NULL;
+    shim_unlock();
+    close(queue->fd);
+}
+
+/* The caller must hold the short lock. */
+static void append(struct shim_event_queue *queue, struct shim_event *event) {
+    event->next = NULL;
+    if (queue->last)
+        queue->last->next = event;
+    else
+        queue->first = event;
+    queue->last = event;
+}
+
+/* Removes the event from the list of its queue, which contains it. The caller must hold the short lock. */
+static void remove_from(struct shim_event_queue *queue, struct shim_event *event) {
+    struct shim_event *before = NULL;
+    for (struct shim_event *at = queue->first; at != event; at = at->next)
+        before = at;
+    if (before)
+        before->next = event->next;
+    else
+        queue->first = event->next;
+    if (queue->last == event)
+        queue->last = before;
+}
+
+void shim_event_raise(struct shim_event *event, bool once) {
+    struct shim_event_queue *queue = event->queue;
+    if (!queue)
+        return;
+    shim_lock();
+    if (queue->open && !(once && event->pending)) {
+        if (!queue->first)
+            make_readable(queue);
+        if (!event->pending++)
+            append(queue, event);
+    }
+    shim_unlock();
+}
+
+/* Takes the event that is pending longest, or returns NULL. */
+static struct shim_event *take_first(struct shim_event_queue *queue) {
+    shim_lock();
+    struct shim_event *event = queue->first;
+    if (event) {
+        remove_from(queue, event);
+        /* Behind the others: a queue that is busy must not hide another queue's event. */
+        if (--event->pending)
+            append(queue, event);
+        event->taken++;
+        if (!queue->first)
+            make_unreadable(queue);
+    }
+    shim_unlock();
+    return event;
+}
+
+struct shim_event *shim_event_take(struct shim_event_queue *queue) {
+    for (;;) {
+        struct shim_event *event = take_first(queue);
+        if (event)
+            return event;
+        int flags = fcntl(queue->fd, F_GETFL);
+        if (flags < 0)
+            return NULL;
+        if (flags & O_NONBLOCK) {
+            errno = EAGAIN;
+            return NULL;
+        }
+        struct pollfd waited = {.fd = queue->fd, .events = POLLIN};
+        if (poll(&waited, 1, -1) < 0)
+            return NULL;
+        if (waited.revents & POLLNVAL) {
+            errno = EBADF;
+            return NULL;
+        }
+    }
+}
+
+void shim_event_acknowledge(uint32_t *counter, uint32_t count) {
+    shim_lock();
+    *counter += count;
+    pthread_cond_broadcast(&acknowledged);
+    shim_unlock();
+}
+
+void shim_event_end(struct shim_event *event) {
+    shim_lock();
+    if (event->pending) {
+        event->pending = 0;
+        remove_from(event->queue, event);
+        if (!event->queue->first)
+            make_unreadable(event->queue);
+    }
+    /* A program may acknowledge more than it has taken; it must not wait for ever then. */
+    while ((int32_t)(event->taken - *event->acknowledged) > 0)
+        shim_wait(&acknowledged, NULL);
+    shim_unlock();
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ibverbs/gate.h"
+
+/* Prefers the writer, which is fork(): otherwise threads that poll without a pause could keep it waiting for ever. */
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static pthread_mutex_t short_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct shim_repair *repairs; /* protected by the short lock */
+
+static _Thread_local unsigned depth; /* how often this thread has entered the gate */
+
+void shim_enter(void) {
+    if (depth++ == 0)
+        pthread_rwlock_rdlock(&gate);
+}
+
+void shim_leave(void) {
+    if (--depth == 0)
+        pthread_rwlock_unlock(&gate);
+}
+
+void shim_lock(void) {
+    pthread_mutex_lock(&short_lock);
+}
+
+void shim_unlock(void) {
+    pthread_mutex_unlock(&short_lock);
+}
+
+void shim_wait(pthread_cond_t *condition, const struct timespec *deadline) {
+    if (deadline)
+        pthread_cond_timedwait(condition, &short_lock, deadline);
+    else
+        pthread_cond_wait(condition, &short_lock);
+}
+
+void shim_condition_init(pthread_cond_t *condition) {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+void shim_add_repair(struct shim_repair *repair, void (*in_child)(struct shim_repair *self)) {
+    repair->in_child = in_child;
+    repair->previous = NULL;
+    shim_lock();
+    repair->next = repairs;
+    if (repairs)
+        repairs->previous = repair;
+    repairs = repair;
+    shim_unlock();
+}
+
+void shim_remove_repair(struct shim_repair *repair) {
+    shim_lock();
+    if (repair->previous)
+        repair->previous->next = repair->next;
+    else
+        repairs = repair->next;
+    if (repair->next)
+        repair->next->previous = repair->previous;
+    shim_unlock();
+}
+
+uintptr_t shim_thread_number(void) {
+    return (uintptr_t)&depth;
+}
+
+/* --- fork --- */
+
+/* A thread that forks inside the gate does so in a signal handler that interrupted a verb. It must not wait for
+ * itself. Its child must not use the library, as a signal handler must not. */
+static void before_fork(void) {
+    if (depth)
+        return;
+    pthread_rwlock_wrlock(&gate);
+    shim_lock();
+}
+
+static void after_fork_in_parent(void) {
+    if (depth)
+        return;
+    shim_unlock();
+    pthread_rwlock_unlock(&gate);
+}
+
+static void after_fork_in_child(void) {
+    if (depth)
+        return;
+    for (struct shim_repair *repair = repairs; repair; repair = repair->next)
+        repair->in_child(repair);
+    shim_unlock();
+    /* Initialized, not unlocked: glibc compares the id of the thread that locked it, which changes in the child. */
+    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+}
+
+__attribute__((constructor)) static void handle_forks(void) {
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory regions. ibv_reg_mr(3), ibv_reg_mr_iova(3), ibv_import_mr(3), ibv_rereg_mr(3). */
+#include "ibverbs/mr.h"
+
+#include <stdlib.h>
+
+#include "ibverbs/dm.h"
+#include "ibverbs/memory_map.h"
+
+enum {
+    CORE_ACCESS = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
+                  IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND,
+    REMOTE_CHANGES = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC,
+    CHANGES = IBV_ACCESS_LOCAL_WRITE | REMOTE_CHANGES,
+    /* ZERO_BASED changes the address and was used by the caller; HUGETLB and the optional flags are hints. */
+    WITHOUT_EFFECT = IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB | IBV_ACCESS_OPTIONAL_RANGE,
+};
+
+/* Returns 0 or a positive errno. */
+static int judge_access(unsigned int access) {
+    if (access & IBV_ACCESS_ON_DEMAND)
+        return EOPNOTSUPP;
+    if (access & ~(unsigned int)(CORE_ACCESS | WITHOUT_EFFECT))
+        return EINVAL;
+    /* The verbs core's rule, which is above the layer that the core of this project implements. */
+    return (access & REMOTE_CHANGES) && !(access & IBV_ACCESS_LOCAL_WRITE) ? EINVAL : 0;
+}
+
+/* Registers the region in the core. Returns 0 or a positive errno. The caller must be inside the gate. */
+static int register_region(struct shim_mr *mr, const struct shim_mr_init *init) {
+    struct rvt_mr_birth birth;
+    struct rvt_memory *memory = rvt_fixed_memory(init->bytes, init->length);
+    if (!memory)
+        return ENOMEM;
+    int error = rvt_reg_user_mr_at(mr->pd->core, memory, init->address, init->address,
+                                   init->access & CORE_ACCESS, &mr->core, &birth);
+    rvt_memory_put(memory); /* the region has a reference of its own */
+    if (error)
+        return -error;
+    mr->ibv.lkey = mr->ibv.rkey = birth.key;
+    shim_list_importable(mr->pd->context, SHIM_MRS, &mr->importable);
+    mr->ibv.handle = mr->importable.handle;
+    return 0;
+}
+
+/* Allocates the structure of a region in the domain. Returns NULL if out of memory. */
+static struct shim_mr *new_mr(struct ibv_pd *pd) {
+    struct shim_mr *mr = calloc(1, sizeof(*mr));
+    if (!mr)
+        return NULL;
+    mr->ibv.context = pd->context;
+    mr->ibv.pd = pd;
+    mr->pd = shim_pd_of(pd);
+    shim_use_pd(mr->pd);
+    return mr;
+}
+
+/* The caller must be outside the gate. */
+static void free_mr(struct shim_mr *mr) {
+    if (mr->dm)
+        shim_put_dm_region(mr->dm);
+    shim_put_pd(mr->pd);
+    free(mr);
+}
+
+struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init) {
+    int error = judge_access(init->access);
+    if (error)
+        return shim_null(error);
+    if (!init->length)
+        return shim_null(EOPNOTSUPP);
+    struct shim_mr *mr = new_mr(pd);
+    if (!mr)
+        return shim_null(ENOMEM);
+    mr->ibv.length = init->length;
+    mr->ibv.addr = init->dm ? NULL : init->bytes;
+    shim_enter();
+    error = register_region(mr, init);
+    shim_leave();
+    if (error) {
+        free_mr(mr);
+        return shim_null(error);
+    }
+    mr->dm = init->dm;
+    return &mr->ibv;
+}
+
+/* Registers memory of the program. */
+static struct ibv_mr *register_program_memory(struct ibv_pd *pd, void *addr, size_t length, uint64_t iova,
+                                              unsigned int access) {
+    if (!pd)
+        return shim_null(EINVAL);
+    int error = length ? shim_judge_range((uintptr_t)addr, length, access & CHANGES) : 0;
+    if (error)
+        return shim_null(error);
+    const struct shim_mr_init init = {
+        .bytes = addr,
+        .length = length,
+        .address = access & IBV_ACCESS_ZERO_BASED ? 0 : iova,
+        .access = access,
+    };
+    return shim_reg_mr(pd, &init);
+}
+
+SHIM_PUBLIC struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int access) {
+    return register_program_memory(pd, addr, length, (uintptr_t)addr, (unsigned int)access);
+}
+
+SHIM_PUBLIC struct ibv_mr *ibv_reg_mr_iova(struct ibv_pd *pd, void *addr, size_t length, uint64_t iova,
+                                           int access) {
+    return register_program_memory(pd, addr, length, iova, (unsigned int)access);
+}
+
+SHIM_PUBLIC struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t length, uint64_t iova,
+                                            unsigned int access) {
+    return register_program_memory(pd, addr, length, iova, access);
+}
+
+SHIM_PUBLIC int ibv_dereg_mr(struct ibv_mr *of) {
+    if (!of)
+        return EINVAL;
+    struct shim_mr *mr = shim_mr_of(of);
+    shim_enter();
+    int error = rvt_dereg_mr(mr->core, RVT_RELEASE);
+    if (error == -RVT_EBADF)
+        error = 0; /* ibv_close_device() has ended it */
+    if (!error)
+        shim_unlist_importable(&mr->importable);
+    shim_leave();
+    if (!error)
+        free_mr(mr);
+    return -error;
+}
+
+/* --- importing --- */
+
+static void copy_region(struct shim_importable *object, void *data) {
+    const struct shim_mr *original =
+        (struct shim_mr *)((char *)object - offsetof(struct shim_mr, importable));
+    struct shim_mr *mr = data;
+    mr->core = original->core;
+    mr->ibv.handle = object->handle;
+    mr->ibv.length = original->ibv.length;
+    mr->ibv.lkey = original->ibv.lkey;
+    mr->ibv.rkey = original->ibv.rkey;
+}
+
+SHIM_PUBLIC struct ibv_mr *ibv_import_mr(struct ibv_pd *pd, uint32_t handle) {
+    if (!pd)
+        return shim_null(EINVAL);
+    struct shim_mr *mr = new_mr(pd);
+    if (!mr)
+        return shim_null(ENOMEM);
+    shim_enter();
+    bool found = shim_with_importable(mr->pd->context, SHIM_MRS, handle, copy_region, mr);
+    shim_leave();
+    if (!found) {
+        free_mr(mr);
+        return shim_null(ENOENT);
+    }
+    return &mr->ibv;
+}
+
+SHIM_PUBLIC void ibv_unimport_mr(struct ibv_mr *of) {
+    if (of)
+        free_mr(shim_mr_of(of));
+}
+
+/* --- what the core does not have --- */
+
+/* The old region stays as it is. */
+SHIM_PUBLIC int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, void *addr, size_t length,
+                             int access) {
+    (void)mr, (void)flags, (void)pd, (void)addr, (void)length, (void)access;
+    errno = EOPNOTSUPP;
+    return IBV_REREG_MR_ERR_INPUT;
+}
+
+SHIM_PUBLIC struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova,
+                                             int fd, int access) {
+    (void)pd, (void)offset, (void)length, (void)iova, (void)fd, (void)access;
+    return shim_null(EOPNOTSUPP);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory regions. */
+#ifndef SHIM_MR_H
+#define SHIM_MR_H
+
+#include "core/rvt.h"
+#include "ibverbs/pd.h"
+#include "ibverbs/public_api.h"
+
+struct shim_dm;
+
+struct shim_mr {
+    struct ibv_mr ibv;
+    struct shim_pd *pd;
+    struct rvt_mr_handle core;
+    struct shim_importable importable; /* listed only if the program has registered the region */
+    struct shim_dm *dm;                /* the device memory that it is in, NULL for memory of the program */
+};
+
+static inline struct shim_mr *shim_mr_of(struct ibv_mr *mr) {
+    return (struct shim_mr *)(void *)mr;
+}
+
+/* Where a new region has its bytes, and how work requests address them. */
+struct shim_mr_init {
+    void *bytes;
+    uint64_t length;
+    uint64_t address;    /* of the first byte, for lkey and rkey */
+    unsigned int access; /* IBV_ACCESS_* */
+    struct shim_dm *dm;  /* as in struct shim_mr */
+};
+
+/* Registers a region. Takes no reference on the device memory.
+ * Returns NULL and sets errno:
+ *   EINVAL      remote write or atomic access without local write access, unknown access flags, or the core's
+ *               rvt_reg_user_mr() refuses the addresses
+ *   EOPNOTSUPP  no bytes, or on-demand paging
+ *   ENOMEM      no memory, or no free key
+ *   EBADF       the context is closed */
+struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init);
+
+#endif

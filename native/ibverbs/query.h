@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Queries of the device and its port. */
+#ifndef SHIM_QUERY_H
+#define SHIM_QUERY_H
+
+#include "ibverbs/public_api.h"
+
+int shim_query_port(struct ibv_context *context, uint8_t port_num, struct ibv_port_attr *attr, size_t size);
+int shim_query_device_ex(struct ibv_context *context, const struct ibv_query_device_ex_input *input,
+                         struct ibv_device_attr_ex *attr, size_t size);
+
+#endif
