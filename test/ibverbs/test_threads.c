@@ -174,7 +174,7 @@ struct coming_and_going {
     struct ibv_pd *pd;
     struct task task;
     atomic_bool *stop;
-    unsigned rounds;
+    atomic_uint rounds;
 };
 
 static void make_and_destroy(void *argument) {
@@ -204,12 +204,12 @@ static void make_and_destroy(void *argument) {
                                              .remote_addr = (uintptr_t)bytes + 32,
                                              .rkey = mr->rkey}),
                  0);
-        if (c->rounds % 2)
+        if (atomic_load(&c->rounds) % 2)
             SENT(&end, 1, IBV_WC_SUCCESS);
         CHECK_EQ(ibv_destroy_qp(end.qp), 0);
         CHECK_EQ(ibv_dereg_mr(mr), 0);
         CHECK_EQ(ibv_destroy_cq(end.scq), 0);
-        c->rounds++;
+        atomic_fetch_add(&c->rounds, 1);
     }
 }
 
@@ -219,7 +219,10 @@ static void objects_come_and_go_while_others_work(void) {
     atomic_bool stop = false;
     REQUIRE(scene_open(&s));
     for (int i = 0; i < 2; i++) {
-        threads[i] = (struct coming_and_going){.w = &s.w, .pd = s.w.pd, .stop = &stop};
+        threads[i].w = &s.w;
+        threads[i].pd = s.w.pd;
+        threads[i].stop = &stop;
+        atomic_store(&threads[i].rounds, 0);
         REQUIRE(start(&threads[i].task, make_and_destroy, &threads[i]));
     }
     for (uint64_t i = 0; i < 2 * ROUNDS; i++) {
@@ -228,12 +231,12 @@ static void objects_come_and_go_while_others_work(void) {
     }
     uint64_t deadline = now_ms() + PATIENCE_MS; /* on a busy machine they may not have begun */
     for (int i = 0; i < 2; i++)
-        while (!threads[i].rounds && !atomic_load(&threads[i].task.over) && now_ms() < deadline)
+        while (!atomic_load(&threads[i].rounds) && !atomic_load(&threads[i].task.over) && now_ms() < deadline)
             sleep_ms(1);
     atomic_store(&stop, true);
     for (int i = 0; i < 2; i++) {
         finish(&threads[i].task);
-        CHECK(threads[i].rounds > 0);
+        CHECK(atomic_load(&threads[i].rounds) > 0);
     }
     scene_close(&s);
 }
@@ -294,7 +297,8 @@ static void queue_pairs_end_while_their_queue_is_polled(void) {
 
 struct writer {
     struct scene *s;
-    struct memory *target;
+    uint64_t remote_addr;
+    uint32_t rkey;
     struct task task;
     enum ibv_wc_status last;
     bool failed;
@@ -302,14 +306,13 @@ struct writer {
 
 static void write_until_refused(void *argument) {
     struct writer *w = argument;
-    uint64_t address_of_target = address(w->target, 0), deadline = now_ms() + PATIENCE_MS;
-    uint32_t rkey = w->target->mr->rkey;
+    uint64_t deadline = now_ms() + PATIENCE_MS;
     for (uint64_t id = 0; now_ms() < deadline; id++) {
         struct request r = {.opcode = IBV_WR_RDMA_WRITE,
                             .id = id,
                             .sge = part(&w->s->local, 0, SCENE_BYTES),
-                            .remote_addr = address_of_target,
-                            .rkey = rkey};
+                            .remote_addr = w->remote_addr,
+                            .rkey = w->rkey};
         struct ibv_wc wc;
         if (post(&w->s->a, r) || !next_completion(w->s->a.scq, &wc, __FILE__, __LINE__))
             return;
@@ -329,7 +332,8 @@ static void dereg_ends_the_writes_of_another_thread(void) {
         static struct writer writer;
         REQUIRE(scene_open(&s));
         REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, 0, ALL_RIGHTS, &target));
-        writer = (struct writer){.s = &s, .target = &target, .last = IBV_WC_GENERAL_ERR};
+        writer = (struct writer){
+            .s = &s, .remote_addr = address(&target, 0), .rkey = target.mr->rkey, .last = IBV_WC_GENERAL_ERR};
         REQUIRE(start(&writer.task, write_until_refused, &writer));
         sleep_ms((unsigned)round % 4);
         CHECK_EQ(ibv_dereg_mr(target.mr), 0);
