@@ -240,6 +240,26 @@ static void a_full_queue_refuses_the_rest_of_the_list(void) {
     scene_close(&s);
 }
 
+/* A list that leads back to itself ends when the queue is full. */
+static void a_list_without_an_end_is_refused(void) {
+    struct scene s;
+    REQUIRE(scene_open_with(&s, (struct qp_options){.send_wr = 4, .recv_wr = 4}));
+    struct ibv_send_wr wr, *bad = NULL;
+    struct request r = write_of(1, part(&s.local, 0, 8), &s.remote, 0);
+    fill_send_wr(&r, &wr);
+    wr.next = &wr;
+    CHECK_EQ(ibv_post_send(s.a.qp, &wr, &bad), ENOMEM);
+    CHECK_PTR_EQ(bad, &wr);
+    for (int i = 0; i < 4; i++)
+        SENT(&s.a, 1, IBV_WC_SUCCESS);
+    IS_EMPTY(s.a.scq);
+    struct ibv_sge sge = part(&s.remote, 0, 8);
+    struct ibv_recv_wr recv = {.wr_id = 2, .sg_list = &sge, .num_sge = 1, .next = &recv}, *bad_recv = NULL;
+    CHECK_EQ(ibv_post_recv(s.b.qp, &recv, &bad_recv), ENOMEM);
+    CHECK_PTR_EQ(bad_recv, &recv);
+    scene_close(&s);
+}
+
 /* --- lengths --- */
 
 static void a_message_that_is_longer_than_its_receive_is_invalid(void) {
@@ -635,7 +655,7 @@ CHECK_MAIN(TEST(each_opcode_has_its_completion), TEST(immediate_data_arrives_unc
            TEST(send_with_invalidate_ends_a_key_of_the_receiver),
            TEST(send_with_invalidate_does_not_end_other_keys),
            TEST(elements_are_gathered_and_scattered_in_order), TEST(too_many_elements_are_refused),
-           TEST(a_full_queue_refuses_the_rest_of_the_list),
+           TEST(a_full_queue_refuses_the_rest_of_the_list), TEST(a_list_without_an_end_is_refused),
            TEST(a_message_that_is_longer_than_its_receive_is_invalid),
            TEST(a_message_may_fill_its_receive_or_be_empty), TEST(long_messages_arrive_whole),
            TEST(unsignaled_sends_do_not_complete), TEST(unsignaled_sends_leave_the_queue),

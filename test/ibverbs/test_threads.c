@@ -67,6 +67,79 @@ static void one_thread_polls_what_several_post(void) {
     world_close(&w);
 }
 
+/* --- several threads build lists for one queue pair --- */
+
+enum { LISTS = 300 };
+
+struct builder {
+    struct ibv_qp_ex *ex;
+    const struct memory *memory;
+    uint64_t first_id;
+    atomic_uint *in_flight;
+    struct task task;
+};
+
+/* Posts pairs of writes. The two of a pair must not be separated. */
+static void build_pairs(void *argument) {
+    struct builder *b = argument;
+    for (uint64_t i = 0; i < LISTS; i++) {
+        while (atomic_load(b->in_flight) > 8)
+            sched_yield();
+        atomic_fetch_add(b->in_flight, 2);
+        ibv_wr_start(b->ex);
+        for (uint64_t half = 0; half < 2; half++) {
+            b->ex->wr_id = b->first_id + 2 * i + half;
+            b->ex->wr_flags = IBV_SEND_SIGNALED;
+            ibv_wr_rdma_write(b->ex, b->memory->mr->rkey, address(b->memory, 64));
+            ibv_wr_set_sge(b->ex, b->memory->mr->lkey, address(b->memory, 0), 8);
+        }
+        CHECK_EQ(ibv_wr_complete(b->ex), 0);
+    }
+}
+
+static void lists_of_several_threads_are_not_mixed(void) {
+    struct world w;
+    struct memory m;
+    struct end end = {.type = IBV_QPT_RC, .options = filled_in((struct qp_options){0})};
+    static struct builder builders[2];
+    atomic_uint in_flight = 0;
+    uint64_t next[2] = {0};
+    REQUIRE(world_open(&w));
+    REQUIRE(make_memory(&w, w.pd, 128, 1, ALL_RIGHTS, &m));
+    REQUIRE(make_cq(&w, 64, NULL, &end.scq));
+    end.rcq = end.scq;
+    struct ibv_qp_init_attr_ex init = {
+        .send_cq = end.scq,
+        .recv_cq = end.rcq,
+        .cap = {.max_send_wr = 16, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1},
+        .qp_type = IBV_QPT_RC,
+        .comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
+        .pd = w.pd,
+        .send_ops_flags = IBV_QP_EX_WITH_RDMA_WRITE};
+    end.qp = ibv_create_qp_ex(w.context, &init);
+    REQUIRE(world_keep(&w, QP, end.qp));
+    REQUIRE(bring_up(&end, end.qp->qp_num));
+    for (uint64_t i = 0; i < 2; i++) {
+        builders[i] = (struct builder){
+            .ex = ibv_qp_to_qp_ex(end.qp), .memory = &m, .first_id = i << 32, .in_flight = &in_flight};
+        REQUIRE(start(&builders[i].task, build_pairs, &builders[i]));
+    }
+    for (int pair = 0; pair < 2 * LISTS; pair++) {
+        struct ibv_wc first, second;
+        REQUIRE(next_completion(end.scq, &first, __FILE__, __LINE__));
+        REQUIRE(next_completion(end.scq, &second, __FILE__, __LINE__));
+        atomic_fetch_sub(&in_flight, 2);
+        CHECK_EQ(first.status, IBV_WC_SUCCESS);
+        CHECK_EQ(second.wr_id, first.wr_id + 1);
+        CHECK_EQ(first.wr_id & 0xffffffff, next[first.wr_id >> 32 & 1]);
+        next[first.wr_id >> 32 & 1] += 2;
+    }
+    for (int i = 0; i < 2; i++)
+        finish(&builders[i].task);
+    IS_EMPTY(end.scq);
+    world_close(&w);
+}
+
 /* --- several threads poll one queue --- */
 
 struct poller {
@@ -116,6 +189,68 @@ static void each_completion_is_taken_by_one_of_several_pollers(void) {
         CHECK_EQ(atomic_load(&taken[i]), 1);
     IS_EMPTY(s.a.scq);
     scene_close(&s);
+}
+
+struct extended_poller {
+    struct ibv_cq_ex *cq;
+    atomic_uint *taken; /* of each wr_id */
+    atomic_uint *sum;
+    struct task task;
+};
+
+static void poll_one_by_one(void *argument) {
+    struct extended_poller *p = argument;
+    struct ibv_poll_cq_attr attr = {0};
+    uint64_t deadline = now_ms() + PATIENCE_MS;
+    while (atomic_load(p->sum) < ROUNDS && now_ms() < deadline) {
+        if (ibv_start_poll(p->cq, &attr)) {
+            sched_yield();
+            continue;
+        }
+        do {
+            CHECK_EQ(p->cq->status, IBV_WC_SUCCESS);
+            CHECK_EQ(ibv_wc_read_opcode(p->cq), IBV_WC_RDMA_WRITE);
+            if (p->cq->wr_id < ROUNDS)
+                atomic_fetch_add(&p->taken[p->cq->wr_id], 1);
+            atomic_fetch_add(p->sum, 1);
+        } while (ibv_next_poll(p->cq) == 0);
+        ibv_end_poll(p->cq);
+    }
+}
+
+/* Between ibv_start_poll() and ibv_end_poll() the current completion belongs to one thread. */
+static void extended_polls_of_several_threads_are_not_mixed(void) {
+    struct world w;
+    struct memory m;
+    struct end end = {0};
+    static struct extended_poller pollers[2];
+    static atomic_uint taken[ROUNDS];
+    atomic_uint sum = 0;
+    REQUIRE(world_open(&w));
+    REQUIRE(make_memory(&w, w.pd, 128, 1, ALL_RIGHTS, &m));
+    struct ibv_cq_init_attr_ex init = {.cqe = 64};
+    struct ibv_cq_ex *ex = ibv_create_cq_ex(w.context, &init);
+    REQUIRE(ex);
+    end.scq = end.rcq = ibv_cq_ex_to_cq(ex);
+    REQUIRE(world_keep(&w, CQ, end.scq));
+    REQUIRE(make_qp(&w, w.pd, (struct qp_options){0}, &end));
+    REQUIRE(bring_up(&end, end.qp->qp_num));
+    for (int i = 0; i < 2; i++) {
+        pollers[i].cq = ex;
+        pollers[i].taken = taken;
+        pollers[i].sum = &sum;
+        REQUIRE(start(&pollers[i].task, poll_one_by_one, &pollers[i]));
+    }
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        while (i - atomic_load(&sum) >= 8)
+            sched_yield();
+        CHECK_EQ(post(&end, write_of(i, part(&m, 0, 8), &m, 64)), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        finish(&pollers[i].task);
+    for (int i = 0; i < ROUNDS; i++)
+        CHECK_EQ(atomic_load(&taken[i]), 1);
+    world_close(&w);
 }
 
 /* --- a thread that waits for completion events --- */
@@ -348,5 +483,7 @@ static void dereg_ends_the_writes_of_another_thread(void) {
 }
 
 CHECK_MAIN(TEST(one_thread_polls_what_several_post), TEST(each_completion_is_taken_by_one_of_several_pollers),
-           TEST(an_event_loop_misses_no_completion), TEST(objects_come_and_go_while_others_work),
-           TEST(queue_pairs_end_while_their_queue_is_polled), TEST(dereg_ends_the_writes_of_another_thread))
+           TEST(lists_of_several_threads_are_not_mixed),
+           TEST(extended_polls_of_several_threads_are_not_mixed), TEST(an_event_loop_misses_no_completion),
+           TEST(objects_come_and_go_while_others_work), TEST(queue_pairs_end_while_their_queue_is_polled),
+           TEST(dereg_ends_the_writes_of_another_thread))
