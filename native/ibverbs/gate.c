@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ibverbs/gate.h"
 
-/* Prefers the writer, which is fork(): otherwise threads that poll without a pause could keep it waiting for ever. */
+/* Prefers the writer, which is fork(): otherwise threads that poll without a pause could keep it waiting for
+ * ever. */
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static pthread_mutex_t short_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct shim_repair *repairs; /* protected by the short lock */
@@ -69,8 +70,8 @@ uintptr_t shim_thread_number(void) {
 
 /* --- fork --- */
 
-/* A thread that forks inside the gate does so in a signal handler that interrupted a verb. It must not wait for
- * itself. Its child must not use the library, as a signal handler must not. */
+/* A thread that forks inside the gate does so in a signal handler that interrupted a verb. It must not wait
+ * for itself. Its child must not use the library, as a signal handler must not. */
 static void before_fork(void) {
     if (depth)
         return;
@@ -91,7 +92,8 @@ static void after_fork_in_child(void) {
     for (struct shim_repair *repair = repairs; repair; repair = repair->next)
         repair->in_child(repair);
     shim_unlock();
-    /* Initialized, not unlocked: glibc compares the id of the thread that locked it, which changes in the child. */
+    /* Initialized, not unlocked: glibc compares the id of the thread that locked it, which changes in the
+     * child. */
     gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 }
 

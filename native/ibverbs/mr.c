@@ -26,8 +26,9 @@ static int judge_access(unsigned int access) {
     return (access & REMOTE_CHANGES) && !(access & IBV_ACCESS_LOCAL_WRITE) ? EINVAL : 0;
 }
 
-/* Registers the region in the core. Returns 0 or a positive errno. The caller must be inside the gate. */
-static int register_region(struct shim_mr *mr, const struct shim_mr_init *init) {
+/* Registers the region in the core, and stores its key. Returns 0 or a positive errno. The caller must be
+ * inside the gate. */
+static int register_bytes(struct shim_mr *mr, const struct shim_mr_init *init) {
     struct rvt_mr_birth birth;
     struct rvt_memory *memory = rvt_fixed_memory(init->bytes, init->length);
     if (!memory)
@@ -35,9 +36,26 @@ static int register_region(struct shim_mr *mr, const struct shim_mr_init *init) 
     int error = rvt_reg_user_mr_at(mr->pd->core, memory, init->address, init->address,
                                    init->access & CORE_ACCESS, &mr->core, &birth);
     rvt_memory_put(memory); /* the region has a reference of its own */
+    mr->ibv.lkey = mr->ibv.rkey = error ? 0 : birth.key;
+    return -error;
+}
+
+/* The same for a region without bytes: one of the core's into which nothing is mapped. No work request can
+ * name a byte of it. */
+static int register_nothing(struct shim_mr *mr) {
+    struct rvt_mr_attributes attributes;
+    int error = rvt_alloc_mr(mr->pd->core, RVT_MR_TYPE_MEM_REG, 0, &mr->core);
+    if (!error)
+        error = rvt_query_mr(mr->core, &attributes);
+    mr->ibv.lkey = mr->ibv.rkey = error ? 0 : attributes.keys.lkey;
+    return -error;
+}
+
+/* Registers the region. Returns 0 or a positive errno. The caller must be inside the gate. */
+static int register_region(struct shim_mr *mr, const struct shim_mr_init *init) {
+    int error = init->length ? register_bytes(mr, init) : register_nothing(mr);
     if (error)
-        return -error;
-    mr->ibv.lkey = mr->ibv.rkey = birth.key;
+        return error;
     shim_list_importable(mr->pd->context, SHIM_MRS, &mr->importable);
     mr->ibv.handle = mr->importable.handle;
     return 0;
@@ -67,8 +85,6 @@ struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init) {
     int error = judge_access(init->access);
     if (error)
         return shim_null(error);
-    if (!init->length)
-        return shim_null(EOPNOTSUPP);
     struct shim_mr *mr = new_mr(pd);
     if (!mr)
         return shim_null(ENOMEM);
@@ -90,7 +106,10 @@ static struct ibv_mr *register_program_memory(struct ibv_pd *pd, void *addr, siz
                                               unsigned int access) {
     if (!pd)
         return shim_null(EINVAL);
-    int error = length ? shim_judge_range((uintptr_t)addr, length, access & CHANGES) : 0;
+    /* Adapters differ in this. The core has such regions only without access rights. */
+    if (!length)
+        return shim_null(EOPNOTSUPP);
+    int error = shim_judge_range((uintptr_t)addr, length, access & CHANGES);
     if (error)
         return shim_null(error);
     const struct shim_mr_init init = {

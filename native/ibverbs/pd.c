@@ -54,7 +54,8 @@ SHIM_PUBLIC struct ibv_pd *ibv_alloc_pd(struct ibv_context *of) {
     return &pd->ibv;
 }
 
-/* Ends a domain of the core, unless ibv_close_device() has ended it already. Returns 0 or a positive errno. */
+/* Ends a domain of the core, unless ibv_close_device() has ended it already. Returns 0 or a positive errno.
+ */
 static int end_pd(struct shim_pd *pd) {
     shim_enter();
     int error = rvt_dealloc_pd(pd->core, false);
@@ -142,8 +143,8 @@ int shim_dealloc_td(struct ibv_td *of) {
     return 0;
 }
 
-/* The allocators of the attributes are for memory that a driver shares with its hardware. There is none here, so
- * they are not called. */
+/* The allocators of the attributes are for memory that a driver shares with its hardware. There is none here,
+ * so they are not called. */
 struct ibv_pd *shim_alloc_parent_domain(struct ibv_context *of, struct ibv_parent_domain_init_attr *attr) {
     const uint32_t known = IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS | IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT;
     if (!attr || !attr->pd)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Queries of the device, the port and its tables. ibv_query_device_ex(3), ibv_query_port(3), ibv_query_gid_ex(3),
- * ibv_query_pkey(3), ibv_get_pkey_index(3). */
+/* Queries of the device, the port and its tables. ibv_query_device_ex(3), ibv_query_port(3),
+ * ibv_query_gid_ex(3), ibv_query_pkey(3), ibv_get_pkey_index(3). */
 #include "ibverbs/query.h"
 
 #include <endian.h>

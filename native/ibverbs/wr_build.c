@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Posting send work requests by function calls. ibv_wr_post(3): errors are not reported by the functions that build,
- * but by ibv_wr_complete(), which then posts none of the work requests. */
+/* Posting send work requests by function calls. ibv_wr_post(3): errors are not reported by the functions that
+ * build, but by ibv_wr_complete(), which then posts none of the work requests. */
 #include "ibverbs/wr_build.h"
 
 #include <string.h>
@@ -88,14 +88,14 @@ static int wr_complete(struct ibv_qp_ex *of) {
 
 /* --- building --- */
 
-/* Returns the list that the calling thread builds, or NULL: it has not called ibv_wr_start(), or something before was
- * wrong. */
+/* Returns the list that the calling thread builds, or NULL: it has not called ibv_wr_start(), or something
+ * before was wrong. */
 static struct shim_wr_list *list_of(struct shim_qp *qp) {
     return shim_session_is_mine(&qp->building) && !qp->built.error ? &qp->built : NULL;
 }
 
-/* Begins a work request. `op` is the IBV_QP_EX_WITH_* flag that the queue pair must have been created with. Returns
- * NULL if the work request is dropped. */
+/* Begins a work request. `op` is the IBV_QP_EX_WITH_* flag that the queue pair must have been created with.
+ * Returns NULL if the work request is dropped. */
 static struct rvt_send_wr *begin(struct ibv_qp_ex *of, uint64_t op, enum ibv_wr_opcode opcode) {
     struct shim_qp *qp = qp_of(of);
     struct shim_wr_list *list = list_of(qp);
