@@ -23,7 +23,7 @@ import { writeCounts } from './counts.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const LIST = 'test/ibverbs/pyverbs-passes.txt';
 /** Raise this together with the list: a shorter list has lost names. */
-const LEAST_NAMES = 97;
+const LEAST_NAMES = 111;
 const TIMEOUT_MS = 10 * 60_000;
 const PYTHON = '/usr/bin/python3';
 const PACKAGES = ['libibverbs-dev', 'rdma-core', 'python3-pyverbs'];

@@ -190,17 +190,12 @@ void shim_unlist_importable(struct shim_importable *object) {
     pthread_mutex_unlock(&listing);
 }
 
-bool shim_with_importable(struct shim_context *context, enum shim_importable_kind kind, uint32_t handle,
-                          void (*use)(struct shim_importable *object, void *data), void *data) {
-    struct shim_importable *found = NULL;
+bool shim_visit_importables(struct shim_context *context, enum shim_importable_kind kind,
+                            bool (*visit)(struct shim_importable *object, void *data), void *data) {
+    bool found = false;
     pthread_mutex_lock(&listing);
-    for (struct rvt_link *link = context->file->objects[kind]; link && !found; link = link->next) {
-        struct shim_importable *object = RVT_LIST_ENTRY(link, struct shim_importable, in_file);
-        if (object->handle == handle)
-            found = object;
-    }
-    if (found)
-        use(found, data);
+    for (struct rvt_link *link = context->file->objects[kind]; link && !found; link = link->next)
+        found = visit(RVT_LIST_ENTRY(link, struct shim_importable, in_file), data);
     pthread_mutex_unlock(&listing);
-    return found != NULL;
+    return found;
 }

@@ -65,9 +65,10 @@ void shim_list_importable(struct shim_context *context, enum shim_importable_kin
 /* Makes the object unknown again. Does nothing if it was not listed. The caller must be inside the gate. */
 void shim_unlist_importable(struct shim_importable *object);
 
-/* Calls `use` with the object that has the handle, while no other thread can end it. Returns whether there is
- * one. The caller must be inside the gate. */
-bool shim_with_importable(struct shim_context *context, enum shim_importable_kind kind, uint32_t handle,
-                          void (*use)(struct shim_importable *object, void *data), void *data);
+/* Calls `visit` with each listed object of the kind, while no other thread can end it, until it returns true.
+ * Returns whether it did. The caller must be inside the gate, and `visit` must not call anything of this
+ * library. */
+bool shim_visit_importables(struct shim_context *context, enum shim_importable_kind kind,
+                            bool (*visit)(struct shim_importable *object, void *data), void *data);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ibverbs/ah.h"
+#include "ibverbs/implicit_mr.h"
 #include "ibverbs/post.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/send_wr.h"
@@ -104,6 +105,8 @@ static const struct rvt_send_wr *read_next(void *data, uint32_t index) {
     if (!read_elements(reader, from))
         return NULL;
     if ((from->send_flags & IBV_SEND_INLINE) && !read_inline_data(reader))
+        return NULL;
+    if (reader->wr.num_sge <= RVT_MAX_SGE && !shim_resolve_send(&reader->wr, reader->sges))
         return NULL;
     reader->next = from->next;
     return &reader->wr;
