@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ibverbs/gate.h"
 
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
 /* Prefers the writer, which is fork(): otherwise threads that poll without a pause could keep it waiting for
  * ever. */
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
@@ -92,6 +96,10 @@ static void after_fork_in_child(void) {
     for (struct shim_repair *repair = repairs; repair; repair = repair->next)
         repair->in_child(repair);
     shim_unlock();
+#ifdef __SANITIZE_THREAD__
+    __tsan_mutex_pre_unlock(&gate, 0);
+    __tsan_mutex_post_unlock(&gate, 0);
+#endif
     /* Initialized, not unlocked: glibc compares the id of the thread that locked it, which changes in the
      * child. */
     gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
