@@ -61,7 +61,10 @@ function nameOf(symbol) {
  * @param {string[]} args
  */
 function run(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
   if (error || status !== 0) {
     console.error(`ibverbs-names: ${command} failed: ${error?.message ?? stderr}`);
     process.exit(1);

@@ -13,8 +13,8 @@ struct shim_ah {
     struct rvt_ah_handle core;
 };
 
-/* Returns 0, or EINVAL if a global address names a GID of this port that there is not. Everything else is judged by
- * the core. */
+/* Returns 0, or EINVAL if a global address names a GID of this port that there is not. Everything else is
+ * judged by the core. */
 int shim_judge_address(const struct ibv_ah_attr *attr);
 
 /* Returns what the core needs of an address. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Asynchronous events. ibv_get_async_event(3). The core reports IBV_EVENT_CQ_ERR, IBV_EVENT_QP_LAST_WQE_REACHED and
- * IBV_EVENT_SRQ_LIMIT_REACHED. */
+/* Asynchronous events. ibv_get_async_event(3). The core reports IBV_EVENT_CQ_ERR,
+ * IBV_EVENT_QP_LAST_WQE_REACHED and IBV_EVENT_SRQ_LIMIT_REACHED. */
 #include "ibverbs/context.h"
 
 SHIM_PUBLIC int ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event) {

@@ -122,7 +122,8 @@ static struct ibv_context *open_context(int fd, int (*find)(int fd, struct shim_
 SHIM_PUBLIC struct ibv_context *ibv_open_device(struct ibv_device *device) {
     if (device != shim_only_device())
         return shim_null(device ? ENODEV : EINVAL);
-    /* A descriptor whose duplicates have an inode of their own, by which ibv_import_device() finds the file. */
+    /* A descriptor whose duplicates have an inode of their own, by which ibv_import_device() finds the file.
+     */
     int fd = memfd_create("rdmavt", MFD_CLOEXEC);
     if (fd < 0)
         return NULL;
@@ -189,17 +190,12 @@ void shim_unlist_importable(struct shim_importable *object) {
     pthread_mutex_unlock(&listing);
 }
 
-bool shim_with_importable(struct shim_context *context, enum shim_importable_kind kind, uint32_t handle,
-                          void (*use)(struct shim_importable *object, void *data), void *data) {
-    struct shim_importable *found = NULL;
+bool shim_visit_importables(struct shim_context *context, enum shim_importable_kind kind,
+                            bool (*visit)(struct shim_importable *object, void *data), void *data) {
+    bool found = false;
     pthread_mutex_lock(&listing);
-    for (struct rvt_link *link = context->file->objects[kind]; link && !found; link = link->next) {
-        struct shim_importable *object = RVT_LIST_ENTRY(link, struct shim_importable, in_file);
-        if (object->handle == handle)
-            found = object;
-    }
-    if (found)
-        use(found, data);
+    for (struct rvt_link *link = context->file->objects[kind]; link && !found; link = link->next)
+        found = visit(RVT_LIST_ENTRY(link, struct shim_importable, in_file), data);
     pthread_mutex_unlock(&listing);
-    return found != NULL;
+    return found;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Contexts. A context that a program opens has a command file of its own; one that it imports shares the file, and
- * with it all objects, of the context whose file descriptor it was given. The file is what the core calls a context:
- * it owns the objects. */
+/* Contexts. A context that a program opens has a command file of its own; one that it imports shares the
+ * file, and with it all objects, of the context whose file descriptor it was given. The file is what the core
+ * calls a context: it owns the objects. */
 #ifndef SHIM_CONTEXT_H
 #define SHIM_CONTEXT_H
 
@@ -14,7 +14,8 @@
 
 struct shim_context;
 
-/* An object that another context can import by its number: embedded in domains, regions and device memories. */
+/* An object that another context can import by its number: embedded in domains, regions and device memories.
+ */
 struct shim_importable {
     struct rvt_link in_file;
     uint32_t handle;
@@ -53,8 +54,8 @@ void shim_get_context(struct shim_context *context);
 /* Puts a reference. The caller must be outside the gate. */
 void shim_put_context(struct shim_context *context);
 
-/* Returns a number for an object of the context that differs from those of all others. The caller must be inside the
- * gate. */
+/* Returns a number for an object of the context that differs from those of all others. The caller must be
+ * inside the gate. */
 uint32_t shim_new_handle(struct shim_context *context);
 
 /* Gives the object a handle by which ibv_import_*() finds it. The caller must be inside the gate. */
@@ -64,9 +65,10 @@ void shim_list_importable(struct shim_context *context, enum shim_importable_kin
 /* Makes the object unknown again. Does nothing if it was not listed. The caller must be inside the gate. */
 void shim_unlist_importable(struct shim_importable *object);
 
-/* Calls `use` with the object that has the handle, while no other thread can end it. Returns whether there is one.
- * The caller must be inside the gate. */
-bool shim_with_importable(struct shim_context *context, enum shim_importable_kind kind, uint32_t handle,
-                          void (*use)(struct shim_importable *object, void *data), void *data);
+/* Calls `visit` with each listed object of the kind, while no other thread can end it, until it returns true.
+ * Returns whether it did. The caller must be inside the gate, and `visit` must not call anything of this
+ * library. */
+bool shim_visit_importables(struct shim_context *context, enum shim_importable_kind kind,
+                            bool (*visit)(struct shim_importable *object, void *data), void *data);
 
 #endif

@@ -33,8 +33,9 @@ const struct rvt_limits shim_limits = {
 
 /* --- what the program sees --- */
 
-/* The library of the system and its drivers put private data behind a struct ibv_device, and decide by it whether a
- * device is one of theirs (mlx5dv_is_supported(), for example). They must find zeros behind this one. */
+/* The library of the system and its drivers put private data behind a struct ibv_device, and decide by it
+ * whether a device is one of theirs (mlx5dv_is_supported(), for example). They must find zeros behind this
+ * one. */
 static struct {
     struct ibv_device device;
     unsigned char zeros[512];

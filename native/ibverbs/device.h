@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The device: what it is called, its limits and tables, and the core's device behind it. There is one, and its
- * only port is connected to itself: queue pairs of all contexts of the process can reach each other. */
+/* The device: what it is called, its limits and tables, and the core's device behind it. There is one, and
+ * its only port is connected to itself: queue pairs of all contexts of the process can reach each other. */
 #ifndef SHIM_DEVICE_H
 #define SHIM_DEVICE_H
 
@@ -46,7 +46,8 @@ struct shim_core {
     _Atomic(uint64_t) dm_bytes; /* allocated device memory */
 };
 
-/* Opens a context of the core's device, which is created if there is none. The caller must be inside the gate.
+/* Opens a context of the core's device, which is created if there is none. The caller must be inside the
+ * gate.
  *   0       *core has one more user, and *context is live
  *   ENOMEM  no memory */
 int shim_open_core(struct shim_core **core, struct rvt_ucontext **context);
@@ -54,8 +55,8 @@ int shim_open_core(struct shim_core **core, struct rvt_ucontext **context);
 /* Ends the context with all its objects. The caller must be inside the gate. */
 void shim_close_core(struct shim_core *core, struct rvt_ucontext *context);
 
-/* Ends the use of the core's device: no handle of an object of the context is used any more. Frees the context, and
- * with the last user the device. The caller must be outside the gate. */
+/* Ends the use of the core's device: no handle of an object of the context is used any more. Frees the
+ * context, and with the last user the device. The caller must be outside the gate. */
 void shim_put_core(struct shim_core *core, struct rvt_ucontext *context);
 
 #endif

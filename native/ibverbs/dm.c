@@ -157,11 +157,15 @@ int shim_free_dm(struct ibv_dm *of) {
     return 0;
 }
 
-static void share_storage(struct shim_importable *object, void *data) {
-    struct shim_dm *original = (struct shim_dm *)((char *)object - offsetof(struct shim_dm, importable));
+/* `data` is the structure of the import, in which the wanted handle is. */
+static bool share_storage(struct shim_importable *object, void *data) {
+    const struct shim_dm *original = RVT_LIST_ENTRY(object, struct shim_dm, importable);
     struct shim_dm *dm = data;
+    if (object->handle != dm->ibv.handle)
+        return false;
     atomic_fetch_add_explicit(&original->storage->users, 1, memory_order_relaxed);
     dm->storage = original->storage;
+    return true;
 }
 
 SHIM_PUBLIC struct ibv_dm *ibv_import_dm(struct ibv_context *into, uint32_t handle) {
@@ -170,14 +174,14 @@ SHIM_PUBLIC struct ibv_dm *ibv_import_dm(struct ibv_context *into, uint32_t hand
     struct shim_dm *dm = new_dm(shim_context_of(into));
     if (!dm)
         return shim_null(ENOMEM);
+    dm->ibv.handle = handle;
     shim_enter();
-    bool found = shim_with_importable(dm->context, SHIM_DMS, handle, share_storage, dm);
+    bool found = shim_visit_importables(dm->context, SHIM_DMS, share_storage, dm);
     shim_leave();
     if (!found) {
         destroy(dm);
         return shim_null(ENOENT);
     }
-    dm->ibv.handle = handle;
     return &dm->ibv;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Device memory. There is no device, so it is memory of this library, which programs reach by copies and regions
- * only. */
+/* Device memory. There is no device, so it is memory of this library, which programs reach by copies and
+ * regions only. */
 #ifndef SHIM_DM_H
 #define SHIM_DM_H
 

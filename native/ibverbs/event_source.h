@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The objects that events are about. The core's `user` pointer of a completion queue, shared receive queue or queue
- * pair points to the struct shim_event_source of the object. */
+/* The objects that events are about. The core's `user` pointer of a completion queue, shared receive queue or
+ * queue pair points to the struct shim_event_source of the object. */
 #ifndef SHIM_EVENT_SOURCE_H
 #define SHIM_EVENT_SOURCE_H
 

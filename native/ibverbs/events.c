@@ -36,8 +36,8 @@ static void make_unreadable(const struct shim_event_queue *queue) {
 
 /* --- the queue --- */
 
-/* An eventfd is shared with a forked child, which must neither take the parent's events nor wake the parent. So
- * the child gets an eventfd of its own under the same number. */
+/* An eventfd is shared with a forked child, which must neither take the parent's events nor wake the parent.
+ * So the child gets an eventfd of its own under the same number. */
 static void renew_in_child(struct shim_repair *repair) {
     struct shim_event_queue *queue =
         (struct shim_event_queue *)((char *)repair - offsetof(struct shim_event_queue, repair));

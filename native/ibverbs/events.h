@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Events that programs wait for on a file descriptor: completion events of a channel, asynchronous events of a
- * context. The descriptor is an eventfd that is readable exactly while an event is pending, so poll() and select()
- * work on it, and O_NONBLOCK means what the manual pages of ibv_get_cq_event() and ibv_get_async_event() say. */
+/* Events that programs wait for on a file descriptor: completion events of a channel, asynchronous events of
+ * a context. The descriptor is an eventfd that is readable exactly while an event is pending, so poll() and
+ * select() work on it, and O_NONBLOCK means what the manual pages of ibv_get_cq_event() and
+ * ibv_get_async_event() say. */
 #ifndef SHIM_EVENTS_H
 #define SHIM_EVENTS_H
 
@@ -38,8 +39,8 @@ int shim_events_open(struct shim_event_queue *queue);
 /* Closes the queue and its descriptor. Events that are raised later are dropped. */
 void shim_events_close(struct shim_event_queue *queue);
 
-/* Raises the event. With `once`, does nothing if it is pending already. Any thread may call this, also with locks
- * of the core held. */
+/* Raises the event. With `once`, does nothing if it is pending already. Any thread may call this, also with
+ * locks of the core held. */
 void shim_event_raise(struct shim_event *event, bool once);
 
 /* Waits for an event and takes the one that is pending longest. The caller must be outside the gate.
@@ -52,8 +53,8 @@ struct shim_event *shim_event_take(struct shim_event_queue *queue);
 /* Counts acknowledgements of events of the object. */
 void shim_event_acknowledge(uint32_t *acknowledged, uint32_t count);
 
-/* Drops what is pending of the event, then waits until everything that was taken is acknowledged. The event must
- * not be raised any more. The caller must be outside the gate. */
+/* Drops what is pending of the event, then waits until everything that was taken is acknowledged. The event
+ * must not be raised any more. The caller must be outside the gate. */
 void shim_event_end(struct shim_event *event);
 
 #endif

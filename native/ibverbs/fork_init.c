@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The calls by which programs prepare for fork(). ibv_fork_init(3). The trouble that they cure, pages that hardware
- * writes while a child shares them, cannot happen: the engine copies bytes by the addresses of the process. What
- * this library does for fork() is in gate.c, and needs no call. */
+/* The calls by which programs prepare for fork(). ibv_fork_init(3). The trouble that they cure, pages that
+ * hardware writes while a child shares them, cannot happen: the engine copies bytes by the addresses of the
+ * process. What this library does for fork() is in gate.c, and needs no call. */
 #include "ibverbs/public_api.h"
 
 SHIM_PUBLIC int ibv_fork_init(void) {

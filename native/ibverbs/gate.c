@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ibverbs/gate.h"
 
-/* Prefers the writer, which is fork(): otherwise threads that poll without a pause could keep it waiting for ever. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+/* Prefers the writer, which is fork(): otherwise threads that poll without a pause could keep it waiting for
+ * ever. */
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static pthread_mutex_t short_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct shim_repair *repairs; /* protected by the short lock */
@@ -69,8 +74,8 @@ uintptr_t shim_thread_number(void) {
 
 /* --- fork --- */
 
-/* A thread that forks inside the gate does so in a signal handler that interrupted a verb. It must not wait for
- * itself. Its child must not use the library, as a signal handler must not. */
+/* A thread that forks inside the gate does so in a signal handler that interrupted a verb. It must not wait
+ * for itself. Its child must not use the library, as a signal handler must not. */
 static void before_fork(void) {
     if (depth)
         return;
@@ -91,7 +96,12 @@ static void after_fork_in_child(void) {
     for (struct shim_repair *repair = repairs; repair; repair = repair->next)
         repair->in_child(repair);
     shim_unlock();
-    /* Initialized, not unlocked: glibc compares the id of the thread that locked it, which changes in the child. */
+#ifdef __SANITIZE_THREAD__
+    __tsan_mutex_pre_unlock(&gate, 0);
+    __tsan_mutex_post_unlock(&gate, 0);
+#endif
+    /* Initialized, not unlocked: glibc compares the id of the thread that locked it, which changes in the
+     * child. */
     gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 }
 

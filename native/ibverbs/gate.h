@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The two locks that fork() must find free, and what must be repaired in a forked child.
  *
- * fork() copies the memory of the process, but only the thread that calls it. A lock that another thread holds at
- * that moment would stay locked in the child for ever. So every call into the core is made inside the gate, and
- * fork() waits until no thread is inside. All locks that are only taken inside the gate (the core's, and the other
- * ones of this library) are free then. The short lock is also taken by threads that are outside the gate.
+ * fork() copies the memory of the process, but only the thread that calls it. A lock that another thread
+ * holds at that moment would stay locked in the child for ever. So every call into the core is made inside
+ * the gate, and fork() waits until no thread is inside. All locks that are only taken inside the gate (the
+ * core's, and the other ones of this library) are free then. The short lock is also taken by threads that are
+ * outside the gate.
  *
  * Order of locks: gate, locks of objects, locks of the core, short lock. */
 #ifndef SHIM_GATE_H
@@ -19,20 +20,20 @@
 void shim_enter(void);
 void shim_leave(void);
 
-/* The short lock protects events, timers' flags and the list of repairs. Held for a few instructions; nothing is
- * called with it but system calls that do not block. */
+/* The short lock protects events, timers' flags and the list of repairs. Held for a few instructions; nothing
+ * is called with it but system calls that do not block. */
 void shim_lock(void);
 void shim_unlock(void);
 
-/* Waits on a condition, for which the caller holds the short lock, until `deadline` of CLOCK_MONOTONIC (NULL: for
- * ever). The caller must be outside the gate. */
+/* Waits on a condition, for which the caller holds the short lock, until `deadline` of CLOCK_MONOTONIC (NULL:
+ * for ever). The caller must be outside the gate. */
 void shim_wait(pthread_cond_t *condition, const struct timespec *deadline);
 
 /* Initializes a condition for shim_wait(). */
 void shim_condition_init(pthread_cond_t *condition);
 
-/* Something that a forked child must repair: embedded in its object. `in_child` is called in the child with both
- * locks held, by its only thread. */
+/* Something that a forked child must repair: embedded in its object. `in_child` is called in the child with
+ * both locks held, by its only thread. */
 struct shim_repair {
     struct shim_repair *next, *previous;
     void (*in_child)(struct shim_repair *self);

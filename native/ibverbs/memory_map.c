@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Reads /proc/self/maps: a line for each mapping, in ascending order, that begins with "START-END rwxp ". Uses no
- * memory but the stack, since a program may register memory while it holds the locks of its allocator. */
+/* Reads /proc/self/maps: a line for each mapping, in ascending order, that begins with "START-END rwxp ".
+ * Uses no memory but the stack, since a program may register memory while it holds the locks of its
+ * allocator. */
 struct maps {
     int fd;
     size_t length, at; /* bytes in the buffer, and how many of them were used */

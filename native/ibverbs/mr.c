@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ibverbs/dm.h"
+#include "ibverbs/implicit_mr.h"
 #include "ibverbs/memory_map.h"
 
 enum {
@@ -12,22 +13,27 @@ enum {
                   IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND,
     REMOTE_CHANGES = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC,
     CHANGES = IBV_ACCESS_LOCAL_WRITE | REMOTE_CHANGES,
-    /* ZERO_BASED changes the address and was used by the caller; HUGETLB and the optional flags are hints. */
-    WITHOUT_EFFECT = IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB | IBV_ACCESS_OPTIONAL_RANGE,
+    /* ZERO_BASED changes the address and was used by the caller. No memory is ever pinned, so ON_DEMAND is
+     * nothing special. HUGETLB and the optional flags are hints. */
+    WITHOUT_EFFECT =
+        IBV_ACCESS_ZERO_BASED | IBV_ACCESS_ON_DEMAND | IBV_ACCESS_HUGETLB | IBV_ACCESS_OPTIONAL_RANGE,
 };
 
 /* Returns 0 or a positive errno. */
 static int judge_access(unsigned int access) {
-    if (access & IBV_ACCESS_ON_DEMAND)
-        return EOPNOTSUPP;
     if (access & ~(unsigned int)(CORE_ACCESS | WITHOUT_EFFECT))
         return EINVAL;
     /* The verbs core's rule, which is above the layer that the core of this project implements. */
     return (access & REMOTE_CHANGES) && !(access & IBV_ACCESS_LOCAL_WRITE) ? EINVAL : 0;
 }
 
-/* Registers the region in the core. Returns 0 or a positive errno. The caller must be inside the gate. */
-static int register_region(struct shim_mr *mr, const struct shim_mr_init *init) {
+static bool is_implicit(const struct shim_mr_init *init) {
+    return (init->access & IBV_ACCESS_ON_DEMAND) && !init->bytes && init->length == SIZE_MAX;
+}
+
+/* Registers the region in the core, and stores its key. Returns 0 or a positive errno. The caller must be
+ * inside the gate. */
+static int register_bytes(struct shim_mr *mr, const struct shim_mr_init *init) {
     struct rvt_mr_birth birth;
     struct rvt_memory *memory = rvt_fixed_memory(init->bytes, init->length);
     if (!memory)
@@ -35,9 +41,36 @@ static int register_region(struct shim_mr *mr, const struct shim_mr_init *init) 
     int error = rvt_reg_user_mr_at(mr->pd->core, memory, init->address, init->address,
                                    init->access & CORE_ACCESS, &mr->core, &birth);
     rvt_memory_put(memory); /* the region has a reference of its own */
+    mr->ibv.lkey = mr->ibv.rkey = error ? 0 : birth.key;
+    return -error;
+}
+
+/* The same for a region without bytes: one of the core's into which nothing is mapped. No work request can
+ * name a byte of it. */
+static int register_nothing(struct shim_mr *mr) {
+    struct rvt_mr_attributes attributes;
+    int error = rvt_alloc_mr(mr->pd->core, RVT_MR_TYPE_MEM_REG, 0, &mr->core);
+    if (!error)
+        error = rvt_query_mr(mr->core, &attributes);
+    mr->ibv.lkey = mr->ibv.rkey = error ? 0 : attributes.keys.lkey;
+    return -error;
+}
+
+/* The same for a region over all memory of the process. */
+static int register_everything(struct shim_mr *mr, const struct shim_mr_init *init) {
+    int error;
+    mr->implicit = shim_reg_implicit_mr(mr->pd->core, init->access & CORE_ACCESS, &error);
+    mr->ibv.lkey = mr->ibv.rkey = mr->implicit ? mr->implicit->keys[0] : 0;
+    return error;
+}
+
+/* Registers the region. Returns 0 or a positive errno. The caller must be inside the gate. */
+static int register_region(struct shim_mr *mr, const struct shim_mr_init *init) {
+    int error = !init->length       ? register_nothing(mr)
+                : is_implicit(init) ? register_everything(mr, init)
+                                    : register_bytes(mr, init);
     if (error)
-        return -error;
-    mr->ibv.lkey = mr->ibv.rkey = birth.key;
+        return error;
     shim_list_importable(mr->pd->context, SHIM_MRS, &mr->importable);
     mr->ibv.handle = mr->importable.handle;
     return 0;
@@ -67,13 +100,14 @@ struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init) {
     int error = judge_access(init->access);
     if (error)
         return shim_null(error);
-    if (!init->length)
-        return shim_null(EOPNOTSUPP);
     struct shim_mr *mr = new_mr(pd);
     if (!mr)
         return shim_null(ENOMEM);
     mr->ibv.length = init->length;
     mr->ibv.addr = init->dm ? NULL : init->bytes;
+    mr->access = init->access;
+    mr->address = init->address;
+    mr->bytes = init->bytes;
     shim_enter();
     error = register_region(mr, init);
     shim_leave();
@@ -90,15 +124,19 @@ static struct ibv_mr *register_program_memory(struct ibv_pd *pd, void *addr, siz
                                               unsigned int access) {
     if (!pd)
         return shim_null(EINVAL);
-    int error = length ? shim_judge_range((uintptr_t)addr, length, access & CHANGES) : 0;
-    if (error)
-        return shim_null(error);
+    /* Adapters differ in this. The core has such regions only without access rights. */
+    if (!length)
+        return shim_null(EOPNOTSUPP);
     const struct shim_mr_init init = {
         .bytes = addr,
         .length = length,
         .address = access & IBV_ACCESS_ZERO_BASED ? 0 : iova,
         .access = access,
     };
+    if (is_implicit(&init) && init.address)
+        return shim_null(EINVAL); /* all addresses are those of the process */
+    if (!is_implicit(&init) && shim_judge_range((uintptr_t)addr, length, access & CHANGES))
+        return shim_null(EFAULT);
     return shim_reg_mr(pd, &init);
 }
 
@@ -121,28 +159,30 @@ SHIM_PUBLIC int ibv_dereg_mr(struct ibv_mr *of) {
         return EINVAL;
     struct shim_mr *mr = shim_mr_of(of);
     shim_enter();
-    int error = rvt_dereg_mr(mr->core, RVT_RELEASE);
-    if (error == -RVT_EBADF)
+    int error = mr->implicit ? shim_dereg_implicit_mr(mr->implicit) : -rvt_dereg_mr(mr->core, RVT_RELEASE);
+    if (error == RVT_EBADF)
         error = 0; /* ibv_close_device() has ended it */
     if (!error)
         shim_unlist_importable(&mr->importable);
     shim_leave();
     if (!error)
         free_mr(mr);
-    return -error;
+    return error;
 }
 
 /* --- importing --- */
 
-static void copy_region(struct shim_importable *object, void *data) {
-    const struct shim_mr *original =
-        (struct shim_mr *)((char *)object - offsetof(struct shim_mr, importable));
+/* `data` is the structure of the import, in which the wanted handle is. */
+static bool copy_region(struct shim_importable *object, void *data) {
+    const struct shim_mr *original = RVT_LIST_ENTRY(object, struct shim_mr, importable);
     struct shim_mr *mr = data;
+    if (object->handle != mr->ibv.handle || original->implicit)
+        return false;
     mr->core = original->core;
-    mr->ibv.handle = object->handle;
     mr->ibv.length = original->ibv.length;
     mr->ibv.lkey = original->ibv.lkey;
     mr->ibv.rkey = original->ibv.rkey;
+    return true;
 }
 
 SHIM_PUBLIC struct ibv_mr *ibv_import_mr(struct ibv_pd *pd, uint32_t handle) {
@@ -151,8 +191,9 @@ SHIM_PUBLIC struct ibv_mr *ibv_import_mr(struct ibv_pd *pd, uint32_t handle) {
     struct shim_mr *mr = new_mr(pd);
     if (!mr)
         return shim_null(ENOMEM);
+    mr->ibv.handle = handle;
     shim_enter();
-    bool found = shim_with_importable(mr->pd->context, SHIM_MRS, handle, copy_region, mr);
+    bool found = shim_visit_importables(mr->pd->context, SHIM_MRS, copy_region, mr);
     shim_leave();
     if (!found) {
         free_mr(mr);

@@ -8,6 +8,7 @@
 #include "ibverbs/public_api.h"
 
 struct shim_dm;
+struct shim_implicit_mr;
 
 struct shim_mr {
     struct ibv_mr ibv;
@@ -15,6 +16,10 @@ struct shim_mr {
     struct rvt_mr_handle core;
     struct shim_importable importable; /* listed only if the program has registered the region */
     struct shim_dm *dm;                /* the device memory that it is in, NULL for memory of the program */
+    struct shim_implicit_mr *implicit; /* NULL: the region is not implicit */
+    unsigned int access;               /* IBV_ACCESS_* */
+    uint64_t address;                  /* of the first byte in work requests; `bytes`: of the process */
+    unsigned char *bytes;
 };
 
 static inline struct shim_mr *shim_mr_of(struct ibv_mr *mr) {
@@ -30,13 +35,15 @@ struct shim_mr_init {
     struct shim_dm *dm;  /* as in struct shim_mr */
 };
 
-/* Registers a region. Takes no reference on the device memory.
+/* Registers a region, which may have no bytes. Takes no reference on the device memory.
  * Returns NULL and sets errno:
- *   EINVAL      remote write or atomic access without local write access, unknown access flags, or the core's
- *               rvt_reg_user_mr() refuses the addresses
- *   EOPNOTSUPP  no bytes, or on-demand paging
- *   ENOMEM      no memory, or no free key
- *   EBADF       the context is closed */
+ *   EINVAL  remote write or atomic access without local write access, unknown access flags, or the core's
+ *           rvt_reg_user_mr() refuses the addresses
+ *   ENOMEM  no memory, or no free key
+ *   EBADF   the context is closed */
 struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init);
+
+int shim_advise_mr(struct ibv_pd *pd, enum ibv_advise_mr_advice advice, uint32_t flags,
+                   struct ibv_sge *sg_list, uint32_t num_sges);
 
 #endif

@@ -54,7 +54,8 @@ SHIM_PUBLIC struct ibv_pd *ibv_alloc_pd(struct ibv_context *of) {
     return &pd->ibv;
 }
 
-/* Ends a domain of the core, unless ibv_close_device() has ended it already. Returns 0 or a positive errno. */
+/* Ends a domain of the core, unless ibv_close_device() has ended it already. Returns 0 or a positive errno.
+ */
 static int end_pd(struct shim_pd *pd) {
     shim_enter();
     int error = rvt_dealloc_pd(pd->core, false);
@@ -86,22 +87,31 @@ SHIM_PUBLIC int ibv_dealloc_pd(struct ibv_pd *of) {
 
 /* --- importing --- */
 
-static void copy_core(struct shim_importable *object, void *data) {
-    struct shim_pd *original = (struct shim_pd *)((char *)object - offsetof(struct shim_pd, importable));
-    *(struct rvt_pd_handle *)data = original->core;
+/* The domain with this handle. */
+struct wanted {
+    uint32_t handle;
+    struct rvt_pd_handle core;
+};
+
+static bool find_domain(struct shim_importable *object, void *data) {
+    struct wanted *wanted = data;
+    if (object->handle != wanted->handle)
+        return false;
+    wanted->core = RVT_LIST_ENTRY(object, struct shim_pd, importable)->core;
+    return true;
 }
 
 SHIM_PUBLIC struct ibv_pd *ibv_import_pd(struct ibv_context *into, uint32_t handle) {
     if (!into)
         return shim_null(EINVAL);
     struct shim_context *context = shim_context_of(into);
-    struct rvt_pd_handle core;
+    struct wanted wanted = {.handle = handle};
     shim_enter();
-    bool found = shim_with_importable(context, SHIM_PDS, handle, copy_core, &core);
+    bool found = shim_visit_importables(context, SHIM_PDS, find_domain, &wanted);
     shim_leave();
     if (!found)
         return shim_null(ENOENT);
-    struct shim_pd *pd = new_pd(context, core);
+    struct shim_pd *pd = new_pd(context, wanted.core);
     if (!pd)
         return shim_null(ENOMEM);
     pd->ibv.handle = handle;
@@ -142,8 +152,8 @@ int shim_dealloc_td(struct ibv_td *of) {
     return 0;
 }
 
-/* The allocators of the attributes are for memory that a driver shares with its hardware. There is none here, so
- * they are not called. */
+/* The allocators of the attributes are for memory that a driver shares with its hardware. There is none here,
+ * so they are not called. */
 struct ibv_pd *shim_alloc_parent_domain(struct ibv_context *of, struct ibv_parent_domain_init_attr *attr) {
     const uint32_t known = IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS | IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT;
     if (!attr || !attr->pd)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Protection domains as programs know them: domains, imported domains, and parent domains, which stand for the domain
- * that they were made from. */
+/* Protection domains as programs know them: domains, imported domains, and parent domains, which stand for
+ * the domain that they were made from. */
 #ifndef SHIM_PD_H
 #define SHIM_PD_H
 

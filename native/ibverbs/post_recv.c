@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Posting receives. ibv_post_recv(3), ibv_post_srq_recv(3). */
+#include "ibverbs/implicit_mr.h"
 #include "ibverbs/post.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/serve.h"
@@ -24,12 +25,14 @@ static int post_one(const struct target *target, const struct ibv_recv_wr *wr) {
     /* The core refuses more elements than RVT_MAX_SGE without looking at them. */
     for (uint32_t i = 0; i < core.num_sge && core.num_sge <= RVT_MAX_SGE; i++)
         sges[i] = (struct rvt_ib_sge){wr->sg_list[i].addr, wr->sg_list[i].length, wr->sg_list[i].lkey};
+    if (core.num_sge <= RVT_MAX_SGE)
+        shim_resolve_receive(sges, core.num_sge);
     return -(target->qp ? rvt_post_recv(target->qp->core, &core, 1, NULL)
                         : rvt_post_srq_recv(target->srq->core, &core, 1, NULL));
 }
 
-/* Posts a list. It ends at the first receive that is refused, so also a list without an end does: the queue is full
- * then. */
+/* Posts a list. It ends at the first receive that is refused, so also a list without an end does: the queue
+ * is full then. */
 static int post_list(const struct target *target, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad_wr) {
     int error = 0;
     for (; wr && !error; wr = error ? wr : wr->next)

@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "ibverbs/ah.h"
+#include "ibverbs/implicit_mr.h"
 #include "ibverbs/post.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/send_wr.h"
 #include "ibverbs/serve.h"
 
-/* The longest list that one call posts: far more than any send queue holds. A list without an end is cut here. */
+/* The longest list that one call posts: far more than any send queue holds. A list without an end is cut
+ * here. */
 enum { LONGEST_LIST = 1 << 20 };
 
 /* Reads the work requests of a list one by one, while the core posts them. */
@@ -33,8 +35,8 @@ static bool read_elements(struct reader *reader, const struct ibv_send_wr *from)
     return true;
 }
 
-/* Copies inline data into the slot, and makes the slot the only element. Returns false if the queue pair does not take
- * it. Elements of inline data are addresses of the process; their keys are ignored. */
+/* Copies inline data into the slot, and makes the slot the only element. Returns false if the queue pair does
+ * not take it. Elements of inline data are addresses of the process; their keys are ignored. */
 static bool read_inline_data(struct reader *reader) {
     const struct shim_inline_slots *slots = &reader->qp->inline_slots;
     uint64_t total = 0;
@@ -79,8 +81,8 @@ static void read_operands(struct reader *reader, const struct ibv_send_wr *from)
     }
 }
 
-/* Returns the next work request of the list, or NULL if it cannot be carried out. Called with the lock of the engine
- * held, after the one before it was queued. */
+/* Returns the next work request of the list, or NULL if it cannot be carried out. Called with the lock of the
+ * engine held, after the one before it was queued. */
 static const struct rvt_send_wr *read_next(void *data, uint32_t index) {
     struct reader *reader = data;
     const struct ibv_send_wr *from = reader->next;
@@ -103,6 +105,8 @@ static const struct rvt_send_wr *read_next(void *data, uint32_t index) {
     if (!read_elements(reader, from))
         return NULL;
     if ((from->send_flags & IBV_SEND_INLINE) && !read_inline_data(reader))
+        return NULL;
+    if (reader->wr.num_sge <= RVT_MAX_SGE && !shim_resolve_send(&reader->wr, reader->sges))
         return NULL;
     reader->next = from->next;
     return &reader->wr;

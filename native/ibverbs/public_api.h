@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The public header of libibverbs as this library's own files need it: without the macros that stand in front of
- * functions which the library defines, and with declarations of the exported functions that it does not have. */
+/* The public header of libibverbs as this library's own files need it: without the macros that stand in front
+ * of functions which the library defines, and with declarations of the exported functions that it does not
+ * have. */
 #ifndef SHIM_PUBLIC_API_H
 #define SHIM_PUBLIC_API_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Attributes of queue pairs. ibv_modify_qp(3), ibv_query_qp(3). The bits of the mask and the values of states, MTUs
- * and access rights have the same numbers in the core and in the public header. */
+/* Attributes of queue pairs. ibv_modify_qp(3), ibv_query_qp(3). The bits of the mask and the values of
+ * states, MTUs and access rights have the same numbers in the core and in the public header. */
 #include "ibverbs/ah.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/serve.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Queries of the device, the port and its tables. ibv_query_device_ex(3), ibv_query_port(3), ibv_query_gid_ex(3),
- * ibv_query_pkey(3), ibv_get_pkey_index(3). */
+/* Queries of the device, the port and its tables. ibv_query_device_ex(3), ibv_query_port(3),
+ * ibv_query_gid_ex(3), ibv_query_pkey(3), ibv_get_pkey_index(3). */
 #include "ibverbs/query.h"
 
 #include <endian.h>
@@ -69,8 +69,17 @@ int shim_query_device_ex(struct ibv_context *context, const struct ibv_query_dev
     (void)context;
     if (!attr || size < sizeof(attr->orig_attr) || (input && input->comp_mask))
         return EINVAL;
+    /* Nothing is ever pinned: a page that is not there is read in when the engine's thread touches it. */
+    const uint32_t ud = IBV_ODP_SUPPORT_SEND | IBV_ODP_SUPPORT_RECV | IBV_ODP_SUPPORT_SRQ_RECV;
+    const uint32_t uc = ud | IBV_ODP_SUPPORT_WRITE;
+    const uint32_t rc = uc | IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_ATOMIC;
     const struct ibv_device_attr_ex answer = {
         .orig_attr = device_attributes(),
+        .odp_caps =
+            {
+                .general_caps = IBV_ODP_SUPPORT | IBV_ODP_SUPPORT_IMPLICIT,
+                .per_transport_caps = {.rc_odp_caps = rc, .uc_odp_caps = uc, .ud_odp_caps = ud},
+            },
         .max_dm_size = SHIM_MAX_DM_BYTES,
         .phys_port_cnt_ex = 1,
     };

@@ -21,7 +21,8 @@ _Static_assert((int)RVT_WR_RDMA_WRITE == (int)IBV_WR_RDMA_WRITE &&
 /* IBV_SEND_IP_CSUM needs an adapter that computes checksums. */
 enum { SHIM_SEND_FLAGS = IBV_SEND_FENCE | IBV_SEND_SIGNALED | IBV_SEND_SOLICITED | IBV_SEND_INLINE };
 
-/* Returns the core's opcode, or one that it refuses: the core has opcodes of the kernel that programs may not use. */
+/* Returns the core's opcode, or one that it refuses: the core has opcodes of the kernel that programs may not
+ * use. */
 static inline uint32_t shim_core_opcode(enum ibv_wr_opcode opcode) {
     return (uint32_t)opcode <= IBV_WR_SEND_WITH_INV ? (uint32_t)opcode : RVT_WR_UNFILLED;
 }

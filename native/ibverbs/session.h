@@ -18,8 +18,8 @@ struct shim_session {
 void shim_session_init(struct shim_session *session);
 void shim_session_destroy(struct shim_session *session);
 
-/* Begins a session. Waits while another thread has one, so the caller must be outside the gate. Returns false if
- * the calling thread has the session already. */
+/* Begins a session. Waits while another thread has one, so the caller must be outside the gate. Returns false
+ * if the calling thread has the session already. */
 bool shim_session_begin(struct shim_session *session);
 
 /* Returns whether the calling thread has the session. */

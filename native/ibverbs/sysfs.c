@@ -11,8 +11,8 @@ SHIM_PUBLIC const char *ibv_get_sysfs_path(void) {
     return "/sys";
 }
 
-/* Reads a file of sysfs into `buf` as a string without the newline at its end. Returns the length of what was read, or
- * -1 and sets errno. */
+/* Reads a file of sysfs into `buf` as a string without the newline at its end. Returns the length of what was
+ * read, or -1 and sets errno. */
 SHIM_PUBLIC int ibv_read_sysfs_file(const char *dir, const char *file, char *buf, size_t size) {
     char path[IBV_SYSFS_PATH_MAX];
     if (!dir || !file || !buf || !size)

@@ -66,8 +66,8 @@ void shim_timer_end(struct shim_timer *timer) {
     pthread_cond_destroy(&timer->wake);
 }
 
-/* Starts the thread, with all signals blocked: a program's signal handlers run in the program's threads. The caller
- * must hold the short lock. */
+/* Starts the thread, with all signals blocked: a program's signal handlers run in the program's threads. The
+ * caller must hold the short lock. */
 static void start(struct shim_timer *timer) {
     sigset_t all, before;
     sigfillset(&all);

@@ -3,6 +3,7 @@
 
 #include "ibverbs/cq.h"
 #include "ibverbs/dm.h"
+#include "ibverbs/mr.h"
 #include "ibverbs/pd.h"
 #include "ibverbs/poll.h"
 #include "ibverbs/post.h"
@@ -13,6 +14,7 @@
 void shim_fill_verbs(struct verbs_context *verbs) {
     verbs->query_port = shim_query_port;
     verbs->query_device_ex = shim_query_device_ex;
+    verbs->advise_mr = shim_advise_mr;
     verbs->alloc_td = shim_alloc_td;
     verbs->dealloc_td = shim_dealloc_td;
     verbs->alloc_parent_domain = shim_alloc_parent_domain;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Posting send work requests by function calls. ibv_wr_post(3): errors are not reported by the functions that build,
- * but by ibv_wr_complete(), which then posts none of the work requests. */
+/* Posting send work requests by function calls. ibv_wr_post(3): errors are not reported by the functions that
+ * build, but by ibv_wr_complete(), which then posts none of the work requests. */
 #include "ibverbs/wr_build.h"
 
 #include <string.h>
 
 #include "ibverbs/ah.h"
+#include "ibverbs/implicit_mr.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/send_wr.h"
 #include "ibverbs/serve.h"
@@ -34,18 +35,20 @@ struct reader {
     struct rvt_ib_sge inline_sge;
 };
 
-/* Copies inline data to the present slot, which the next work request does not use any more. */
-static void copy_to_slot(struct reader *reader, const struct shim_built_wr *built, struct rvt_send_wr *wr) {
+/* Copies inline data to the present slot, which the next work request does not use any more. Returns the
+ * elements of the work request. */
+static struct rvt_ib_sge *copy_to_slot(struct reader *reader, const struct shim_built_wr *built,
+                                       struct rvt_send_wr *wr) {
     struct shim_inline_slots *slots = &reader->qp->inline_slots;
     wr->num_sge = 0;
     if (!built->bytes)
-        return;
+        return NULL;
     unsigned char *slot = shim_inline_slot(slots);
     memcpy(slot, reader->qp->built.bytes + built->first_byte, built->bytes);
     shim_inline_advance(slots);
     reader->inline_sge = (struct rvt_ib_sge){(uintptr_t)slot, built->bytes, slots->lkey};
-    wr->sges = &reader->inline_sge;
     wr->num_sge = 1;
+    return &reader->inline_sge;
 }
 
 static const struct rvt_send_wr *read_built(void *data, uint32_t index) {
@@ -53,11 +56,11 @@ static const struct rvt_send_wr *read_built(void *data, uint32_t index) {
     const struct shim_wr_list *list = &reader->qp->built;
     struct shim_built_wr *built = &list->wrs[index];
     struct rvt_send_wr *wr = &built->wr;
-    if (built->is_inline)
-        copy_to_slot(reader, built, wr);
-    else if (wr->num_sge)
-        wr->sges = &list->sges[built->first_sge];
-    return wr;
+    struct rvt_ib_sge *sges = built->is_inline ? copy_to_slot(reader, built, wr)
+                              : wr->num_sge    ? &list->sges[built->first_sge]
+                                               : NULL;
+    wr->sges = sges;
+    return shim_resolve_send(wr, sges) ? wr : NULL;
 }
 
 /* Posts all work requests of the list or none. Returns 0 or a positive errno. */
@@ -88,14 +91,14 @@ static int wr_complete(struct ibv_qp_ex *of) {
 
 /* --- building --- */
 
-/* Returns the list that the calling thread builds, or NULL: it has not called ibv_wr_start(), or something before was
- * wrong. */
+/* Returns the list that the calling thread builds, or NULL: it has not called ibv_wr_start(), or something
+ * before was wrong. */
 static struct shim_wr_list *list_of(struct shim_qp *qp) {
     return shim_session_is_mine(&qp->building) && !qp->built.error ? &qp->built : NULL;
 }
 
-/* Begins a work request. `op` is the IBV_QP_EX_WITH_* flag that the queue pair must have been created with. Returns
- * NULL if the work request is dropped. */
+/* Begins a work request. `op` is the IBV_QP_EX_WITH_* flag that the queue pair must have been created with.
+ * Returns NULL if the work request is dropped. */
 static struct rvt_send_wr *begin(struct ibv_qp_ex *of, uint64_t op, enum ibv_wr_opcode opcode) {
     struct shim_qp *qp = qp_of(of);
     struct shim_wr_list *list = list_of(qp);

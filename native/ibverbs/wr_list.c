@@ -21,7 +21,8 @@ void shim_wr_list_fail(struct shim_wr_list *list, int error) {
         list->error = error;
 }
 
-/* Makes room for `more` members of an array that has `count` of them. Returns the array, or NULL if out of memory. */
+/* Makes room for `more` members of an array that has `count` of them. Returns the array, or NULL if out of
+ * memory. */
 static void *make_room(struct shim_wr_list *list, void *array, size_t *room, size_t count, size_t more,
                        size_t size) {
     enum { LEAST = 16 };

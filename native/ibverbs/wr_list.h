@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The work requests of a queue pair between ibv_wr_start() and ibv_wr_complete(), with copies of their elements and
- * of their inline data. */
+/* The work requests of a queue pair between ibv_wr_start() and ibv_wr_complete(), with copies of their
+ * elements and of their inline data. */
 #ifndef SHIM_WR_LIST_H
 #define SHIM_WR_LIST_H
 
@@ -33,8 +33,8 @@ void shim_wr_list_free(struct shim_wr_list *list);
 /* Keeps the first error. */
 void shim_wr_list_fail(struct shim_wr_list *list, int error);
 
-/* Add an empty work request, elements of the last one, and bytes of the last one. Return NULL and keep ENOMEM if there
- * is no memory. `count` may be 0; what is returned then must not be used. */
+/* Add an empty work request, elements of the last one, and bytes of the last one. Return NULL and keep ENOMEM
+ * if there is no memory. `count` may be 0; what is returned then must not be used. */
 struct shim_built_wr *shim_wr_list_add(struct shim_wr_list *list);
 struct rvt_ib_sge *shim_wr_list_add_sges(struct shim_wr_list *list, size_t count);
 unsigned char *shim_wr_list_add_bytes(struct shim_wr_list *list, size_t count);

@@ -123,7 +123,8 @@ static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_w
 }
 
 /* Carries out a local operation, unless it is a LOCAL_INV that must be delayed. Sets *carried_out. Its wait
- * for readers is made with the engine lock held: no reader waits for that lock. `whole`: as for post_one_send(). */
+ * for readers is made with the engine lock held: no reader waits for that lock. `whole`: as for
+ * post_one_send(). */
 static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole,
                     bool *carried_out) {
     *carried_out = true;
@@ -183,8 +184,8 @@ static void count_packets(struct rvt_engine_qp *qp, uint64_t length) {
     qp->attr.sq_psn = (uint32_t)(qp->attr.sq_psn + packets) & PSN_MASK;
 }
 
-/* Fills the slot except for its elements. Members that the opcode and the type of the queue pair do not use keep
- * what an earlier work request has left. */
+/* Fills the slot except for its elements. Members that the opcode and the type of the queue pair do not use
+ * keep what an earlier work request has left. */
 static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
                       const struct opcode_rules *rules, struct rvt_swqe *wqe) {
     wqe->wr_id = wr->wr_id;
@@ -238,7 +239,8 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
     return 0;
 }
 
-/* Takes back the last `count` work requests, none of which was carried out. `psn`: sq_psn before they were posted. */
+/* Takes back the last `count` work requests, none of which was carried out. `psn`: sq_psn before they were
+ * posted. */
 static void take_back(struct rvt_engine_qp *qp, uint32_t count, uint32_t psn) {
     while (count--) {
         struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, --qp->sq.count);

@@ -89,9 +89,9 @@ int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, ui
 
 /* Where rvt_post_send_from() reads its work requests. */
 struct rvt_send_source {
-    /* Returns work request `index`, or NULL if it cannot be read. Called for 0, 1, 2, ... with the engine lock
-     * held, so it must not call verbs. What it returns must stay valid until the next call. An element list
-     * need not have the elements of a work request with more than RVT_MAX_SGE, which is refused. */
+    /* Returns work request `index`, or NULL if it cannot be read. Called for 0, 1, 2, ... with the engine
+     * lock held, so it must not call verbs. What it returns must stay valid until the next call. An element
+     * list need not have the elements of a work request with more than RVT_MAX_SGE, which is refused. */
     const struct rvt_send_wr *(*read)(void *data, uint32_t index);
     void *data;
 };
@@ -101,10 +101,10 @@ struct rvt_send_source {
 int rvt_post_send_from(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
                        uint32_t *bad);
 
-/* Posts all of the send work requests or none: if one is refused, those before it are taken back, and the queue is as
- * it was. Otherwise as rvt_post_send_from(), except that each LOCAL_INV is carried out in its turn, as with
- * RVT_SEND_FENCE: what a LOCAL_INV does while it is posted could not be taken back. For the same reason a REG_MR is
- * refused with -EINVAL. */
+/* Posts all of the send work requests or none: if one is refused, those before it are taken back, and the
+ * queue is as it was. Otherwise as rvt_post_send_from(), except that each LOCAL_INV is carried out in its
+ * turn, as with RVT_SEND_FENCE: what a LOCAL_INV does while it is posted could not be taken back. For the
+ * same reason a REG_MR is refused with -EINVAL. */
 int rvt_post_send_whole(struct rvt_qp_handle handle, const struct rvt_send_source *source, uint32_t count,
                         uint32_t *bad);
 
