@@ -18,7 +18,7 @@ static void memory_windows_do_not_exist(void) {
     world_close(&w);
 }
 
-static void regions_cannot_be_registered_again(void) {
+static void regions_have_bytes_and_cannot_be_registered_again(void) {
     struct scene s;
     REQUIRE(scene_open(&s));
     int answer = ibv_rereg_mr(s.local.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, NULL, 0, 0);
@@ -26,6 +26,7 @@ static void regions_cannot_be_registered_again(void) {
     CHECK_EQ(errno, EOPNOTSUPP);
     CHECK_EQ(post(&s.a, write_of(1, part(&s.local, 0, 8), &s.remote, 0)), 0); /* it kept its rights */
     SENT(&s.a, 1, IBV_WC_SUCCESS);
+    UNSUPPORTED(ibv_reg_mr(s.w.pd, s.local.bytes, 0, ALL_RIGHTS)); /* a region without bytes */
     UNSUPPORTED(ibv_reg_dmabuf_mr(s.w.pd, 0, 4096, 0, 0, IBV_ACCESS_LOCAL_WRITE));
     scene_close(&s);
 }
@@ -75,6 +76,6 @@ static void multicast_does_not_exist(void) {
     scene_close(&s);
 }
 
-CHECK_MAIN(TEST(memory_windows_do_not_exist), TEST(regions_cannot_be_registered_again),
+CHECK_MAIN(TEST(memory_windows_do_not_exist), TEST(regions_have_bytes_and_cannot_be_registered_again),
            TEST(other_transports_do_not_exist), TEST(flows_and_work_queues_do_not_exist),
            TEST(multicast_does_not_exist))
