@@ -19,7 +19,6 @@ const TIMEOUT_MS = 10 * 60_000;
  * @property {string} [buildOf] the mode whose programs this mode runs, instead of building its own
  * @property {string[]} [wrapper] command that runs each test program
  * @property {string[]} [skip] tests that this mode does not run by default
- * @property {boolean} [sideBySide] whether to run one program per processor at a time, instead of one program at a time
  * @property {Record<string, string>} env default environment variables; variables that the caller has set take precedence
  */
 
@@ -47,7 +46,6 @@ const modes = {
       // register.
       '--vex-iropt-register-updates=allregs-at-mem-access',
     ],
-    sideBySide: true, // valgrind runs one thread at a time, so each program uses one processor
     // Since threads do not run in parallel, these tests take minutes and cannot expose races.
     skip: [
       'test_chaos_engine',
@@ -86,8 +84,14 @@ build();
 
 let passed = 0;
 let failed = 0;
-const waiting = [...tests];
-await Promise.all(Array.from({ length: mode.sideBySide ? availableParallelism() : 1 }, runWaiting));
+// The tests of threads need the processors for themselves: their threads must run at the same time. Of the other programs, one runs
+// per processor.
+const ofThreads = (/** @type {string} */ name) => sources.get(name)?.startsWith('threads/');
+await runAll(tests.filter(ofThreads), 1);
+await runAll(
+  tests.filter((name) => !ofThreads(name)),
+  availableParallelism(),
+);
 writeCounts(`c-${modeName}`, { passed, failed });
 console.log(`C tests (${modeName}): ${passed} passed, ${failed} failed`);
 process.exitCode = failed ? 1 : 0;
@@ -131,13 +135,21 @@ function build() {
   process.exit(1);
 }
 
-/** Runs waiting test programs until none is left. */
-async function runWaiting() {
-  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-    const counts = await runTest(name);
-    passed += counts.passed;
-    failed += counts.failed;
-  }
+/**
+ * Runs test programs.
+ * @param {string[]} names
+ * @param {number} atOnce how many run at the same time
+ */
+async function runAll(names, atOnce) {
+  const waiting = [...names];
+  const runWaiting = async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const counts = await runTest(name);
+      passed += counts.passed;
+      failed += counts.failed;
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, runWaiting));
 }
 
 /**
