@@ -15,7 +15,6 @@ const testDirectory = join(root, 'test', 'c');
  * @property {string} [buildOf] the mode whose programs this mode runs, instead of building its own
  * @property {string[]} [wrapper] command that runs each test program
  * @property {string[]} [skip] tests that this mode does not run by default
- * @property {boolean} [sideBySide] whether to run one program per processor at a time, instead of one program at a time
  *
  * @typedef {import('./test-programs.mjs').Build & Options} Mode
  */
@@ -36,7 +35,6 @@ const modes = {
       // register.
       '--vex-iropt-register-updates=allregs-at-mem-access',
     ],
-    sideBySide: true, // valgrind runs one thread at a time, so each program uses one processor
     // Since threads do not run in parallel, these tests take minutes and cannot expose races.
     skip: [
       'test_chaos_engine',
@@ -69,17 +67,16 @@ if (unknown.length || !tests.length) {
   process.exit(2);
 }
 
-const run = {
-  title: 'C tests',
-  kind: 'c',
-  mode: modeName,
-  env: mode.env,
-  ...(mode.sideBySide && { sideBySide: true }),
-};
+const run = { title: 'C tests', kind: 'c', mode: modeName, env: mode.env };
 const buildDirectory = join(root, 'build', 'c-tests', mode.buildOf ?? modeName);
 build();
+// The tests of threads need the processors for themselves: their threads must run at the same time.
 await runPrograms(
-  tests.map((name) => ({ name, command: [...(mode.wrapper ?? []), programOf(name)] })),
+  tests.map((name) => ({
+    name,
+    command: [...(mode.wrapper ?? []), programOf(name)],
+    alone: sources.get(name)?.startsWith('threads/') ?? false,
+  })),
   run,
 );
 

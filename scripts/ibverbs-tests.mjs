@@ -12,6 +12,8 @@ import { builds, report, runPrograms } from './test-programs.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testDirectory = join(root, 'test', 'ibverbs');
 const TIMEOUT_MS = 5 * 60_000;
+/** Their threads must run at the same time. */
+const ALONE = ['test_fork', 'test_threads'];
 
 const [mode = 'plain', ...only] = process.argv.slice(2);
 const build = builds[/** @type {keyof typeof builds} */ (mode)];
@@ -41,7 +43,11 @@ const run = {
 try {
   buildIbverbs(mode);
   mkdirSync(buildDirectory, { recursive: true });
-  const programs = tests.map((name) => ({ name, command: withRdmavt(compile(name)) }));
+  const programs = tests.map((name) => ({
+    name,
+    command: withRdmavt(compile(name)),
+    alone: ALONE.includes(name),
+  }));
   await runPrograms(programs, run);
 } catch (error) {
   console.error(`ibverbs-tests: ${error instanceof Error ? error.message : error}`);

@@ -31,6 +31,7 @@ export const builds = {
  * @typedef {object} Program
  * @property {string} name
  * @property {string[]} command the program's file and its arguments, after the command that runs it, if there is one
+ * @property {boolean} alone whether no other program may run at the same time
  */
 
 /**
@@ -39,26 +40,28 @@ export const builds = {
  * @property {string} kind name of the tests for scripts/counts.mjs
  * @property {string} mode
  * @property {Record<string, string>} env default environment variables; variables that the caller has set take precedence
- * @property {boolean} [sideBySide] whether to run one program per processor at a time, instead of one program at a time
  * @property {number} [timeoutMs] time limit of one program
  */
 
 /**
- * Runs the programs, prints which passed, writes the counts, and sets the exit status of this process.
+ * Runs the programs, prints which passed, writes the counts, and sets the exit status of this process. Programs that need not be
+ * alone run one per processor.
  * @param {Program[]} programs
  * @param {Run} run
  */
 export async function runPrograms(programs, run) {
-  const waiting = [...programs];
   const sum = { passed: 0, failed: 0 };
-  const runWaiting = async () => {
+  /** @param {Program[]} waiting */
+  const runWaiting = async (waiting) => {
     for (let program = waiting.shift(); program !== undefined; program = waiting.shift()) {
       const counts = await runProgram(program, run);
       sum.passed += counts.passed;
       sum.failed += counts.failed;
     }
   };
-  await Promise.all(Array.from({ length: run.sideBySide ? availableParallelism() : 1 }, runWaiting));
+  await runWaiting(programs.filter(({ alone }) => alone));
+  const others = programs.filter(({ alone }) => !alone);
+  await Promise.all(Array.from({ length: availableParallelism() }, () => runWaiting(others)));
   report(sum, run);
 }
 

@@ -153,9 +153,11 @@ function wrongCall() {
   const { member, self } = anyMember();
   if (member.name === 'new RdmaError') return;
   const how = { wrongThis: true };
+  // A method of a plain object is a property of that object: the wrong `this` need not have it.
+  const invoke = member.invoke ?? /** @type {any} */ (self)[member.key];
   if (random.chance(0.7))
     return world.call(
-      member,
+      { ...member, invoke },
       random.chance(0.7) ? hostile.impostor() : hostile.value(),
       plausible.arguments(member, self),
       { ...how, construct: false },

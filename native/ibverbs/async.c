@@ -25,7 +25,7 @@ SHIM_PUBLIC int ibv_get_async_event(struct ibv_context *context, struct ibv_asyn
 }
 
 SHIM_PUBLIC void ibv_ack_async_event(struct ibv_async_event *event) {
-    if (!event)
+    if (!event || !event->element.cq) /* NULL: not an event of ibv_get_async_event() */
         return;
     switch (event->event_type) {
     case IBV_EVENT_CQ_ERR:

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ibverbs/poll.h"
+#include "ibverbs/serve.h"
 
 /* Returns 0 or a positive errno. */
 static int judge_attributes(struct ibv_context *context, const struct ibv_cq_init_attr_ex *attr) {
@@ -145,6 +146,6 @@ int shim_req_notify_cq(struct ibv_cq *of, int solicited_only) {
     shim_enter();
     int error =
         rvt_req_notify_cq(shim_cq_of(of)->core, solicited_only ? RVT_NOTIFY_SOLICITED : RVT_NOTIFY_NEXT);
-    shim_leave();
+    shim_leave_and_serve(shim_cq_of(of)->context);
     return -error;
 }

@@ -26,7 +26,7 @@ struct shim_dm {
     struct shim_context *context;
     struct storage *storage;
     struct shim_importable importable; /* listed only if the program has allocated the memory */
-    _Atomic(unsigned) regions;
+    _Atomic(unsigned) users;           /* the program and the regions in it */
 };
 
 static struct shim_dm *dm_of(struct ibv_dm *dm) {
@@ -109,11 +109,14 @@ static struct shim_dm *new_dm(struct shim_context *context) {
     dm->ibv.memcpy_to_dm = copy_to;
     dm->ibv.memcpy_from_dm = copy_from;
     dm->ibv.comp_mask = IBV_DM_MASK_HANDLE;
+    atomic_init(&dm->users, 1);
     return dm;
 }
 
-/* The caller must be outside the gate. */
-static void destroy(struct shim_dm *dm) {
+/* Ends a use. The caller must be outside the gate. */
+static void put(struct shim_dm *dm) {
+    if (atomic_fetch_sub_explicit(&dm->users, 1, memory_order_acq_rel) != 1)
+        return;
     if (dm->storage)
         put_storage(dm->storage);
     shim_put_context(dm->context);
@@ -136,7 +139,7 @@ struct ibv_dm *shim_alloc_dm(struct ibv_context *of, struct ibv_alloc_dm_attr *a
     uint32_t log_align = attr->log_align_req > LEAST_ALIGNMENT ? attr->log_align_req : LEAST_ALIGNMENT;
     dm->storage = new_storage(context->file->core, attr->length, log_align);
     if (!dm->storage) {
-        destroy(dm);
+        put(dm);
         return shim_null(ENOMEM);
     }
     shim_enter();
@@ -148,12 +151,12 @@ struct ibv_dm *shim_alloc_dm(struct ibv_context *of, struct ibv_alloc_dm_attr *a
 
 int shim_free_dm(struct ibv_dm *of) {
     struct shim_dm *dm = dm_of(of);
-    if (atomic_load_explicit(&dm->regions, memory_order_acquire))
+    if (atomic_load_explicit(&dm->users, memory_order_acquire) > 1)
         return EBUSY;
     shim_enter();
     shim_unlist_importable(&dm->importable);
     shim_leave();
-    destroy(dm);
+    put(dm);
     return 0;
 }
 
@@ -179,16 +182,15 @@ SHIM_PUBLIC struct ibv_dm *ibv_import_dm(struct ibv_context *into, uint32_t hand
     bool found = shim_visit_importables(dm->context, SHIM_DMS, share_storage, dm);
     shim_leave();
     if (!found) {
-        destroy(dm);
+        put(dm);
         return shim_null(ENOENT);
     }
     return &dm->ibv;
 }
 
 SHIM_PUBLIC void ibv_unimport_dm(struct ibv_dm *of) {
-    /* A region that was registered with the import still needs it. */
-    if (of && !atomic_load_explicit(&dm_of(of)->regions, memory_order_acquire))
-        destroy(dm_of(of));
+    if (of)
+        put(dm_of(of)); /* the last region that was registered with the import frees it */
 }
 
 /* --- regions --- */
@@ -209,13 +211,13 @@ struct ibv_mr *shim_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *of, uint64_t off
         .access = access,
         .dm = dm,
     };
-    atomic_fetch_add_explicit(&dm->regions, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&dm->users, 1, memory_order_relaxed);
     struct ibv_mr *mr = shim_reg_mr(pd, &init);
     if (!mr)
-        atomic_fetch_sub_explicit(&dm->regions, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&dm->users, 1, memory_order_relaxed); /* not the last one: the program's */
     return mr;
 }
 
 void shim_put_dm_region(struct shim_dm *dm) {
-    atomic_fetch_sub_explicit(&dm->regions, 1, memory_order_release);
+    put(dm);
 }

@@ -13,7 +13,7 @@ int shim_free_dm(struct ibv_dm *dm);
 struct ibv_mr *shim_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *dm, uint64_t offset, size_t length,
                               unsigned int access);
 
-/* A region of the device memory has ended. */
+/* A region of the device memory has ended. The caller must be outside the gate. */
 void shim_put_dm_region(struct shim_dm *dm);
 
 #endif

@@ -3,6 +3,7 @@
 #include "ibverbs/poll.h"
 
 #include "ibverbs/cq.h"
+#include "ibverbs/serve.h"
 
 /* Opcodes, statuses and QP types have the same numbers in the core and in the public header. */
 _Static_assert((int)RVT_WC_OPCODE_FETCH_ADD == (int)IBV_WC_FETCH_ADD, "opcodes of completions");
@@ -47,7 +48,7 @@ int shim_poll_cq(struct ibv_cq *cq, int num_entries, struct ibv_wc *wc) {
         for (int i = 0; i < got; i++)
             convert(&taken[i], &wc[total++]);
     }
-    shim_leave();
+    shim_leave_and_serve(shim_cq_of(cq)->context);
     return got < 0 && !total ? got : total;
 }
 
@@ -61,7 +62,7 @@ static struct shim_cq *cq_of(struct ibv_cq_ex *cq) {
 static int take_next(struct shim_cq *cq) {
     shim_enter();
     int got = rvt_poll_cq(cq->core, 1, &cq->current);
-    shim_leave();
+    shim_leave_and_serve(cq->context);
     if (got <= 0)
         return got ? -got : ENOENT;
     cq->ibv.status = (enum ibv_wc_status)cq->current.status;

@@ -395,16 +395,16 @@ testIf(!flagged, 'this Node has the type without a flag, or not at all')(
        answers.add(new SgeState([sge]).copyIn(new Float16Array(8).fill(1)));
      }
      const { native } = require('./test/support/native.cjs');
-     const raw = native.openDevice(4, false, false, false, new Uint32Array(13).fill(250)).allocPd(true).allocMr(0, 1);
-     for (const right of [new BigUint64Array(16), new Float16Array(16)]) {
-       try { console.log(raw.query(right)); } catch (error) { console.log(error.name); }
+     const raw = native.openDevice(4, false, false, false, new Uint32Array(13).fill(250)).createCq(4, 0, 0);
+     for (const words of [new Uint32Array(16), new Float16Array(32)]) {
+       try { console.log(raw.query(words), words[0]); } catch (error) { console.log(error.name, words[0]); }
      }
      console.log([...answers].join(), [...new Uint8Array(buffer)].map((byte) => byte && 1).join(''));`,
       [FLAG, '--no-warnings'],
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const ones = `${'0'.repeat(8)}${'01'.repeat(8)}${'0'.repeat(40)}`;
-    expect(stdout).toBe(`0\nTypeError\n16 ${ones}\n`);
+    expect(stdout).toBe(`0 4\nTypeError 0\n16 ${ones}\n`);
   },
 );
 

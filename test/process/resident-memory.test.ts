@@ -60,25 +60,42 @@ const kinds = [
   ['with the largest table and random keys', { lkeyTableBits: 23, keyPolicy: 'random' }],
 ] as const;
 
+/** The resident memory in KiB that a device takes. */
+interface Taken {
+  opened: number;
+  closed: number;
+}
+
+/**
+ * Runs the program in three processes, and returns the lowest of each number: what a device takes is in all of them. Beside it, V8
+ * takes up to 2 MiB for itself in some processes, more often on a busy machine.
+ */
+function lowestOf(program: string, ...nodeOptions: string[]): Taken {
+  const taken = Array.from({ length: 3 }, () => answerOf(program, ...nodeOptions) as Taken);
+  return {
+    opened: Math.min(...taken.map(({ opened }) => opened)),
+    closed: Math.min(...taken.map(({ closed }) => closed)),
+  };
+}
+
 describe('a device', () => {
   for (const [kind, options] of kinds) {
     testResident(`${kind}, with a domain and a region, takes at most 64 KiB`, () => {
-      const { opened, closed } = answerOf(
+      const { opened, closed } = lowestOf(
         `close(open(${JSON.stringify(options)}));
          resident();
          const before = resident();
-         // Several devices: a single one may be the one for which V8 takes the next page of its heap.
-         const devices = Array.from({ length: 8 }, () => open(${JSON.stringify(options)}));
+         const devices = Array.from({ length: 64 }, () => open(${JSON.stringify(options)}));
          const opened = (resident() - before) / devices.length;
          devices.forEach(close);
          console.log(JSON.stringify({ opened, closed: (resident() - before) / devices.length }));`,
-      ) as { opened: number; closed: number };
+      );
       expect(opened).toBeLessThanOrEqual(64);
       expect(closed).toBeLessThanOrEqual(opened);
     });
 
     testResident(`${kind}, closed but still referenced, takes at most 16 KiB`, () => {
-      const { opened, closed } = answerOf(
+      const { opened, closed } = lowestOf(
         `const MANY = 256;
          const warm = Array.from({ length: 64 }, () => open(${JSON.stringify(options)}));
          warm.forEach(close);
@@ -92,9 +109,11 @@ describe('a device', () => {
          gc();
          const closed = (resident() - before) / MANY;
          console.log(JSON.stringify({ opened, closed, kept: all.length + warm.length }));`,
-        // The optimizing compiler takes about 4 MiB once, and may or may not run during the measurement.
+        // The optimizing compiler takes about 4 MiB once, and may or may not run during the measurement. On a busy machine the
+        // collector's own threads may not have released the pages of dead objects yet.
         '--no-opt',
-      ) as { opened: number; closed: number };
+        '--single-threaded-gc',
+      );
       expect(opened).toBeLessThanOrEqual(64);
       expect(closed).toBeLessThanOrEqual(16);
     });

@@ -619,7 +619,8 @@ static void modify_qp(struct world *w) {
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_modify_qp(model->core, &attr, mask), false);
     expect_alive(w, answer, model->alive);
-    if (!answer && mask & RVT_QPA_STATE && attr.state == RVT_QPS_RESET)
+    /* From RESET to RESET nothing changes: a queue pair that was kicked stays ready. */
+    if (!answer && mask & RVT_QPA_STATE && attr.state == RVT_QPS_RESET && model->state != RVT_QPS_RESET)
         w->reset = qp;
     verbs_note(10000 + model->state * 16 + attr.state * 2 + (answer != 0));
     if (answer || !(mask & RVT_QPA_STATE))

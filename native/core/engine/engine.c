@@ -372,6 +372,7 @@ static void flush_if_failed(struct rvt_engine_qp *qp) {
     while (qp->sq.count)
         rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
     qp->rnr_left = qp->attr.rnr_retry;
+    rvt_show_queues(qp); /* the thread that runs the engine may never come to this queue pair */
 }
 
 /* Flushes the queue pairs in error while another thread runs the engine and may be in the middle of a long

@@ -184,8 +184,8 @@ static void count_packets(struct rvt_engine_qp *qp, uint64_t length) {
     qp->attr.sq_psn = (uint32_t)(qp->attr.sq_psn + packets) & PSN_MASK;
 }
 
-/* Fills the slot except for its elements. Members that the opcode and the type of the queue pair do not use
- * keep what an earlier work request has left. */
+/* Fills the slot except for its elements. Members that the opcode and the type of the queue pair do not use keep
+ * what an earlier work request has left. */
 static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
                       const struct opcode_rules *rules, struct rvt_swqe *wqe) {
     wqe->wr_id = wr->wr_id;

@@ -89,9 +89,9 @@ int rvt_post_send(struct rvt_qp_handle handle, const struct rvt_send_wr *wrs, ui
 
 /* Where rvt_post_send_from() reads its work requests. */
 struct rvt_send_source {
-    /* Returns work request `index`, or NULL if it cannot be read. Called for 0, 1, 2, ... with the engine
-     * lock held, so it must not call verbs. What it returns must stay valid until the next call. An element
-     * list need not have the elements of a work request with more than RVT_MAX_SGE, which is refused. */
+    /* Returns work request `index`, or NULL if it cannot be read. Called for 0, 1, 2, ... with the engine lock
+     * held, so it must not call verbs. What it returns must stay valid until the next call. An element list
+     * need not have the elements of a work request with more than RVT_MAX_SGE, which is refused. */
     const struct rvt_send_wr *(*read)(void *data, uint32_t index);
     void *data;
 };

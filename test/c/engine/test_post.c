@@ -340,6 +340,86 @@ static void work_requests_can_be_read_one_by_one(void) {
     }
 }
 
+/* Behind work requests that wait in the queue, a list is posted whose last work request is refused. */
+static void a_whole_list_is_posted_or_nothing_of_it(void) {
+    enum { UNKNOWN_OPCODE, BAD_KEY, UNREADABLE, REG_MR, QUEUE_FULL, WAYS };
+    for (int way = 0; way < WAYS; way++) {
+        struct verbs v;
+        REQUIRE(verbs_open(&v, MANUAL));
+        struct vqp qp = make_qp_with(&v, v.pd, (struct rvt_qp_init){.max_send_wr = 4});
+        connect_qp(&qp, qp.qpn);
+        struct vmr mr = make_mr(&v, bytes, PAGE), target = make_mr(&v, bytes + PAGE, PAGE);
+        const struct rvt_ib_sge two[] = {sge_at(&mr, 0, 8), sge_at(&target, 0, 8)};
+        const struct rvt_ib_sge bad_key = {mr.addr, 8, 0x123400};
+        CHECK_EQ(post(&qp, SEND_WR(.wr_id = 1, .opcode = RVT_WR_RDMA_WRITE)), 0);
+        const uint32_t psn = query_qp(&qp).attr.sq_psn;
+        struct rvt_send_wr wrs[] = {
+            SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .sges = two, .num_sge = 2, .remote_addr = target.addr,
+                    .rkey = target.key),
+            SEND_WR(.opcode = RVT_WR_LOCAL_INV, .invalidate_rkey = mr.key),
+            SEND_WR(.opcode = RVT_WR_RDMA_WRITE),
+            SEND_WR(.opcode = RVT_WR_RDMA_WRITE),
+        };
+        uint32_t count = way == QUEUE_FULL ? 4 : 3;
+        if (way == UNKNOWN_OPCODE)
+            wrs[2].opcode = RVT_WR_LSO;
+        if (way == REG_MR)
+            wrs[2].opcode = RVT_WR_REG_MR;
+        if (way == BAD_KEY) {
+            wrs[2].sges = &bad_key;
+            wrs[2].num_sge = 1;
+        }
+        struct unread_list list = {.wrs = wrs, .end = way == UNREADABLE ? 2 : 4, .target = bytes};
+        const struct rvt_send_source source = {read_next, &list};
+        uint32_t bad = 7;
+        CHECK_EQ(rvt_post_send_whole(qp.handle, &source, count, &bad),
+                 way == QUEUE_FULL ? -RVT_ENOMEM : -RVT_EINVAL);
+        CHECK_EQ(bad, count - 1);
+        CHECK_EQ(query_qp(&qp).sends, 1);
+        CHECK_EQ(query_qp(&qp).attr.sq_psn, psn);
+        AT_REST(mr);
+        AT_REST(target);
+        CHECK_EQ(fixture_query(mr.mr).valid, true);
+        /* What was taken back delays no LOCAL_INV that follows. */
+        CHECK_EQ(post(&qp, PLAIN_WR(.opcode = RVT_WR_LOCAL_INV, .invalidate_rkey = mr.key)), 0);
+        CHECK_EQ(fixture_query(mr.mr).valid, false);
+        run_engine(&v);
+        WC(qp.scq, .wr_id = 1, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE);
+        NO_WC(qp.scq);
+        verbs_close(&v);
+    }
+}
+
+static void a_whole_list_is_carried_out_in_order(void) {
+    struct verbs v;
+    REQUIRE(verbs_open(&v, AT_ONCE));
+    struct vqp qp = make_qp(&v, RVT_QPT_RC);
+    struct vmr mr = make_mr(&v, bytes, PAGE);
+    const struct rvt_ib_sge from = sge_at(&mr, 0, 8);
+    const struct rvt_send_wr wrs[] = {
+        SEND_WR(.wr_id = 1, .opcode = RVT_WR_RDMA_WRITE, .sges = &from, .num_sge = 1, .remote_addr = mr.addr,
+                .rkey = mr.key),
+        SEND_WR(.wr_id = 2, .opcode = RVT_WR_LOCAL_INV, .invalidate_rkey = mr.key),
+        SEND_WR(.wr_id = 3, .opcode = RVT_WR_RDMA_WRITE),
+    };
+    struct unread_list list = {.wrs = wrs, .end = 3, .target = bytes};
+    const struct rvt_send_source source = {read_next, &list};
+    uint32_t bad = 7;
+    FAILS_WITH(rvt_post_send_whole(qp.handle, &source, 3, &bad), RVT_EINVAL, RVT_CAUSE_QP_STATE,
+               RVT_QPS_RESET, 0, 0);
+    CHECK_EQ(bad, RVT_NO_BAD_WR);
+    connect_qp(&qp, qp.qpn);
+    /* The LOCAL_INV comes after the write, whose key it invalidates. */
+    CHECK_EQ(rvt_post_send_whole(qp.handle, &source, 3, &bad), 0);
+    WC(qp.scq, .wr_id = 1, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE, .byte_len = 8);
+    WC(qp.scq, .wr_id = 2, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_LOCAL_INV);
+    WC(qp.scq, .wr_id = 3, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE);
+    NO_WC(qp.scq);
+    CHECK_EQ(fixture_query(mr.mr).valid, false);
+    CHECK_EQ(rvt_post_send_whole(qp.handle, &source, 0, &bad), 0);
+    verbs_close(&v);
+}
+
 /* As in the kernel, only elements of DMA memory are joined. */
 static void elements_that_touch_share_a_reference(void) {
     static const uint64_t BASE = 0x100000;
@@ -669,7 +749,8 @@ static void datagrams_need_a_live_address_handle_of_their_domain(void) {
 CHECK_MAIN(TEST(the_state_decides_whether_work_requests_can_be_posted), TEST(receives_are_refused_in_order),
            TEST(opcodes_depend_on_the_type), TEST(atomics_and_reads_are_refused_in_order),
            TEST(local_write_is_needed_by_some_opcodes), TEST(a_refused_element_puts_the_references_back),
-           TEST(work_requests_can_be_read_one_by_one), TEST(elements_that_touch_share_a_reference),
+           TEST(work_requests_can_be_read_one_by_one), TEST(a_whole_list_is_posted_or_nothing_of_it),
+           TEST(a_whole_list_is_carried_out_in_order), TEST(elements_that_touch_share_a_reference),
            TEST(a_message_has_at_most_2_to_the_31_bytes),
            TEST(a_full_queue_refuses_before_keys_are_looked_at),
            TEST(a_region_that_is_held_too_often_is_refused), TEST(reg_mr_is_carried_out_while_posting),

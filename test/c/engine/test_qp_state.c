@@ -405,7 +405,8 @@ static void the_target_of_a_message_in_progress_is_busy(void) {
     CHECK(tries < 200);
 }
 
-/* Deregisters a region in another thread while the engine flushes the queue pair whose sends hold it. */
+/* Deregisters a region in another thread while the engine flushes the first of the queue pairs whose sends hold
+ * it. */
 struct flush {
     struct rvt_engine *engine;
     const struct vmr *source;
@@ -436,27 +437,46 @@ static void on_lost_completion(enum rvt_event_kind kind, uint64_t object, void *
         rvt_yield();
 }
 
-static void a_region_can_be_deregistered_while_its_holder_is_flushed(void) {
+static bool add_sends(void *sum, enum rvt_resource_kind kind, const uint64_t *row) {
+    if (kind == RVT_RESOURCE_QP)
+        *(uint64_t *)sum += row[RVT_QP_SENDS];
+    return true;
+}
+
+/* Returns how many sends the resource report shows in all queue pairs. */
+static uint64_t reported_sends(const struct verbs *v) {
+    uint64_t sum = 0;
+    rvt_resource_report(v->device, add_sends, &sum);
+    return sum;
+}
+
+static void a_region_can_be_deregistered_while_its_holders_are_flushed(void) {
     for (int round = 0; round < 100; round++) {
         struct verbs v;
         REQUIRE(verbs_open(&v, MANUAL));
         struct vmr source = make_mr(&v, source_bytes, LONG);
         struct rvt_cq_handle cq = make_cq(&v, 1);
-        struct vqp a = make_qp_with(
-            &v, v.pd,
-            (struct rvt_qp_init){
-                .type = RVT_QPT_RC, .send_cq = cq, .recv_cq = cq, .max_send_wr = 64, .max_send_sge = 1});
         struct flush flush = {.engine = v.device->engine, .source = &source};
         const struct rvt_ib_sge sge = sge_at(&source, 0, 8);
-        connect_qp(&a, a.qpn);
-        for (uint64_t i = 0; i < 64; i++)
-            CHECK_EQ(post(&a, SEND_WR(.wr_id = i, .opcode = RVT_WR_SEND, .sges = &sge, .num_sge = 1)), 0);
-        CHECK_EQ(move_qp(&a, (struct rvt_qp_attr){0}, RVT_QPS_ERR), 0);
+        struct vqp qps[2]; /* the engine works on the first one, and the second one is ready */
+        for (int k = 0; k < 2; k++) {
+            qps[k] = make_qp_with(
+                &v, v.pd,
+                (struct rvt_qp_init){
+                    .type = RVT_QPT_RC, .send_cq = cq, .recv_cq = cq, .max_send_wr = 64, .max_send_sge = 1});
+            connect_qp(&qps[k], qps[k].qpn);
+            for (uint64_t i = 0; i < 64; i++)
+                CHECK_EQ(
+                    post(&qps[k], SEND_WR(.wr_id = i, .opcode = RVT_WR_SEND, .sges = &sge, .num_sge = 1)), 0);
+            CHECK_EQ(move_qp(&qps[k], (struct rvt_qp_attr){0}, RVT_QPS_ERR), 0);
+        }
+        CHECK_EQ(reported_sends(&v), 128);
         v.device->engine->host = (struct rvt_engine_host){on_lost_completion, &flush};
         CHECK_EQ(rvt_run_engine(v.device), 0);
         if (pthread_join(flush.thread, NULL))
             abort();
         CHECK_EQ(flush.answer, 0);
+        CHECK_EQ(reported_sends(&v), 0); /* whichever of the two threads flushed them */
         v.device->engine->host = (struct rvt_engine_host){0};
         verbs_close(&v);
     }
@@ -467,4 +487,4 @@ CHECK_MAIN(TEST(an_error_flushes_receives_then_sends),
            TEST(a_reset_drops_sends_and_keeps_receives), TEST(no_flushed_receive_comes_back),
            TEST(sq_draining_tells_whether_the_head_was_started), TEST(a_request_is_stopped_between_two_steps),
            TEST(the_target_of_a_message_in_progress_is_busy),
-           TEST(a_region_can_be_deregistered_while_its_holder_is_flushed))
+           TEST(a_region_can_be_deregistered_while_its_holders_are_flushed))
