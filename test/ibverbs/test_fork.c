@@ -116,6 +116,52 @@ static void a_child_can_close_what_it_inherited(void) {
     scene_close(&s);
 }
 
+/* Completes a write of its copy of the scene, into a queue that is armed, and takes the event. */
+static void cause_an_event(void *argument) {
+    struct scene *s = argument;
+    struct ibv_cq *cq = NULL;
+    void *user;
+    CHECK_EQ(ibv_req_notify_cq(s->a.scq, 0), 0);
+    CHECK_EQ(post(&s->a, write_of(1, part(&s->local, 0, 8), &s->remote, 0)), 0);
+    SENT(&s->a, 1, IBV_WC_SUCCESS);
+    REQUIRE(is_readable(s->a.scq->channel->fd, PATIENCE_MS));
+    CHECK_EQ(ibv_get_cq_event(s->a.scq->channel, &cq, &user), 0);
+    CHECK_PTR_EQ(cq, s->a.scq);
+}
+
+/* Descriptors are shared by parent and child, but the engine of the child is a copy: its events are its own.
+ * */
+static void the_events_of_a_child_are_its_own(void) {
+    struct scene s;
+    REQUIRE(world_open(&s.w));
+    struct ibv_comp_channel *channel = ibv_create_comp_channel(s.w.context);
+    REQUIRE(world_keep(&s.w, CHANNEL, channel));
+    struct qp_options options = {.channel = channel};
+    REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s.local));
+    REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s.remote));
+    REQUIRE(make_end(&s.w, s.w.pd, options, &s.a) && make_end(&s.w, s.w.pd, options, &s.b));
+    REQUIRE(connect_ends(&s.a, &s.b));
+    CHECK_EQ(ibv_req_notify_cq(s.b.rcq, 0), 0);
+    CHECK_EQ(receive(&s.b, 1, part(&s.remote, 0, 8)), 0);
+    CHECK_EQ(in_child(cause_an_event, &s), 0);
+    CHECK(!is_readable(channel->fd, 0));
+    CHECK(all_bytes_are(s.remote.bytes, 8, REMOTE_FILL));
+
+    /* A child takes nothing of what is pending in its parent. */
+    CHECK_EQ(post(&s.a, send_of(2, part(&s.local, 0, 8))), 0);
+    SENT(&s.a, 2, IBV_WC_SUCCESS);
+    RECEIVED(&s.b, 1, IBV_WC_SUCCESS);
+    CHECK(is_readable(channel->fd, PATIENCE_MS));
+    CHECK_EQ(in_child(do_nothing, NULL), 0);
+    struct ibv_cq *cq = NULL;
+    void *user;
+    CHECK_EQ(ibv_get_cq_event(channel, &cq, &user), 0);
+    CHECK_PTR_EQ(cq, s.b.rcq);
+    ibv_ack_cq_events(cq, 1);
+    CHECK(!is_readable(channel->fd, 0));
+    world_close(&s.w);
+}
+
 struct busy {
     struct scene *s;
     atomic_bool stop;
@@ -154,6 +200,6 @@ static void the_fork_status_can_be_asked(void) {
 
 CHECK_MAIN(TEST(a_child_can_exit), TEST(a_child_can_run_its_exit_handlers), TEST(a_child_can_open_the_device),
            TEST(a_child_of_a_process_with_an_open_device_can_open_its_own),
-           TEST(a_child_can_close_what_it_inherited),
+           TEST(a_child_can_close_what_it_inherited), TEST(the_events_of_a_child_are_its_own),
            TEST(forking_while_another_thread_posts_does_not_hang_the_child),
            TEST(the_fork_status_can_be_asked))

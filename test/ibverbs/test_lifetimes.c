@@ -97,6 +97,26 @@ static void destroying_a_queue_pair_drops_its_work(void) {
     scene_close(&s);
 }
 
+/* Closing the device ends its objects. The program may still call the verbs that destroy them. */
+static void objects_can_be_destroyed_after_their_device_was_closed(void) {
+    struct scene s;
+    REQUIRE(scene_open_with(&s, (struct qp_options){.inline_data = 16}));
+    struct ibv_ah_attr attr = own_port(s.w.context);
+    struct ibv_ah *ah = ibv_create_ah(s.w.pd, &attr);
+    REQUIRE(world_keep(&s.w, AH, ah));
+    struct ibv_srq_init_attr init = {.attr = {.max_wr = 4, .max_sge = 1}};
+    struct ibv_srq *srq = ibv_create_srq(s.w.pd, &init);
+    REQUIRE(world_keep(&s.w, SRQ, srq));
+    struct ibv_comp_channel *channel = ibv_create_comp_channel(s.w.context);
+    REQUIRE(world_keep(&s.w, CHANNEL, channel));
+    struct ibv_cq *cq;
+    REQUIRE(make_cq(&s.w, 4, channel, &cq));
+    struct ibv_context *context = s.w.context;
+    world_forget(&s.w, context);
+    CHECK_EQ(ibv_close_device(context), 0);
+    scene_close(&s);
+}
+
 static int open_descriptors(void) {
     DIR *directory = opendir("/proc/self/fd");
     int count = 0;
@@ -174,5 +194,6 @@ static void objects_of_two_contexts_cannot_be_combined(void) {
 CHECK_MAIN(TEST(a_domain_with_children_cannot_be_freed), TEST(a_completion_queue_in_use_cannot_be_destroyed),
            TEST(a_shared_receive_queue_in_use_cannot_be_destroyed),
            TEST(completions_outlive_their_queue_pair), TEST(destroying_a_queue_pair_drops_its_work),
-           TEST(closing_gives_descriptors_back), TEST(queue_pairs_of_two_contexts_reach_each_other),
+           TEST(objects_can_be_destroyed_after_their_device_was_closed), TEST(closing_gives_descriptors_back),
+           TEST(queue_pairs_of_two_contexts_reach_each_other),
            TEST(objects_of_two_contexts_cannot_be_combined))

@@ -151,6 +151,22 @@ static void elements_are_gathered_and_scattered_in_order(void) {
     scene_close(&s);
 }
 
+/* An element without bytes is skipped, whatever its key and address are. */
+static void elements_without_bytes_are_skipped(void) {
+    struct scene s;
+    REQUIRE(scene_open(&s));
+    struct ibv_sge none = {.addr = 1, .length = 0, .lkey = 0xdeadbeef};
+    struct ibv_sge from[] = {none, part(&s.local, 0, 8), none}, to[] = {none, part(&s.remote, 0, 16)};
+    struct ibv_recv_wr recv = {.wr_id = 20, .sg_list = to, .num_sge = 2}, *bad = NULL;
+    CHECK_EQ(ibv_post_recv(s.b.qp, &recv, &bad), 0);
+    CHECK_EQ(post(&s.a, (struct request){.opcode = IBV_WR_SEND, .id = 1, .sges = from, .num_sge = 3}), 0);
+    SENT(&s.a, 1, IBV_WC_SUCCESS);
+    CHECK_EQ(RECEIVED(&s.b, 20, IBV_WC_SUCCESS).byte_len, 8);
+    CHECK(all_bytes_are(s.remote.bytes, 8, LOCAL_FILL));
+    CHECK(all_bytes_are(s.remote.bytes + 8, 8, REMOTE_FILL));
+    scene_close(&s);
+}
+
 /* A list of three work requests whose second has too many elements: the first is posted, bad_wr names the
  * second, and the third is not looked at. */
 static void too_many_elements_are_refused(void) {
@@ -574,6 +590,30 @@ static void one_poll_takes_several_completions_in_order(void) {
     world_close(&w);
 }
 
+/* More completions than a library is likely to copy at once. */
+static void one_poll_takes_many_completions_in_order(void) {
+    enum { MANY = 50 };
+    struct scene s;
+    struct ibv_wc wcs[MANY + 8];
+    REQUIRE(scene_open_with(&s, (struct qp_options){.send_wr = MANY, .cqe = MANY}));
+    for (int step = 16; step <= MANY + 8; step += 17) { /* 16, 33 and 50 at once */
+        for (uint64_t id = 0; id < MANY; id++)
+            CHECK_EQ(post(&s.a, write_of(id, part(&s.local, 0, 8), &s.remote, 0)), 0);
+        uint64_t next = 0, deadline = now_ms() + PATIENCE_MS;
+        while (next < MANY && now_ms() < deadline) {
+            int count = ibv_poll_cq(s.a.scq, step, wcs);
+            REQUIRE(count >= 0 && count <= step);
+            for (int i = 0; i < count; i++) {
+                CHECK_EQ(wcs[i].wr_id, next++);
+                CHECK_EQ(wcs[i].status, IBV_WC_SUCCESS);
+            }
+        }
+        CHECK_EQ(next, MANY);
+        IS_EMPTY(s.a.scq);
+    }
+    scene_close(&s);
+}
+
 static void a_queue_pair_can_be_its_own_peer(void) {
     struct world w;
     struct memory m;
@@ -663,7 +703,8 @@ CHECK_MAIN(TEST(each_opcode_has_its_completion), TEST(immediate_data_arrives_unc
            TEST(several_inline_sends_do_not_share_their_copies), TEST(inline_writes_are_written),
            TEST(more_inline_data_than_agreed_is_refused), TEST(a_queue_pair_without_inline_data_refuses_it),
            TEST(more_inline_data_than_the_device_has_is_refused), TEST(many_requests_complete_in_order),
-           TEST(one_poll_takes_several_completions_in_order), TEST(a_queue_pair_can_be_its_own_peer),
+           TEST(one_poll_takes_several_completions_in_order), TEST(one_poll_takes_many_completions_in_order),
+           TEST(elements_without_bytes_are_skipped), TEST(a_queue_pair_can_be_its_own_peer),
            TEST(opcodes_that_the_type_does_not_have_are_refused),
            TEST(an_unreliable_send_is_lost_without_a_receive),
            TEST(an_unreliable_write_is_checked_like_any_other))

@@ -279,6 +279,28 @@ static void attributes_change_without_a_move(void) {
     scene_close(&s);
 }
 
+/* sq_psn counts the packets of what was posted: each message has at least one, of path_mtu bytes. */
+static void query_counts_packets(void) {
+    struct scene s;
+    struct ibv_qp_attr attr;
+    REQUIRE(scene_open_in_reset(&s, (struct qp_options){0}));
+    REQUIRE(bring_up(&s.b, s.a.qp->qp_num));
+    CHECK_EQ(to_init(&s.a), 0);
+    CHECK_EQ(to_rtr(&s.a, s.b.qp->qp_num), 0);
+    int mask = rts_attributes(&s.a, &attr);
+    attr.sq_psn = 0xfffffd;
+    CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, mask), 0);
+    CHECK_EQ(post(&s.a, write_of(1, part(&s.local, 0, 2049), &s.remote, 0)), 0); /* 3 packets of 1024 bytes */
+    SENT(&s.a, 1, IBV_WC_SUCCESS);
+    CHECK_EQ(attributes_of(&s.a).sq_psn, 0); /* modulo 2^24 */
+    CHECK_EQ(post(&s.a, (struct request){.opcode = IBV_WR_RDMA_WRITE, .id = 2}), 0);
+    SENT(&s.a, 2, IBV_WC_SUCCESS);
+    CHECK_EQ(attributes_of(&s.a).sq_psn, 1);
+    CHECK_EQ(post(&s.a, write_of(3, part(&s.local, 0, SCENE_BYTES + 1), &s.remote, 0)), EINVAL);
+    CHECK_EQ(attributes_of(&s.a).sq_psn, 1); /* a refused one has none */
+    scene_close(&s);
+}
+
 /* --- posting --- */
 
 static void sends_can_be_posted_only_when_ready(void) {
@@ -498,10 +520,11 @@ static void sends_wait_in_sqd(void) {
 CHECK_MAIN(TEST(query_reports_the_attributes_of_each_move), TEST(the_moves_that_do_not_exist_are_refused),
            TEST(moves_need_all_their_attributes), TEST(moves_refuse_attributes_that_do_not_belong_to_them),
            TEST(moves_refuse_invalid_values), TEST(a_wrong_current_state_is_refused),
-           TEST(attributes_change_without_a_move), TEST(sends_can_be_posted_only_when_ready),
-           TEST(receives_can_be_posted_from_init_on), TEST(a_peer_that_is_not_ready_does_not_answer),
-           TEST(a_peer_in_error_does_not_answer), TEST(a_peer_that_was_destroyed_does_not_answer),
-           TEST(error_flushes_receives_in_order), TEST(error_flushes_sends_in_order),
-           TEST(a_failed_request_flushes_those_behind_it), TEST(work_posted_in_error_is_flushed),
-           TEST(reset_drops_sends_without_completions), TEST(reset_completes_no_receives),
-           TEST(a_queue_pair_works_again_after_error_and_reset), TEST(sends_wait_in_sqd))
+           TEST(attributes_change_without_a_move), TEST(query_counts_packets),
+           TEST(sends_can_be_posted_only_when_ready), TEST(receives_can_be_posted_from_init_on),
+           TEST(a_peer_that_is_not_ready_does_not_answer), TEST(a_peer_in_error_does_not_answer),
+           TEST(a_peer_that_was_destroyed_does_not_answer), TEST(error_flushes_receives_in_order),
+           TEST(error_flushes_sends_in_order), TEST(a_failed_request_flushes_those_behind_it),
+           TEST(work_posted_in_error_is_flushed), TEST(reset_drops_sends_without_completions),
+           TEST(reset_completes_no_receives), TEST(a_queue_pair_works_again_after_error_and_reset),
+           TEST(sends_wait_in_sqd))
