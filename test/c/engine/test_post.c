@@ -566,8 +566,7 @@ static void a_message_has_at_most_2_to_the_31_bytes(void) {
     }
     CHECK_EQ(fixture_query(dma).refs, 3 + 3);
     CHECK_EQ(query_qp(&qp).sends, 2);
-    /* A delayed LOCAL_INV that is refused for its length is not counted: the next one is carried out at once.
-     */
+    /* A delayed LOCAL_INV that is refused for its length is not counted: the next one is carried out at once. */
     struct rvt_mr_handle list = {0};
     CHECK_EQ(rvt_alloc_mr(v.pd, RVT_MR_TYPE_MEM_REG, 4, &list), 0);
     const struct rvt_ib_sge too_long[] = {{BASE, 0x80000000, 0}, {BASE, 1, 0}};
