@@ -185,9 +185,6 @@ function listed() {
 function writeList(results) {
   const passed = [...results.values()].filter(({ outcome }) => outcome === 'passed');
   const names = [...new Set([...listed(), ...passed.map(({ name }) => name)])].sort();
-  const head = [
-    '# Tests of rdma-core that pass on the libibverbs shim: `npm run test:pyverbs`. The list only grows.',
-  ];
   mkdirSync(join(root, 'test', 'ibverbs'), { recursive: true });
   writeFileSync(join(root, LIST), `${[HEAD, ...names].join('\n')}\n`);
   console.log(`pyverbs: wrote ${names.length} names to ${LIST}`);
@@ -235,8 +232,9 @@ function judgeResults(results) {
   for (const name of names) {
     const result = results.get(name);
     if (!result) problems.push(`in ${LIST}, but did not run: ${name}`);
-    else if (result.outcome === 'skipped')
+    else if (result.outcome === 'skipped' && !MACHINE_LACKS.test(result.text)) {
       problems.push(`passed before: ${name} was skipped: ${result.text}`);
+    }
   }
   return problems;
 }
