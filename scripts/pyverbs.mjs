@@ -23,7 +23,11 @@ import { writeCounts } from './counts.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const LIST = 'test/ibverbs/pyverbs-passes.txt';
 /** Raise this together with the list: a shorter list has lost names. */
-const LEAST_NAMES = 111;
+const LEAST_NAMES = 114;
+const HEAD =
+  '# Tests of rdma-core that pass on the libibverbs shim: `npm run test:pyverbs`. The list only grows. Three need huge pages.';
+/** A listed test may be skipped if the machine does not have what it needs. */
+const MACHINE_LACKS = /huge pages of size 2M/i;
 const TIMEOUT_MS = 10 * 60_000;
 const PYTHON = '/usr/bin/python3';
 const PACKAGES = ['libibverbs-dev', 'rdma-core', 'python3-pyverbs'];
@@ -181,11 +185,8 @@ function listed() {
 function writeList(results) {
   const passed = [...results.values()].filter(({ outcome }) => outcome === 'passed');
   const names = [...new Set([...listed(), ...passed.map(({ name }) => name)])].sort();
-  const head = [
-    '# Tests of rdma-core that pass on the libibverbs shim: `npm run test:pyverbs`. The list only grows.',
-  ];
   mkdirSync(join(root, 'test', 'ibverbs'), { recursive: true });
-  writeFileSync(join(root, LIST), `${[...head, ...names].join('\n')}\n`);
+  writeFileSync(join(root, LIST), `${[HEAD, ...names].join('\n')}\n`);
   console.log(`pyverbs: wrote ${names.length} names to ${LIST}`);
 }
 
@@ -231,8 +232,9 @@ function judgeResults(results) {
   for (const name of names) {
     const result = results.get(name);
     if (!result) problems.push(`in ${LIST}, but did not run: ${name}`);
-    else if (result.outcome === 'skipped')
+    else if (result.outcome === 'skipped' && !MACHINE_LACKS.test(result.text)) {
       problems.push(`passed before: ${name} was skipped: ${result.text}`);
+    }
   }
   return problems;
 }

@@ -204,6 +204,16 @@ function* rest() {
     verb('RUN'),
   );
   yield connected(verb('POST_SEND', 0, 2, SIGNALED, 1, 3, 0, 13, 4, 0), verb('RUN'), verb('EXIT', 1));
+  // Lists of four that are posted whole, behind queued work requests: the opcode changes by `steps` from one to the next.
+  for (const opcode of Array(OPCODES).keys())
+    for (const steps of [0, 2, 4, 6])
+      yield connected(
+        send(0, 0, SIGNALED),
+        verb('POST_WHOLE', 0 | (3 << 4), opcode, SIGNALED, 1, 0, 0, 6, 1, 0, 0, 1, 4, 3, 0x0f, steps),
+        verb('POST_WHOLE', 0 | (3 << 4), opcode, 0, 1, 0, 0, 6, 1, 0, 0, 1, 4, 3, 0x0f, steps),
+        verb('RUN'),
+        verb('POLL_CQ', 0, 8),
+      );
   yield connected(verb('POST_SEND', 0, 9, SIGNALED, 0, 0, 0, 0, 0, 0, 0, 0, 4, 7, 0x0f, 0), verb('RUN'));
   yield connected(
     send(0, 0),

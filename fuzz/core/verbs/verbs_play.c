@@ -856,6 +856,7 @@ bool verbs_can_interrupt(const struct world *w) {
     case VERB_PROGRESS:
         return true;
     case VERB_POST_SEND: /* its own work requests enter the model only when it is over */
+    case VERB_POST_WHOLE:
         return w->interrupt.code != VERB_POST_SEND;
     case VERB_DEREG_MR: /* which can be interrupted by what does not end its region */
         return w->interrupt.code == VERB_MODIFY_QP || w->interrupt.code == VERB_DESTROY_QP ||

@@ -139,6 +139,21 @@ static uint32_t accepted_of(struct world *w, int answer, uint32_t bad, uint32_t 
     return bad;
 }
 
+static const struct rvt_send_wr *read_wr(void *data, uint32_t index) {
+    return (const struct rvt_send_wr *)data + index;
+}
+
+/* A list of which nothing was posted must leave no trace in the queue pair: the model of its queue says that nothing
+ * was queued. */
+static void check_nothing_posted(struct world *w, int qp, uint32_t psn, uint32_t delayed) {
+    const struct rvt_engine_qp *core = verbs_engine_qp(w, qp);
+    if (!core || w->interrupt.done)
+        return;
+    EXPECT(w, "sq_psn after a refused list", core->attr.sq_psn, psn);
+    if (core->delayed_invs > delayed)
+        verbs_fail(w, "a refused list has left delayed LOCAL_INVs");
+}
+
 static void post_send(struct world *w) {
     static const uint8_t opcodes[32] = {
         RVT_WR_SEND,
@@ -212,16 +227,24 @@ static void post_send(struct world *w) {
         };
     }
     const struct rvt_engine_qp *core = verbs_engine_qp(w, qp);
-    uint32_t delayed = core ? core->delayed_invs : 0;
+    const bool whole = w->code == VERB_POST_WHOLE;
+    uint32_t delayed = core ? core->delayed_invs : 0, psn = core ? core->attr.sq_psn : 0;
     w->moves = true;
     verbs_before_call(w);
-    int answer = verbs_after_call(w, rvt_post_send(model->core, wrs, count, &bad), false);
+    const struct rvt_send_source source = {read_wr, wrs};
+    int answer = whole ? rvt_post_send_whole(model->core, &source, count, &bad)
+                       : rvt_post_send(model->core, wrs, count, &bad);
+    answer = verbs_after_call(w, answer, false);
     uint32_t accepted = accepted_of(w, answer, bad, count, model->alive);
+    if (whole && answer) {
+        accepted = 0;
+        check_nothing_posted(w, qp, psn, delayed);
+    }
     for (uint32_t i = 0; i < count; i++) {
         struct work *work = &w->works[works[i]];
         bool signaled = wrs[i].flags & RVT_SEND_SIGNALED;
         bool is_inv = wrs[i].opcode == RVT_WR_LOCAL_INV;
-        bool is_delayed = is_inv && (wrs[i].flags & RVT_SEND_FENCE || delayed);
+        bool is_delayed = is_inv && (whole || wrs[i].flags & RVT_SEND_FENCE || delayed);
         bool at_once = (is_inv && !is_delayed) || wrs[i].opcode == RVT_WR_REG_MR;
         work->opcode = wrs[i].opcode;
         work->length = sum_of(sges[i], wrs[i].num_sge);
@@ -344,6 +367,7 @@ static void progress(struct world *w) {
 void verbs_perform_work(struct world *w) {
     switch ((enum verb)w->code) {
     case VERB_POST_SEND:
+    case VERB_POST_WHOLE:
         post_send(w);
         break;
     case VERB_POST_RECV:

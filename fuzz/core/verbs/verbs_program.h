@@ -71,7 +71,8 @@ enum verb {
     VERB_INTERRUPT = 46,
     /* operands: queue, what, number (4): the consumer of a ring takes completions, or writes any TAIL */
     VERB_TAIL = 47,
-    VERB_COUNT = 48,
+    VERB_POST_WHOLE = 48, /* operands: as of VERB_POST_SEND; posts all work requests or none */
+    VERB_COUNT = 49,
 };
 
 /* Returns a name such as "post_send"; never NULL. */

@@ -98,6 +98,8 @@ const char *verb_name(unsigned code) {
         [VERB_CHECK_QP] = "create_check_qp",
         [VERB_COUNT_MR] = "count_mr",
         [VERB_INTERRUPT] = "interrupt",
+        [VERB_TAIL] = "tail",
+        [VERB_POST_WHOLE] = "post_send_whole",
     };
     return code < VERB_COUNT ? names[code] : "nothing";
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Posting of work requests: every refusal in the order of the tests, and what is accepted. */
+#include "core/engine/engine_qp.h"
 #include "verbs.h"
 
 /* Memory of the tests; each test registers what it needs. */
@@ -340,54 +341,128 @@ static void work_requests_can_be_read_one_by_one(void) {
     }
 }
 
-/* Behind work requests that wait in the queue, a list is posted whose last work request is refused. */
+enum refusal { UNKNOWN_OPCODE, BAD_KEY, UNREADABLE, NO_REG_MR, REFUSALS };
+
+/* Makes work request `at` of the list one that is refused. */
+static void spoil(struct unread_list *list, struct rvt_send_wr *wrs, uint32_t at, enum refusal refusal) {
+    static const struct rvt_ib_sge bad_key = {0x1000, 8, 0x123400};
+    if (refusal == UNREADABLE)
+        list->end = at;
+    wrs[at] = SEND_WR(.opcode = refusal == UNKNOWN_OPCODE ? RVT_WR_LSO
+                                : refusal == NO_REG_MR    ? RVT_WR_REG_MR
+                                                          : RVT_WR_RDMA_WRITE);
+    if (refusal == BAD_KEY) {
+        wrs[at].sges = &bad_key;
+        wrs[at].num_sge = 1;
+    }
+}
+
+/* Stores what reports show of the only queue pair. */
+static bool note_qp(void *data, enum rvt_resource_kind kind, const uint64_t *fields) {
+    if (kind == RVT_RESOURCE_QP)
+        memcpy(data, fields, RVT_QP_FIELDS * sizeof(*fields));
+    return true;
+}
+
+/* Posts `count` work requests whole, of which work request `at` is refused with `error`: nothing changes. */
+static void nothing_is_posted(struct verbs *v, const struct vqp *qp, struct unread_list *list, uint32_t count,
+                              uint32_t at, int error) {
+    const struct rvt_send_source source = {read_next, list};
+    const struct rvt_qp_query before = query_qp(qp);
+    const uint32_t delayed = atomic_load(&qp->handle.qp->engine)->delayed_invs;
+    uint64_t shown[RVT_QP_FIELDS] = {0}, shown_after[RVT_QP_FIELDS] = {0};
+    rvt_resource_report(v->device, note_qp, shown);
+    uint32_t bad = 77;
+    CHECK_EQ(rvt_post_send_whole(qp->handle, &source, count, &bad), -error);
+    CHECK_EQ(bad, at);
+    CHECK_EQ(list->next, at + 1); /* the list is not read further */
+    const struct rvt_qp_query after = query_qp(qp);
+    CHECK_EQ(after.sends, before.sends);
+    CHECK_EQ(after.attr.sq_psn, before.attr.sq_psn);
+    CHECK_EQ(atomic_load(&qp->handle.qp->engine)->delayed_invs, delayed);
+    rvt_resource_report(v->device, note_qp, shown_after);
+    CHECK_EQ(shown[RVT_QP_NUMBER], qp->qpn);
+    CHECK_EQ(memcmp(shown, shown_after, sizeof(shown)), 0);
+}
+
+/* In each state in which work requests are accepted, with two work requests in the queue, one of them a
+ * delayed LOCAL_INV: lists of three that are refused at the first, the middle or the last one, in each way.
+ */
 static void a_whole_list_is_posted_or_nothing_of_it(void) {
-    enum { UNKNOWN_OPCODE, BAD_KEY, UNREADABLE, REG_MR, QUEUE_FULL, WAYS };
-    for (int way = 0; way < WAYS; way++) {
+    static const enum rvt_qp_state states[] = {RVT_QPS_RTS, RVT_QPS_SQD, RVT_QPS_ERR};
+    for (int s = 0; s < 3; s++) {
         struct verbs v;
         REQUIRE(verbs_open(&v, MANUAL));
-        struct vqp qp = make_qp_with(&v, v.pd, (struct rvt_qp_init){.max_send_wr = 4});
+        struct vqp qp = make_qp_with(&v, v.pd, (struct rvt_qp_init){.max_send_wr = 8});
         connect_qp(&qp, qp.qpn);
-        struct vmr mr = make_mr(&v, bytes, PAGE), target = make_mr(&v, bytes + PAGE, PAGE);
+        struct vmr mr = make_mr(&v, bytes, PAGE), target = make_mr(&v, bytes + PAGE, PAGE),
+                   queued = make_mr(&v, bytes + 2 * PAGE, PAGE);
         const struct rvt_ib_sge two[] = {sge_at(&mr, 0, 8), sge_at(&target, 0, 8)};
-        const struct rvt_ib_sge bad_key = {mr.addr, 8, 0x123400};
         CHECK_EQ(post(&qp, SEND_WR(.wr_id = 1, .opcode = RVT_WR_RDMA_WRITE)), 0);
-        const uint32_t psn = query_qp(&qp).attr.sq_psn;
-        struct rvt_send_wr wrs[] = {
-            SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .sges = two, .num_sge = 2, .remote_addr = target.addr,
-                    .rkey = target.key),
-            SEND_WR(.opcode = RVT_WR_LOCAL_INV, .invalidate_rkey = mr.key),
-            SEND_WR(.opcode = RVT_WR_RDMA_WRITE),
-            SEND_WR(.opcode = RVT_WR_RDMA_WRITE),
-        };
-        uint32_t count = way == QUEUE_FULL ? 4 : 3;
-        if (way == UNKNOWN_OPCODE)
-            wrs[2].opcode = RVT_WR_LSO;
-        if (way == REG_MR)
-            wrs[2].opcode = RVT_WR_REG_MR;
-        if (way == BAD_KEY) {
-            wrs[2].sges = &bad_key;
-            wrs[2].num_sge = 1;
+        CHECK_EQ(
+            post(&qp, PLAIN_WR(.wr_id = 2, .opcode = RVT_WR_LOCAL_INV,
+                               .flags = RVT_SEND_SIGNALED | RVT_SEND_FENCE, .invalidate_rkey = queued.key)),
+            0);
+        if (states[s] != RVT_QPS_RTS)
+            CHECK_EQ(move_qp(&qp, usual_attr(qp.qpn), states[s]), 0);
+        for (int refusal = 0; refusal < REFUSALS; refusal++) {
+            for (uint32_t at = 0; at < 3; at++) {
+                struct rvt_send_wr wrs[] = {
+                    SEND_WR(.opcode = RVT_WR_RDMA_WRITE, .sges = two, .num_sge = 2,
+                            .remote_addr = target.addr, .rkey = target.key),
+                    SEND_WR(.opcode = RVT_WR_LOCAL_INV, .invalidate_rkey = mr.key),
+                    SEND_WR(.opcode = RVT_WR_RDMA_WRITE),
+                };
+                struct unread_list list = {.wrs = wrs, .end = 3, .target = bytes};
+                spoil(&list, wrs, at, (enum refusal)refusal);
+                nothing_is_posted(&v, &qp, &list, 3, at, RVT_EINVAL);
+                AT_REST(mr);
+                AT_REST(target);
+                CHECK_EQ(fixture_query(mr.mr).valid, true);
+            }
         }
-        struct unread_list list = {.wrs = wrs, .end = way == UNREADABLE ? 2 : 4, .target = bytes};
-        const struct rvt_send_source source = {read_next, &list};
-        uint32_t bad = 7;
-        CHECK_EQ(rvt_post_send_whole(qp.handle, &source, count, &bad),
-                 way == QUEUE_FULL ? -RVT_ENOMEM : -RVT_EINVAL);
-        CHECK_EQ(bad, count - 1);
-        CHECK_EQ(query_qp(&qp).sends, 1);
-        CHECK_EQ(query_qp(&qp).attr.sq_psn, psn);
-        AT_REST(mr);
-        AT_REST(target);
-        CHECK_EQ(fixture_query(mr.mr).valid, true);
-        /* What was taken back delays no LOCAL_INV that follows. */
-        CHECK_EQ(post(&qp, PLAIN_WR(.opcode = RVT_WR_LOCAL_INV, .invalidate_rkey = mr.key)), 0);
-        CHECK_EQ(fixture_query(mr.mr).valid, false);
+        /* What was posted before is carried out, or flushed in ERR, and so is what is posted now. */
+        CHECK_EQ(post(&qp, SEND_WR(.wr_id = 3, .opcode = RVT_WR_RDMA_WRITE)), 0);
         run_engine(&v);
-        WC(qp.scq, .wr_id = 1, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE);
+        const bool flushed = states[s] == RVT_QPS_ERR;
+        for (uint64_t i = 1; i <= 3 && states[s] != RVT_QPS_SQD; i++)
+            WC(qp.scq, .wr_id = i, .qp_num = qp.qpn,
+               .opcode = i == 2 ? RVT_WC_OPCODE_LOCAL_INV : RVT_WC_OPCODE_RDMA_WRITE,
+               .status = flushed ? RVT_WC_STATUS_WR_FLUSH_ERR : RVT_WC_STATUS_SUCCESS,
+               .cause = flushed ? RVT_WHY_FLUSHED : RVT_WHY_NONE);
         NO_WC(qp.scq);
+        CHECK_EQ(fixture_query(queued.mr).valid, states[s] != RVT_QPS_RTS);
         verbs_close(&v);
     }
+}
+
+/* The queue has room for a part of the list. */
+static void a_whole_list_needs_room_for_all_of_it(void) {
+    struct verbs v;
+    REQUIRE(verbs_open(&v, MANUAL));
+    struct vqp qp = make_qp_with(&v, v.pd, (struct rvt_qp_init){.max_send_wr = 4});
+    connect_qp(&qp, qp.qpn);
+    CHECK_EQ(post(&qp, SEND_WR(.wr_id = 1, .opcode = RVT_WR_RDMA_WRITE)), 0);
+    struct rvt_send_wr wrs[] = {
+        SEND_WR(.wr_id = 2, .opcode = RVT_WR_RDMA_WRITE),
+        SEND_WR(.wr_id = 3, .opcode = RVT_WR_LOCAL_INV),
+        SEND_WR(.wr_id = 4, .opcode = RVT_WR_RDMA_WRITE),
+        SEND_WR(.wr_id = 5, .opcode = RVT_WR_RDMA_WRITE),
+    };
+    struct unread_list list = {.wrs = wrs, .end = 4, .target = bytes};
+    nothing_is_posted(&v, &qp, &list, 4, 3, RVT_ENOMEM);
+    /* Behind the refused list there is room for three. A delayed LOCAL_INV fails when it is carried out. */
+    list.next = 0;
+    const struct rvt_send_source source = {read_next, &list};
+    CHECK_EQ(rvt_post_send_whole(qp.handle, &source, 3, NULL), 0);
+    run_engine(&v);
+    WC(qp.scq, .wr_id = 1, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE);
+    WC(qp.scq, .wr_id = 2, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE);
+    WC(qp.scq, .wr_id = 3, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_LOCAL_INV,
+       .status = RVT_WC_STATUS_LOC_PROT_ERR, .cause = RVT_WHY_INVALIDATE_REFUSED);
+    WC(qp.scq, .wr_id = 4, .qp_num = qp.qpn, .opcode = RVT_WC_OPCODE_RDMA_WRITE);
+    NO_WC(qp.scq);
+    verbs_close(&v);
 }
 
 static void a_whole_list_is_carried_out_in_order(void) {
@@ -750,8 +825,8 @@ CHECK_MAIN(TEST(the_state_decides_whether_work_requests_can_be_posted), TEST(rec
            TEST(opcodes_depend_on_the_type), TEST(atomics_and_reads_are_refused_in_order),
            TEST(local_write_is_needed_by_some_opcodes), TEST(a_refused_element_puts_the_references_back),
            TEST(work_requests_can_be_read_one_by_one), TEST(a_whole_list_is_posted_or_nothing_of_it),
-           TEST(a_whole_list_is_carried_out_in_order), TEST(elements_that_touch_share_a_reference),
-           TEST(a_message_has_at_most_2_to_the_31_bytes),
+           TEST(a_whole_list_needs_room_for_all_of_it), TEST(a_whole_list_is_carried_out_in_order),
+           TEST(elements_that_touch_share_a_reference), TEST(a_message_has_at_most_2_to_the_31_bytes),
            TEST(a_full_queue_refuses_before_keys_are_looked_at),
            TEST(a_region_that_is_held_too_often_is_refused), TEST(reg_mr_is_carried_out_while_posting),
            TEST(local_inv_is_carried_out_or_delayed), TEST(a_dropped_delayed_local_inv_counts_for_ever),
