@@ -123,6 +123,29 @@ static void send_with_invalidate_does_not_end_other_keys(void) {
     scene_close(&s);
 }
 
+static struct request invalidate_locally(uint64_t id, uint32_t rkey) {
+    return (struct request){.opcode = IBV_WR_LOCAL_INV, .id = id, .invalidate = rkey};
+}
+
+static void local_invalidate_ends_a_key_of_the_own_domain(void) {
+    struct scene s;
+    struct memory own, foreign;
+    REQUIRE(scene_open(&s));
+    REQUIRE(make_memory(&s.w, s.w.pd, 64, 1, ALL_RIGHTS, &own));
+    REQUIRE(make_memory(&s.w, s.w.other_pd, 64, 1, ALL_RIGHTS, &foreign));
+    CHECK_EQ(post(&s.a, invalidate_locally(1, foreign.mr->rkey)), EINVAL);
+    CHECK_EQ(post(&s.a, invalidate_locally(2, 0)), EINVAL);
+    CHECK_EQ(post(&s.a, invalidate_locally(3, own.mr->rkey ^ 0x80000000)), EINVAL);
+    IS_EMPTY(s.a.scq);
+    CHECK_EQ(post(&s.a, invalidate_locally(4, own.mr->rkey)), 0);
+    CHECK_EQ(SENT(&s.a, 4, IBV_WC_SUCCESS).opcode, IBV_WC_LOCAL_INV);
+    CHECK_EQ(post(&s.a, send_of(5, part(&own, 0, 8))), EINVAL);
+    CHECK_EQ(post(&s.a, write_of(6, part(&s.local, 0, 8), &own, 0)), 0);
+    SENT(&s.a, 6, IBV_WC_REM_ACCESS_ERR);
+    CHECK(all_bytes_are(own.bytes, 64, 1));
+    scene_close(&s);
+}
+
 /* --- elements --- */
 
 static void elements_are_gathered_and_scattered_in_order(void) {
@@ -694,6 +717,7 @@ static void an_unreliable_write_is_checked_like_any_other(void) {
 CHECK_MAIN(TEST(each_opcode_has_its_completion), TEST(immediate_data_arrives_unchanged),
            TEST(send_with_invalidate_ends_a_key_of_the_receiver),
            TEST(send_with_invalidate_does_not_end_other_keys),
+           TEST(local_invalidate_ends_a_key_of_the_own_domain),
            TEST(elements_are_gathered_and_scattered_in_order), TEST(too_many_elements_are_refused),
            TEST(a_full_queue_refuses_the_rest_of_the_list), TEST(a_list_without_an_end_is_refused),
            TEST(a_message_that_is_longer_than_its_receive_is_invalid),

@@ -2,10 +2,10 @@
 /* The second form of posting: ibv_wr_start(), ibv_wr_*(), ibv_wr_complete() or ibv_wr_abort(). */
 #include "traffic.h"
 
-static const uint64_t RC_OPERATIONS = IBV_QP_EX_WITH_RDMA_WRITE | IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM |
-                                      IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM |
-                                      IBV_QP_EX_WITH_RDMA_READ | IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP |
-                                      IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD | IBV_QP_EX_WITH_SEND_WITH_INV;
+static const uint64_t RC_OPERATIONS =
+    IBV_QP_EX_WITH_RDMA_WRITE | IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM | IBV_QP_EX_WITH_SEND |
+    IBV_QP_EX_WITH_SEND_WITH_IMM | IBV_QP_EX_WITH_RDMA_READ | IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP |
+    IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD | IBV_QP_EX_WITH_SEND_WITH_INV | IBV_QP_EX_WITH_LOCAL_INV;
 
 /* A scene whose first queue pair has the second form. */
 struct builders {
@@ -239,6 +239,63 @@ static void too_much_for_the_queue_pair_refuses_the_whole_list(void) {
     scene_close(&b.s);
 }
 
+/* In this form LOCAL_INV is carried out in its turn: the write before it still uses the key. Its failure
+ * completes and leaves the queue pair as it is. */
+static void local_invalidate_waits_for_its_turn(void) {
+    struct builders b;
+    struct memory own;
+    REQUIRE(builders_open(&b, (struct qp_options){0}));
+    REQUIRE(make_memory(&b.s.w, b.s.w.pd, 64, 1, ALL_RIGHTS, &own));
+    for (int kind = 0; kind < 2; kind++) {
+        ibv_wr_start(b.ex);
+        b.ex->wr_flags = IBV_SEND_SIGNALED;
+        b.ex->wr_id = 1;
+        ibv_wr_rdma_write(b.ex, own.mr->rkey, address(&own, 0));
+        set_element(&b, 0, 8);
+        b.ex->wr_id = 2;
+        ibv_wr_local_inv(b.ex, kind ? own.mr->rkey : own.mr->rkey ^ 0x80000000);
+        add_write(&b, 3, 0);
+        CHECK_EQ(ibv_wr_complete(b.ex), 0);
+        SENT(&b.s.a, 1, IBV_WC_SUCCESS);
+        SENT(&b.s.a, 2, kind ? IBV_WC_SUCCESS : IBV_WC_LOC_PROT_ERR);
+        SENT(&b.s.a, 3, IBV_WC_SUCCESS);
+    }
+    CHECK(all_bytes_are(own.bytes, 8, LOCAL_FILL));
+    CHECK_EQ(post(&b.s.a, send_of(4, part(&own, 0, 8))), EINVAL);
+    /* A list that is refused invalidates nothing. */
+    struct memory other;
+    REQUIRE(make_memory(&b.s.w, b.s.w.pd, 64, 1, ALL_RIGHTS, &other));
+    memset(b.s.remote.bytes, REMOTE_FILL, SCENE_BYTES);
+    ibv_wr_start(b.ex);
+    b.ex->wr_id = 5;
+    ibv_wr_local_inv(b.ex, other.mr->rkey);
+    begin_write(&b, 6, 0);
+    set_element(&b, SCENE_BYTES - 7, 8);
+    is_refused_whole(&b, EINVAL);
+    CHECK_EQ(post(&b.s.a, write_of(7, part(&b.s.local, 0, 8), &other, 0)), 0);
+    SENT(&b.s.a, 7, IBV_WC_SUCCESS);
+    scene_close(&b.s);
+}
+
+static void an_operation_that_was_not_agreed_is_refused(void) {
+    struct world w;
+    struct memory m;
+    struct end a;
+    REQUIRE(world_open(&w));
+    REQUIRE(make_memory(&w, w.pd, 64, 1, ALL_RIGHTS, &m));
+    REQUIRE(make_extended(&w, w.pd, (struct qp_options){0}, IBV_QP_EX_WITH_SEND, &a));
+    REQUIRE(bring_up(&a, a.qp->qp_num));
+    struct ibv_qp_ex *ex = ibv_qp_to_qp_ex(a.qp);
+    ibv_wr_start(ex);
+    ex->wr_id = 1;
+    ex->wr_flags = IBV_SEND_SIGNALED;
+    ibv_wr_rdma_write(ex, m.mr->rkey, address(&m, 0));
+    ibv_wr_set_sge(ex, m.mr->lkey, address(&m, 32), 8);
+    CHECK_EQ(ibv_wr_complete(ex), EOPNOTSUPP);
+    IS_EMPTY(a.scq);
+    world_close(&w);
+}
+
 static void element_lists_are_gathered(void) {
     struct builders b;
     REQUIRE(builders_open(&b, (struct qp_options){0}));
@@ -410,8 +467,10 @@ static void a_queue_pair_of_the_first_form_has_no_second(void) {
 
 CHECK_MAIN(TEST(every_operation_can_be_built), TEST(nothing_is_posted_before_complete),
            TEST(abort_drops_the_whole_list), TEST(a_bad_request_refuses_the_whole_list),
-           TEST(too_much_for_the_queue_pair_refuses_the_whole_list), TEST(element_lists_are_gathered),
-           TEST(inline_data_is_copied_when_it_is_set), TEST(flags_are_those_of_the_request),
-           TEST(an_empty_list_is_fine), TEST(both_forms_of_posting_keep_their_order),
+           TEST(too_much_for_the_queue_pair_refuses_the_whole_list),
+           TEST(local_invalidate_waits_for_its_turn), TEST(an_operation_that_was_not_agreed_is_refused),
+           TEST(element_lists_are_gathered), TEST(inline_data_is_copied_when_it_is_set),
+           TEST(flags_are_those_of_the_request), TEST(an_empty_list_is_fine),
+           TEST(both_forms_of_posting_keep_their_order),
            TEST(a_queue_pair_that_is_not_ready_refuses_the_list), TEST(datagrams_can_be_built),
            TEST(operations_that_do_not_exist_are_refused), TEST(a_queue_pair_of_the_first_form_has_no_second))
