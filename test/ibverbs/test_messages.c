@@ -73,6 +73,20 @@ static void immediate_data_arrives_unchanged(void) {
     scene_close(&s);
 }
 
+/* The elements of the receive are not even looked at: they may have no key. */
+static void a_write_with_immediate_does_not_judge_its_receive(void) {
+    struct scene s;
+    REQUIRE(scene_open(&s));
+    CHECK_EQ(receive(&s.b, 20, (struct ibv_sge){.addr = 1, .length = 8, .lkey = 0xdeadbeef}), 0);
+    struct request r = write_of(1, part(&s.local, 0, 16), &s.remote, 0);
+    r.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
+    CHECK_EQ(post(&s.a, r), 0);
+    SENT(&s.a, 1, IBV_WC_SUCCESS);
+    CHECK_EQ(RECEIVED(&s.b, 20, IBV_WC_SUCCESS).byte_len, 16);
+    CHECK(all_bytes_are(s.remote.bytes, 16, LOCAL_FILL));
+    scene_close(&s);
+}
+
 static struct request send_with_invalidate(uint64_t id, const struct scene *s, uint32_t rkey) {
     struct request r = send_of(id, part(&s->local, 0, 8));
     r.opcode = IBV_WR_SEND_WITH_INV;
@@ -715,6 +729,7 @@ static void an_unreliable_write_is_checked_like_any_other(void) {
 }
 
 CHECK_MAIN(TEST(each_opcode_has_its_completion), TEST(immediate_data_arrives_unchanged),
+           TEST(a_write_with_immediate_does_not_judge_its_receive),
            TEST(send_with_invalidate_ends_a_key_of_the_receiver),
            TEST(send_with_invalidate_does_not_end_other_keys),
            TEST(local_invalidate_ends_a_key_of_the_own_domain),
