@@ -354,6 +354,22 @@ static void a_peer_that_is_not_ready_does_not_answer(void) {
     scene_close(&s);
 }
 
+static void a_peer_of_another_type_does_not_answer(void) {
+    struct scene s;
+    struct end unreliable;
+    REQUIRE(scene_open_in_reset(&s, (struct qp_options){0}));
+    REQUIRE(make_end(&s.w, s.w.pd, (struct qp_options){.type = IBV_QPT_UC}, &unreliable));
+    REQUIRE(bring_up(&unreliable, s.a.qp->qp_num));
+    REQUIRE(bring_up(&s.a, unreliable.qp->qp_num));
+    CHECK_EQ(receive(&unreliable, 1, part(&s.remote, 0, 8)), 0);
+    CHECK_EQ(post(&s.a, send_of(2, part(&s.local, 0, 8))), 0);
+    SENT(&s.a, 2, IBV_WC_RETRY_EXC_ERR);
+    IS_EMPTY(unreliable.rcq);
+    CHECK_EQ(state_of(&unreliable), IBV_QPS_RTS);
+    CHECK(all_bytes_are(s.remote.bytes, 8, REMOTE_FILL));
+    scene_close(&s);
+}
+
 static void a_peer_in_error_does_not_answer(void) {
     struct scene s;
     REQUIRE(scene_open(&s));
@@ -522,9 +538,9 @@ CHECK_MAIN(TEST(query_reports_the_attributes_of_each_move), TEST(the_moves_that_
            TEST(moves_refuse_invalid_values), TEST(a_wrong_current_state_is_refused),
            TEST(attributes_change_without_a_move), TEST(query_counts_packets),
            TEST(sends_can_be_posted_only_when_ready), TEST(receives_can_be_posted_from_init_on),
-           TEST(a_peer_that_is_not_ready_does_not_answer), TEST(a_peer_in_error_does_not_answer),
-           TEST(a_peer_that_was_destroyed_does_not_answer), TEST(error_flushes_receives_in_order),
-           TEST(error_flushes_sends_in_order), TEST(a_failed_request_flushes_those_behind_it),
-           TEST(work_posted_in_error_is_flushed), TEST(reset_drops_sends_without_completions),
-           TEST(reset_completes_no_receives), TEST(a_queue_pair_works_again_after_error_and_reset),
-           TEST(sends_wait_in_sqd))
+           TEST(a_peer_that_is_not_ready_does_not_answer), TEST(a_peer_of_another_type_does_not_answer),
+           TEST(a_peer_in_error_does_not_answer), TEST(a_peer_that_was_destroyed_does_not_answer),
+           TEST(error_flushes_receives_in_order), TEST(error_flushes_sends_in_order),
+           TEST(a_failed_request_flushes_those_behind_it), TEST(work_posted_in_error_is_flushed),
+           TEST(reset_drops_sends_without_completions), TEST(reset_completes_no_receives),
+           TEST(a_queue_pair_works_again_after_error_and_reset), TEST(sends_wait_in_sqd))
