@@ -15,6 +15,7 @@ static struct ibv_qp_attr attributes_of(const struct end *end) {
     return attr;
 }
 
+/* ibv_modify_qp() also updates the state in the structure, which is looked at before ibv_query_qp() can. */
 static void query_reports_the_attributes_of_each_move(void) {
     struct scene s;
     REQUIRE(scene_open_in_reset(
@@ -39,12 +40,12 @@ static void query_reports_the_attributes_of_each_move(void) {
 
     s.a.options.access = IBV_ACCESS_REMOTE_READ;
     CHECK_EQ(to_init(&s.a), 0);
+    CHECK_EQ(s.a.qp->state, IBV_QPS_INIT);
     attr = attributes_of(&s.a);
     CHECK_EQ(attr.qp_state, IBV_QPS_INIT);
     CHECK_EQ(attr.port_num, PORT);
     CHECK_EQ(attr.pkey_index, 0);
     CHECK_EQ(attr.qp_access_flags, IBV_ACCESS_REMOTE_READ);
-    CHECK_EQ(s.a.qp->state, IBV_QPS_INIT);
 
     struct ibv_qp_attr rtr;
     int mask = rtr_attributes(&s.a, s.b.qp->qp_num, &rtr);
@@ -52,6 +53,7 @@ static void query_reports_the_attributes_of_each_move(void) {
     rtr.rq_psn = 0x123456;
     rtr.min_rnr_timer = 12;
     CHECK_EQ(ibv_modify_qp(s.a.qp, &rtr, mask), 0);
+    CHECK_EQ(s.a.qp->state, IBV_QPS_RTR);
     attr = attributes_of(&s.a);
     CHECK_EQ(attr.qp_state, IBV_QPS_RTR);
     CHECK_EQ(attr.path_mtu, IBV_MTU_512);
@@ -64,7 +66,6 @@ static void query_reports_the_attributes_of_each_move(void) {
     CHECK_EQ(attr.ah_attr.is_global, 1);
     CHECK_BYTES_EQ(attr.ah_attr.grh.dgid.raw, rtr.ah_attr.grh.dgid.raw, 16);
     CHECK_EQ(attr.qp_access_flags, IBV_ACCESS_REMOTE_READ);
-    CHECK_EQ(s.a.qp->state, IBV_QPS_RTR);
 
     struct ibv_qp_attr rts;
     mask = rts_attributes(&s.a, &rts);
@@ -73,6 +74,7 @@ static void query_reports_the_attributes_of_each_move(void) {
     rts.retry_cnt = 5;
     rts.rnr_retry = 3;
     CHECK_EQ(ibv_modify_qp(s.a.qp, &rts, mask), 0);
+    CHECK_EQ(s.a.qp->state, IBV_QPS_RTS);
     attr = attributes_of(&s.a);
     CHECK_EQ(attr.qp_state, IBV_QPS_RTS);
     CHECK_EQ(attr.cur_qp_state, IBV_QPS_RTS);
@@ -81,7 +83,6 @@ static void query_reports_the_attributes_of_each_move(void) {
     CHECK_EQ(attr.retry_cnt, 5);
     CHECK_EQ(attr.rnr_retry, 3);
     CHECK_EQ(attr.max_rd_atomic, 1);
-    CHECK_EQ(s.a.qp->state, IBV_QPS_RTS);
 
     CHECK_EQ(to_state(&s.a, IBV_QPS_SQD), 0);
     CHECK_EQ(attributes_of(&s.a).qp_state, IBV_QPS_SQD);
@@ -89,15 +90,15 @@ static void query_reports_the_attributes_of_each_move(void) {
     CHECK_EQ(to_state(&s.a, IBV_QPS_RTS), 0);
     CHECK_EQ(attributes_of(&s.a).qp_state, IBV_QPS_RTS);
     CHECK_EQ(to_state(&s.a, IBV_QPS_ERR), 0);
-    CHECK_EQ(attributes_of(&s.a).qp_state, IBV_QPS_ERR);
     CHECK_EQ(s.a.qp->state, IBV_QPS_ERR);
+    CHECK_EQ(attributes_of(&s.a).qp_state, IBV_QPS_ERR);
     CHECK_EQ(to_state(&s.a, IBV_QPS_RESET), 0);
+    CHECK_EQ(s.a.qp->state, IBV_QPS_RESET);
     attr = attributes_of(&s.a);
     CHECK_EQ(attr.qp_state, IBV_QPS_RESET);
     CHECK_EQ(attr.dest_qp_num, 0);
     CHECK_EQ(attr.sq_psn, 0);
     CHECK_EQ(attr.qp_access_flags, 0);
-    CHECK_EQ(s.a.qp->state, IBV_QPS_RESET);
     scene_close(&s);
 }
 
@@ -138,8 +139,8 @@ static void the_moves_that_do_not_exist_are_refused(void) {
             attr.port_num = PORT;
         }
         CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, mask), EINVAL);
-        CHECK_EQ(state_of(&s.a), from);
         CHECK_EQ(s.a.qp->state, from);
+        CHECK_EQ(state_of(&s.a), from);
         scene_close(&s);
     }
 }
