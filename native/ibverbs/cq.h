@@ -25,7 +25,7 @@ static inline struct shim_cq *shim_cq_of(struct ibv_cq *cq) {
 }
 
 /* Creates a completion queue. Returns NULL and sets errno:
- *   EOPNOTSUPP  unknown attributes, wc_flags beside IBV_WC_STANDARD_FLAGS, or IBV_CREATE_CQ_ATTR_IGNORE_OVERRUN
+ *   EOPNOTSUPP  unknown attributes, wc_flags beside the standard ones, or IBV_CREATE_CQ_ATTR_IGNORE_OVERRUN
  *   EINVAL      cqe is 0 or above max_cqe, no such comp_vector, or a channel or domain of another context
  *   ENOMEM      max_cq queues exist, or no memory
  *   EBADF       the context is closed */

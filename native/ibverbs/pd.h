@@ -37,8 +37,7 @@ static inline struct shim_pd *shim_pd_of(struct ibv_pd *pd) {
 void shim_use_pd(struct shim_pd *pd);
 void shim_put_pd(struct shim_pd *pd);
 
-/* Thread domains, which have no effect. A thread domain that a parent domain uses is not deallocated (EBUSY).
- */
+/* Thread domains, which have no effect. EBUSY: a parent domain uses the thread domain. */
 struct ibv_td *shim_alloc_td(struct ibv_context *context, struct ibv_td_init_attr *attr);
 int shim_dealloc_td(struct ibv_td *td);
 
