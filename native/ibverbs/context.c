@@ -122,8 +122,7 @@ static struct ibv_context *open_context(int fd, int (*find)(int fd, struct shim_
 SHIM_PUBLIC struct ibv_context *ibv_open_device(struct ibv_device *device) {
     if (device != shim_only_device())
         return shim_null(device ? ENODEV : EINVAL);
-    /* A descriptor whose duplicates have an inode of their own, by which ibv_import_device() finds the file.
-     */
+    /* A descriptor with an inode of its own, by which ibv_import_device() finds the file of a duplicate. */
     int fd = memfd_create("rdmavt", MFD_CLOEXEC);
     if (fd < 0)
         return NULL;

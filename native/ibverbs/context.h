@@ -14,8 +14,7 @@
 
 struct shim_context;
 
-/* An object that another context can import by its number: embedded in domains, regions and device memories.
- */
+/* An object that another context can import by its number: embedded in domains, regions, device memories. */
 struct shim_importable {
     struct rvt_link in_file;
     uint32_t handle;

@@ -133,7 +133,9 @@ static struct shim_core *create_core(void) {
 /* The caller must be outside the gate, or the device must never have had a context. */
 static void free_core(struct shim_core *core) {
     shim_timer_end(&core->timer);
+    shim_enter();
     rvt_dev_put(core->device);
+    shim_leave();
     free(core);
 }
 

@@ -9,7 +9,19 @@
 #include <unistd.h>
 
 /* Signaled whenever events are acknowledged. */
-static pthread_cond_t acknowledged = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t acknowledged;
+
+/* The threads that waited do not exist in the child. The condition would wait for them to leave it. */
+static void forget_waiters(struct shim_repair *repair) {
+    (void)repair;
+    shim_condition_init(&acknowledged);
+}
+
+__attribute__((constructor)) static void init_acknowledged(void) {
+    static struct shim_repair repair;
+    shim_condition_init(&acknowledged);
+    shim_add_repair(&repair, forget_waiters);
+}
 
 /* --- the descriptor; the caller must hold the short lock --- */
 
@@ -20,15 +32,11 @@ static void make_readable(const struct shim_event_queue *queue) {
     (void)written;
 }
 
-static bool is_readable(int fd, int timeout) {
-    struct pollfd waited = {.fd = fd, .events = POLLIN};
-    return poll(&waited, 1, timeout) == 1 && waited.revents & POLLIN;
-}
-
 static void make_unreadable(const struct shim_event_queue *queue) {
+    struct pollfd readable = {.fd = queue->fd, .events = POLLIN};
     uint64_t count;
     /* A program that has read the descriptor itself must not make this read block. */
-    if (is_readable(queue->fd, 0)) {
+    if (poll(&readable, 1, 0) == 1 && readable.revents & POLLIN) {
         ssize_t got = read(queue->fd, &count, sizeof(count));
         (void)got;
     }

@@ -13,22 +13,35 @@ static struct shim_repair *repairs; /* protected by the short lock */
 
 static _Thread_local unsigned depth; /* how often this thread has entered the gate */
 
+/* Programs cancel threads that wait for events. A thread that is cancelled with a lock would never release
+ * it, so it cannot be cancelled meanwhile: these are the states that it had before. */
+static _Thread_local int cancel_state_at_gate, cancel_state_at_lock;
+
 void shim_enter(void) {
-    if (depth++ == 0)
-        pthread_rwlock_rdlock(&gate);
+    if (depth++)
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_at_gate);
+    pthread_rwlock_rdlock(&gate);
 }
 
 void shim_leave(void) {
-    if (--depth == 0)
-        pthread_rwlock_unlock(&gate);
+    if (--depth)
+        return;
+    pthread_rwlock_unlock(&gate);
+    pthread_setcancelstate(cancel_state_at_gate, NULL);
 }
 
 void shim_lock(void) {
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     pthread_mutex_lock(&short_lock);
+    cancel_state_at_lock = state;
 }
 
 void shim_unlock(void) {
+    int state = cancel_state_at_lock;
     pthread_mutex_unlock(&short_lock);
+    pthread_setcancelstate(state, NULL);
 }
 
 void shim_wait(pthread_cond_t *condition, const struct timespec *deadline) {

@@ -16,7 +16,8 @@
 #include <time.h>
 
 /* Enters the gate. Waits while another thread forks. Calls may be nested. A thread must not wait for another
- * thread's progress (an event, an acknowledgement, a session) while it is inside. */
+ * thread's progress (an event, an acknowledgement, a session) while it is inside. It cannot be cancelled
+ * while it is inside, or while it holds the short lock. */
 void shim_enter(void);
 void shim_leave(void);
 

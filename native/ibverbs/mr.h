@@ -43,6 +43,7 @@ struct shim_mr_init {
  *   EBADF   the context is closed */
 struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init);
 
+/* Reads pages of on-demand regions in. Returns 0, or the errno that ibv_advise_mr(3) names. */
 int shim_advise_mr(struct ibv_pd *pd, enum ibv_advise_mr_advice advice, uint32_t flags,
                    struct ibv_sge *sg_list, uint32_t num_sges);
 

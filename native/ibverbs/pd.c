@@ -54,8 +54,7 @@ SHIM_PUBLIC struct ibv_pd *ibv_alloc_pd(struct ibv_context *of) {
     return &pd->ibv;
 }
 
-/* Ends a domain of the core, unless ibv_close_device() has ended it already. Returns 0 or a positive errno.
- */
+/* Ends a domain of the core, unless ibv_close_device() has ended it. Returns 0 or a positive errno. */
 static int end_pd(struct shim_pd *pd) {
     shim_enter();
     int error = rvt_dealloc_pd(pd->core, false);

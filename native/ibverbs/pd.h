@@ -37,8 +37,15 @@ static inline struct shim_pd *shim_pd_of(struct ibv_pd *pd) {
 void shim_use_pd(struct shim_pd *pd);
 void shim_put_pd(struct shim_pd *pd);
 
+/* Thread domains, which have no effect. EBUSY: a parent domain uses the thread domain. */
 struct ibv_td *shim_alloc_td(struct ibv_context *context, struct ibv_td_init_attr *attr);
 int shim_dealloc_td(struct ibv_td *td);
+
+/* Makes a parent domain, which is deallocated like a domain.
+ * Returns NULL and sets errno:
+ *   EINVAL      no domain, a domain or thread domain of another context, or one allocator without the other
+ *   EOPNOTSUPP  unknown attributes
+ *   ENOMEM      no memory */
 struct ibv_pd *shim_alloc_parent_domain(struct ibv_context *context,
                                         struct ibv_parent_domain_init_attr *attr);
 

@@ -119,12 +119,6 @@ static int create_in_core(struct shim_qp *qp) {
     return error;
 }
 
-/* Stores the sizes that the queue pair has. */
-static void store_sizes(struct shim_qp *qp) {
-    if (qp->ibv.qp_base.srq) /* the queue pair has no receive queue of its own */
-        qp->cap.max_recv_wr = qp->cap.max_recv_sge = 0;
-}
-
 struct ibv_qp *shim_create_qp_ex(struct ibv_context *context, struct ibv_qp_init_attr_ex *attr) {
     int error = attr ? judge_attributes(attr) : EINVAL;
     if (!error && attr->pd->context != context)
@@ -141,7 +135,8 @@ struct ibv_qp *shim_create_qp_ex(struct ibv_context *context, struct ibv_qp_init
         free_qp(qp);
         return shim_null(error);
     }
-    store_sizes(qp);
+    if (attr->srq) /* the queue pair has no receive queue of its own */
+        qp->cap.max_recv_wr = qp->cap.max_recv_sge = 0;
     attr->cap = qp->cap;
     return &qp->ibv.qp_base;
 }

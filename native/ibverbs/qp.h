@@ -35,6 +35,12 @@ static inline struct shim_qp *shim_qp_of(struct ibv_qp *qp) {
     return (struct shim_qp *)(void *)qp;
 }
 
+/* Creates a queue pair, and stores its sizes in attr->cap. Returns NULL and sets errno:
+ *   EOPNOTSUPP  unknown attributes, creation flags, a type other than RC, UC and UD, or send operations that
+ *               the type does not have
+ *   EINVAL      no domain or completion queue, one of another context, or sizes above the device's limits
+ *   ENOMEM      max_qp queue pairs exist, or no memory
+ *   EBADF       the context is closed */
 struct ibv_qp *shim_create_qp_ex(struct ibv_context *context, struct ibv_qp_init_attr_ex *attr);
 
 #endif

@@ -19,6 +19,7 @@ static inline struct shim_srq *shim_srq_of(struct ibv_srq *srq) {
     return (struct shim_srq *)(void *)srq;
 }
 
+/* Answer the calls for what the core does not have: types other than basic, and their numbers. */
 struct ibv_srq *shim_create_srq_ex(struct ibv_context *context, struct ibv_srq_init_attr_ex *attr);
 int shim_get_srq_num(struct ibv_srq *srq, uint32_t *number);
 
