@@ -36,6 +36,37 @@ static void a_domain_with_children_cannot_be_freed(void) {
     world_close(&w);
 }
 
+/* A parent domain stands for a domain, with a thread domain or without. */
+static void parent_domains_keep_what_they_are_made_of(void) {
+    struct world w;
+    struct memory m;
+    struct end end;
+    REQUIRE(world_open(&w));
+    struct ibv_pd *pd = ibv_alloc_pd(w.context);
+    REQUIRE(world_keep(&w, PD, pd));
+    struct ibv_td *td = ibv_alloc_td(w.context, &(struct ibv_td_init_attr){0});
+    REQUIRE(td);
+    struct ibv_pd *parent =
+        ibv_alloc_parent_domain(w.context, &(struct ibv_parent_domain_init_attr){.pd = pd, .td = td});
+    REQUIRE(world_keep(&w, PD, parent));
+    CHECK_EQ(world_destroy(&w, pd), EBUSY);
+    CHECK_EQ(ibv_dealloc_td(td), EBUSY);
+    REQUIRE(make_memory(&w, pd, 64, 0, ALL_RIGHTS, &m));
+    REQUIRE(make_end(&w, parent, (struct qp_options){0}, &end));
+    CHECK_EQ(world_destroy(&w, parent), EBUSY);
+    REQUIRE(bring_up(&end, end.qp->qp_num));
+    CHECK_EQ(post(&end, write_of(1, part(&m, 0, 8), &m, 8)),
+             0); /* its queue pairs use the domain's regions */
+    SENT(&end, 1, IBV_WC_SUCCESS);
+    CHECK_EQ(world_destroy(&w, end.qp), 0);
+    CHECK_EQ(world_destroy(&w, parent), 0);
+    CHECK_EQ(ibv_dealloc_td(td), 0);
+    CHECK_EQ(world_destroy(&w, pd), EBUSY); /* the region */
+    CHECK_EQ(world_destroy(&w, m.mr), 0);
+    CHECK_EQ(world_destroy(&w, pd), 0);
+    world_close(&w);
+}
+
 static void a_completion_queue_in_use_cannot_be_destroyed(void) {
     struct world w;
     struct end end;
@@ -191,7 +222,8 @@ static void objects_of_two_contexts_cannot_be_combined(void) {
     world_close(&first);
 }
 
-CHECK_MAIN(TEST(a_domain_with_children_cannot_be_freed), TEST(a_completion_queue_in_use_cannot_be_destroyed),
+CHECK_MAIN(TEST(a_domain_with_children_cannot_be_freed), TEST(parent_domains_keep_what_they_are_made_of),
+           TEST(a_completion_queue_in_use_cannot_be_destroyed),
            TEST(a_shared_receive_queue_in_use_cannot_be_destroyed),
            TEST(completions_outlive_their_queue_pair), TEST(destroying_a_queue_pair_drops_its_work),
            TEST(objects_can_be_destroyed_after_their_device_was_closed), TEST(closing_gives_descriptors_back),
