@@ -140,6 +140,59 @@ static void lists_of_several_threads_are_not_mixed(void) {
     world_close(&w);
 }
 
+/* --- several threads post inline data to one queue pair --- */
+
+struct inline_poster {
+    struct scene *s;
+    int64_t slot; /* where its writes go */
+    atomic_uint *in_flight;
+    struct task task;
+};
+
+static void post_inline(void *argument) {
+    struct inline_poster *p = argument;
+    for (uint64_t value = 1; value <= ROUNDS; value++) {
+        while (atomic_load(p->in_flight) > 8)
+            sched_yield();
+        atomic_fetch_add(p->in_flight, 1);
+        uint64_t copied = value;
+        struct ibv_sge sge = {.addr = (uintptr_t)&copied, .length = sizeof(copied)};
+        struct request r = write_of((uint64_t)p->slot, sge, &p->s->remote, p->slot * 8);
+        r.flags = IBV_SEND_INLINE;
+        CHECK_EQ(post(&p->s->a, r), 0);
+        copied = 0; /* it was copied */
+    }
+}
+
+/* The last value of each thread must stand in its place, and no value of another thread. */
+static void inline_data_of_several_threads_is_not_mixed(void) {
+    struct scene s;
+    static struct inline_poster posters[2];
+    atomic_uint in_flight = 0;
+    REQUIRE(scene_open_with(&s, (struct qp_options){.inline_data = 8}));
+    for (int i = 0; i < 2; i++) {
+        posters[i] = (struct inline_poster){.s = &s, .slot = i, .in_flight = &in_flight};
+        REQUIRE(start(&posters[i].task, post_inline, &posters[i]));
+    }
+    uint64_t last[2] = {0};
+    for (int taken = 0; taken < 2 * ROUNDS; taken++) {
+        struct ibv_wc wc;
+        REQUIRE(next_completion(s.a.scq, &wc, __FILE__, __LINE__));
+        CHECK_EQ(wc.status, IBV_WC_SUCCESS);
+        REQUIRE(wc.wr_id < 2);
+        last[wc.wr_id]++;
+        atomic_fetch_sub(&in_flight, 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        finish(&posters[i].task);
+        uint64_t value;
+        memcpy(&value, s.remote.bytes + i * 8, 8);
+        CHECK_EQ(value, ROUNDS);
+        CHECK_EQ(last[i], ROUNDS);
+    }
+    scene_close(&s);
+}
+
 /* --- several threads poll one queue --- */
 
 struct poller {
@@ -483,7 +536,7 @@ static void dereg_ends_the_writes_of_another_thread(void) {
 }
 
 CHECK_MAIN(TEST(one_thread_polls_what_several_post), TEST(each_completion_is_taken_by_one_of_several_pollers),
-           TEST(lists_of_several_threads_are_not_mixed),
+           TEST(inline_data_of_several_threads_is_not_mixed), TEST(lists_of_several_threads_are_not_mixed),
            TEST(extended_polls_of_several_threads_are_not_mixed), TEST(an_event_loop_misses_no_completion),
            TEST(objects_come_and_go_while_others_work), TEST(queue_pairs_end_while_their_queue_is_polled),
            TEST(dereg_ends_the_writes_of_another_thread))
