@@ -481,6 +481,66 @@ static void queue_pairs_end_while_their_queue_is_polled(void) {
     world_close(&w);
 }
 
+/* --- threads that are cancelled --- */
+
+/* AddressSanitizer of gcc 12 does not survive pthread_cancel(). */
+#ifndef __SANITIZE_ADDRESS__
+
+static void wait_for_ever(void *argument) {
+    struct event_loop *loop = argument;
+    struct ibv_cq *cq;
+    void *user;
+    while (ibv_get_cq_event(loop->channel, &cq, &user) == 0)
+        ibv_ack_cq_events(cq, 1);
+}
+
+static void poll_and_arm_for_ever(void *argument) {
+    struct event_loop *loop = argument;
+    struct ibv_wc wc;
+    for (;;) {
+        (void)ibv_poll_cq(loop->cq, 1, &wc);
+        (void)ibv_req_notify_cq(loop->cq, 0);
+        pthread_testcancel();
+    }
+}
+
+/* A thread may be cancelled in any call that waits or writes. It must not take a lock along. */
+static void a_cancelled_thread_leaves_no_lock(void) {
+    struct scene s;
+    REQUIRE(world_open(&s.w));
+    struct ibv_comp_channel *channel = ibv_create_comp_channel(s.w.context);
+    REQUIRE(world_keep(&s.w, CHANNEL, channel));
+    struct qp_options options = {.channel = channel};
+    REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s.local));
+    REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s.remote));
+    REQUIRE(make_end(&s.w, s.w.pd, options, &s.a) && make_end(&s.w, s.w.pd, options, &s.b));
+    REQUIRE(connect_ends(&s.a, &s.b));
+    for (int round = 0; round < 40; round++) {
+        struct event_loop loop = {.channel = channel, .cq = s.b.rcq};
+        REQUIRE(start(&loop.task, round % 2 ? wait_for_ever : poll_and_arm_for_ever, &loop));
+        for (uint64_t id = 0; id < 8; id++) { /* raises events for the thread */
+            CHECK_EQ(receive(&s.b, id, part(&s.remote, 0, 8)), 0);
+            CHECK_EQ(ibv_req_notify_cq(s.b.rcq, 0), 0);
+            CHECK_EQ(post(&s.a, send_of(id, part(&s.local, 0, 8))), 0);
+            SENT(&s.a, id, IBV_WC_SUCCESS);
+        }
+        CHECK_EQ(pthread_cancel(loop.task.thread), 0);
+        CHECK_EQ(pthread_join(loop.task.thread, NULL), 0);
+        for (struct ibv_wc wc; ibv_poll_cq(s.b.rcq, 1, &wc) == 1;) {
+        }
+        /* An event that the thread took and did not acknowledge would block the end of the queue. */
+        while (is_readable(channel->fd, 0)) {
+            struct ibv_cq *cq;
+            void *user;
+            CHECK_EQ(ibv_get_cq_event(channel, &cq, &user), 0);
+            ibv_ack_cq_events(cq, 1);
+        }
+    }
+    scene_close(&s);
+}
+
+#endif
+
 /* --- deregistration against a peer --- */
 
 struct writer {
@@ -535,7 +595,14 @@ static void dereg_ends_the_writes_of_another_thread(void) {
     }
 }
 
-CHECK_MAIN(TEST(one_thread_polls_what_several_post), TEST(each_completion_is_taken_by_one_of_several_pollers),
+#ifdef __SANITIZE_ADDRESS__
+#define CANCELLATION
+#else
+#define CANCELLATION TEST(a_cancelled_thread_leaves_no_lock),
+#endif
+
+CHECK_MAIN(CANCELLATION TEST(one_thread_polls_what_several_post),
+           TEST(each_completion_is_taken_by_one_of_several_pollers),
            TEST(inline_data_of_several_threads_is_not_mixed), TEST(lists_of_several_threads_are_not_mixed),
            TEST(extended_polls_of_several_threads_are_not_mixed), TEST(an_event_loop_misses_no_completion),
            TEST(objects_come_and_go_while_others_work), TEST(queue_pairs_end_while_their_queue_is_polled),
