@@ -210,6 +210,66 @@ static void only_sends_are_datagrams(void) {
     scene_close(&d.s);
 }
 
+static void is_refused_without_each(struct end *end, const struct ibv_qp_attr *attr, int mask) {
+    const enum ibv_qp_state before = state_of(end);
+    for (int bit = 1; bit <= mask; bit <<= 1) {
+        struct ibv_qp_attr copy = *attr;
+        if (!(mask & bit) || bit == IBV_QP_STATE)
+            continue;
+        CHECK_EQ(ibv_modify_qp(end->qp, &copy, mask & ~bit), EINVAL);
+        CHECK_EQ(state_of(end), before);
+    }
+}
+
+static void moves_need_and_take_the_attributes_of_datagrams(void) {
+    struct scene s;
+    struct ibv_qp_init_attr init;
+    REQUIRE(scene_open_in_reset(&s, (struct qp_options){.type = IBV_QPT_UD}));
+    struct ibv_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = PORT, .qkey = 7};
+    const int mask = IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY;
+    is_refused_without_each(&s.a, &attr, mask);
+    CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, mask | IBV_QP_ACCESS_FLAGS), EINVAL);
+    CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, mask), 0);
+    CHECK_EQ(ibv_query_qp(s.a.qp, &attr, IBV_QP_STATE | IBV_QP_QKEY, &init), 0);
+    CHECK_EQ(attr.qp_state, IBV_QPS_INIT);
+    CHECK_EQ(attr.qkey, 7);
+    CHECK_EQ(init.qp_type, IBV_QPT_UD);
+
+    attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR, .dest_qp_num = s.b.qp->qp_num};
+    CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, IBV_QP_STATE | IBV_QP_DEST_QPN), EINVAL);
+    CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, IBV_QP_STATE), 0);
+    attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .sq_psn = 5, .qkey = 9};
+    is_refused_without_each(&s.a, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN);
+    CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_QKEY), 0);
+    CHECK_EQ(ibv_query_qp(s.a.qp, &attr, IBV_QP_STATE | IBV_QP_QKEY | IBV_QP_SQ_PSN, &init), 0);
+    CHECK_EQ(attr.qp_state, IBV_QPS_RTS);
+    CHECK_EQ(attr.qkey, 9);
+    CHECK_EQ(attr.sq_psn, 5);
+    scene_close(&s);
+}
+
+/* The error state and RESET do with datagrams what they do with other work. */
+static void waiting_datagrams_are_flushed_or_dropped(void) {
+    struct datagrams d;
+    REQUIRE(datagrams_open(&d, (struct qp_options){0}));
+    for (int kind = 0; kind < 2; kind++) {
+        CHECK_EQ(to_state(&d.s.a, IBV_QPS_SQD), 0); /* keeps the datagrams in the queue */
+        for (uint64_t id = 1; id <= 3; id++)
+            CHECK_EQ(post(&d.s.a, datagram(&d, id, part(&d.s.local, 0, 8), QKEY)), 0);
+        IS_EMPTY(d.s.a.scq);
+        CHECK_EQ(to_state(&d.s.a, kind ? IBV_QPS_ERR : IBV_QPS_RESET), 0);
+        for (uint64_t id = 1; kind && id <= 3; id++)
+            SENT(&d.s.a, id, IBV_WC_WR_FLUSH_ERR);
+        IS_EMPTY(d.s.a.scq);
+        if (!kind)
+            CHECK(bring_up(&d.s.a, 0));
+    }
+    CHECK_EQ(receive(&d.s.b, 20, part(&d.s.remote, 0, 100)), 0);
+    CHECK_EQ(to_state(&d.s.b, IBV_QPS_ERR), 0);
+    RECEIVED(&d.s.b, 20, IBV_WC_WR_FLUSH_ERR);
+    scene_close(&d.s);
+}
+
 /* The program may destroy the address handle once the datagram is posted. */
 static void a_posted_datagram_does_not_need_its_address_handle(void) {
     struct datagrams d;
@@ -278,6 +338,8 @@ CHECK_MAIN(TEST(a_datagram_arrives_behind_the_grh), TEST(a_wrong_qkey_is_dropped
            TEST(a_receive_with_a_bad_key_brings_the_receiver_into_error),
            TEST(an_address_handle_of_another_domain_is_refused),
            TEST(a_datagram_cannot_be_longer_than_the_mtu), TEST(only_sends_are_datagrams),
+           TEST(moves_need_and_take_the_attributes_of_datagrams),
+           TEST(waiting_datagrams_are_flushed_or_dropped),
            TEST(a_posted_datagram_does_not_need_its_address_handle),
            TEST(an_address_handle_needs_a_port_of_the_device),
            TEST(an_address_handle_from_a_completion_leads_back))

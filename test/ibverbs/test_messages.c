@@ -723,6 +723,20 @@ static void an_unreliable_send_is_lost_without_a_receive(void) {
     scene_close(&s);
 }
 
+/* Nobody tells the sender. */
+static void an_unreliable_request_to_nobody_succeeds(void) {
+    struct scene s;
+    REQUIRE(scene_open_with(&s, (struct qp_options){.type = IBV_QPT_UC}));
+    CHECK_EQ(world_destroy(&s.w, s.b.qp), 0);
+    for (uint64_t id = 1; id <= 3; id++) {
+        CHECK_EQ(post(&s.a, write_of(id, part(&s.local, 0, 8), &s.remote, 0)), 0);
+        SENT(&s.a, id, IBV_WC_SUCCESS);
+    }
+    CHECK_EQ(state_of(&s.a), IBV_QPS_RTS);
+    CHECK(all_bytes_are(s.remote.bytes, 8, REMOTE_FILL));
+    scene_close(&s);
+}
+
 static void an_unreliable_write_is_checked_like_any_other(void) {
     struct scene s;
     struct memory foreign;
@@ -755,5 +769,5 @@ CHECK_MAIN(TEST(each_opcode_has_its_completion), TEST(immediate_data_arrives_unc
            TEST(one_poll_takes_several_completions_in_order), TEST(one_poll_takes_many_completions_in_order),
            TEST(elements_without_bytes_are_skipped), TEST(a_queue_pair_can_be_its_own_peer),
            TEST(opcodes_that_the_type_does_not_have_are_refused), TEST(unknown_opcodes_and_flags_are_refused),
-           TEST(an_unreliable_send_is_lost_without_a_receive),
+           TEST(an_unreliable_send_is_lost_without_a_receive), TEST(an_unreliable_request_to_nobody_succeeds),
            TEST(an_unreliable_write_is_checked_like_any_other))

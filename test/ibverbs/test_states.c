@@ -502,6 +502,21 @@ static void reset_completes_no_receives(void) {
     scene_close(&s);
 }
 
+/* As in the kernel's rdmavt; by the specification they are lost. */
+static void receives_stay_over_a_reset(void) {
+    struct scene s;
+    REQUIRE(scene_open(&s));
+    CHECK_EQ(receive(&s.b, 1, part(&s.remote, 0, 8)), 0);
+    CHECK_EQ(to_state(&s.b, IBV_QPS_RESET), 0);
+    REQUIRE(bring_up(&s.b, s.a.qp->qp_num));
+    IS_EMPTY(s.b.rcq);
+    CHECK_EQ(post(&s.a, send_of(2, part(&s.local, 0, 8))), 0);
+    SENT(&s.a, 2, IBV_WC_SUCCESS);
+    RECEIVED(&s.b, 1, IBV_WC_SUCCESS);
+    CHECK(all_bytes_are(s.remote.bytes, 8, LOCAL_FILL));
+    scene_close(&s);
+}
+
 static void a_queue_pair_works_again_after_error_and_reset(void) {
     struct scene s;
     REQUIRE(scene_open(&s));
@@ -544,4 +559,5 @@ CHECK_MAIN(TEST(query_reports_the_attributes_of_each_move), TEST(the_moves_that_
            TEST(error_flushes_receives_in_order), TEST(error_flushes_sends_in_order),
            TEST(a_failed_request_flushes_those_behind_it), TEST(work_posted_in_error_is_flushed),
            TEST(reset_drops_sends_without_completions), TEST(reset_completes_no_receives),
-           TEST(a_queue_pair_works_again_after_error_and_reset), TEST(sends_wait_in_sqd))
+           TEST(receives_stay_over_a_reset), TEST(a_queue_pair_works_again_after_error_and_reset),
+           TEST(sends_wait_in_sqd))
