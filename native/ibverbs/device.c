@@ -121,7 +121,10 @@ static struct shim_core *create_core(void) {
     if (!core)
         return NULL;
     const struct rvt_device_options options = {.lkey_table_bits = SHIM_LKEY_TABLE_BITS, .random_keys = true};
-    const struct rvt_engine_options engine = {.limits = shim_limits, .host = {report, core}};
+    /* Random numbers: programs in two processes that believe to be connected find no queue pair, instead of
+     * each its own, which would have the same number. */
+    const struct rvt_engine_options engine = {
+        .limits = shim_limits, .host = {report, core}, .random_qp_numbers = true};
     if (rvt_register_device(&options, &engine, &core->device)) {
         free(core);
         return NULL;

@@ -8,11 +8,9 @@
 
 enum { MOST_OUTPUT = 1 << 16 };
 
-/* Runs the command under scripts/with-rdmavt. Stores its standard output, and returns its exit status, or -1:
- * it hung, crashed or could not be run. */
-static int run(char *const command[], char *output) {
+/* Starts a command whose standard output is a pipe. Returns its process and the pipe's other end, or -1. */
+static pid_t start_command(char *const command[], int *output) {
     int fds[2];
-    size_t length = 0;
     if (pipe(fds))
         return -1;
     fflush(stdout);
@@ -26,22 +24,33 @@ static int run(char *const command[], char *output) {
         _exit(127);
     }
     close(fds[1]);
+    *output = fds[0];
+    return child;
+}
+
+/* Runs the command. Stores its standard output, and returns its exit status, or -1: it hung, crashed or could
+ * not be run. */
+static int run(char *const command[], char *output) {
+    int fd, status = -1;
+    size_t length = 0;
+    pid_t child = start_command(command, &fd);
+    if (child < 0)
+        return -1;
     uint64_t deadline = now_ms() + 3 * PATIENCE_MS;
-    while (child > 0 && length < MOST_OUTPUT - 1 && now_ms() < deadline && is_readable(fds[0], PATIENCE_MS)) {
-        ssize_t count = read(fds[0], output + length, MOST_OUTPUT - 1 - length);
+    while (length < MOST_OUTPUT - 1 && now_ms() < deadline && is_readable(fd, PATIENCE_MS)) {
+        ssize_t count = read(fd, output + length, MOST_OUTPUT - 1 - length);
         if (count <= 0)
             break;
         length += (size_t)count;
     }
     output[length] = '\0';
-    close(fds[0]);
-    int status = -1;
-    while (child > 0 && waitpid(child, &status, WNOHANG) == 0) {
+    close(fd);
+    while (waitpid(child, &status, WNOHANG) == 0) {
         if (now_ms() > deadline)
             kill(child, SIGKILL);
         sleep_ms(5);
     }
-    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 static char SCRIPT[] = "scripts/with-rdmavt";
@@ -102,6 +111,34 @@ static void devinfo_prints_the_attributes(void) {
     world_close(&w);
 }
 
+/* Two processes have two devices. A queue pair must not find one with the number of its peer among its own,
+ * which would look like a success. */
+static void two_processes_do_not_reach_each_other(void) {
+    static char output[MOST_OUTPUT];
+    char name[] = "ibv_rc_pingpong", iterations[] = "--iters=2", host[] = "localhost", port[32], options[512];
+    snprintf(port, sizeof(port), "--port=%d", 20000 + (int)(getpid() % 20000));
+    /* The program itself frees nothing when it fails. */
+    const char *given = getenv("ASAN_OPTIONS");
+    snprintf(options, sizeof(options), "%s:detect_leaks=0", given ? given : "");
+    CHECK_EQ(setenv("ASAN_OPTIONS", options, 1), 0);
+    char *server[] = {SCRIPT, name, iterations, port, NULL};
+    char *client[] = {SCRIPT, name, iterations, port, host, NULL};
+    int server_output, answer;
+    pid_t serving = start_command(server, &server_output);
+    REQUIRE(serving > 0);
+    /* The server may not listen yet: then the client could not connect. */
+    uint64_t deadline = now_ms() + PATIENCE_MS;
+    do {
+        answer = run(client, output);
+    } while (answer && !strstr(output, "remote address") && now_ms() < deadline);
+    CHECK(strstr(output, "remote address")); /* they have told each other their numbers */
+    CHECK(answer > 0);
+    CHECK(!strstr(output, "iters in"));
+    kill(serving, SIGKILL); /* it waits for messages */
+    waitpid(serving, &answer, 0);
+    close(server_output);
+}
+
 /* The script passes on the arguments and the exit status of the command. */
 static void the_script_passes_on_arguments_and_status(void) {
     static char output[MOST_OUTPUT];
@@ -115,4 +152,4 @@ static void the_script_passes_on_arguments_and_status(void) {
 }
 
 CHECK_MAIN(TEST(devices_lists_the_device), TEST(devinfo_prints_the_attributes),
-           TEST(the_script_passes_on_arguments_and_status))
+           TEST(the_script_passes_on_arguments_and_status), TEST(two_processes_do_not_reach_each_other))
