@@ -17,6 +17,7 @@ struct shim_event_queue {
     int fd; /* constant while the queue is open */
     /* Protected by the short lock: */
     struct shim_event *first, *last;
+    unsigned readers; /* threads that wait in read() */
     bool open;
     struct shim_repair repair;
 };
