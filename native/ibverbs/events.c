@@ -5,6 +5,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -84,19 +87,40 @@ static bool wait_readable(struct shim_event_queue *queue) {
 
 /* --- the queue --- */
 
+/* Returns the number by which the kernel tells eventfds apart, or 0: it is none, or the system does not tell.
+ * The number of one that has ended is used again. Allocates nothing, as it is called in forked children. */
+static unsigned long eventfd_id(int fd) {
+    static const char field[] = "eventfd-id:";
+    char path[32], text[512];
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    int info = open(path, O_RDONLY | O_CLOEXEC);
+    if (info < 0)
+        return 0;
+    ssize_t length = read(info, text, sizeof(text) - 1);
+    close(info);
+    text[length > 0 ? length : 0] = '\0';
+    const char *found = strstr(text, field);
+    return found ? strtoul(found + strlen(field), NULL, 10) : 0;
+}
+
 /* An eventfd is shared with a forked child, which must neither take the parent's events nor wake the parent.
  * So the child gets an eventfd of its own under the same number. */
 static void renew_in_child(struct shim_repair *repair) {
     struct shim_event_queue *queue =
         (struct shim_event_queue *)((char *)repair - offsetof(struct shim_event_queue, repair));
     queue->readers = 0;
-    int flags = fcntl(queue->fd, F_GETFL), fd = eventfd(queue->first ? 1 : 0, EFD_CLOEXEC);
+    int flags = fcntl(queue->fd, F_GETFL);
+    /* A program may have closed the descriptor, and its number may stand for another file. */
+    if (flags < 0 || eventfd_id(queue->fd) != queue->id)
+        return;
+    int fd = eventfd(queue->first ? 1 : 0, EFD_CLOEXEC);
     if (fd < 0)
         return; /* no free descriptor: the child shares the parent's */
-    if (flags >= 0 && flags & O_NONBLOCK)
+    if (flags & O_NONBLOCK)
         (void)fcntl(fd, F_SETFL, flags);
     (void)dup3(fd, queue->fd, O_CLOEXEC);
     close(fd);
+    queue->id = eventfd_id(queue->fd);
 }
 
 int shim_events_open(struct shim_event_queue *queue) {
@@ -105,6 +129,7 @@ int shim_events_open(struct shim_event_queue *queue) {
     queue->fd = eventfd(0, EFD_CLOEXEC);
     if (queue->fd < 0)
         return errno;
+    queue->id = eventfd_id(queue->fd);
     queue->open = true;
     shim_add_repair(&queue->repair, renew_in_child);
     return 0;

@@ -98,8 +98,8 @@ uintptr_t shim_thread_number(void) {
 /* --- fork --- */
 
 /* Forks of this thread for which nothing is done: a signal handler forks, and has interrupted a verb or a
- * fork that has one of the locks. It must not wait for itself. Its child must not use the library, as a signal
- * handler must not. */
+ * fork that has one of the locks. It must not wait for itself. Its child must not use the library, as a
+ * signal handler must not. */
 static _Thread_local volatile unsigned skipped;
 
 static void before_fork(void) {
