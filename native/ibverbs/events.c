@@ -5,6 +5,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -27,7 +30,8 @@ __attribute__((constructor)) static void init_acknowledged(void) {
 
 static void make_readable(const struct shim_event_queue *queue) {
     const uint64_t one = 1;
-    /* Cannot block: the counter is at most 1. There is nobody to whom an error could be reported. */
+    /* Cannot block: nobody writes as often as the counter can count. There is nobody to whom an error could
+     * be reported. */
     ssize_t written = write(queue->fd, &one, sizeof(one));
     (void)written;
 }
@@ -35,6 +39,9 @@ static void make_readable(const struct shim_event_queue *queue) {
 static void make_unreadable(const struct shim_event_queue *queue) {
     struct pollfd readable = {.fd = queue->fd, .events = POLLIN};
     uint64_t count;
+    /* A reader takes the count itself, and might do so between poll() and read(), which would block then. */
+    if (queue->readers)
+        return;
     /* A program that has read the descriptor itself must not make this read block. */
     if (poll(&readable, 1, 0) == 1 && readable.revents & POLLIN) {
         ssize_t got = read(queue->fd, &count, sizeof(count));
@@ -42,27 +49,87 @@ static void make_unreadable(const struct shim_event_queue *queue) {
     }
 }
 
+/* Makes the descriptor readable exactly if an event is pending. */
+static void update_descriptor(const struct shim_event_queue *queue) {
+    if (queue->first)
+        make_readable(queue);
+    else
+        make_unreadable(queue);
+}
+
+/* --- waiting --- */
+
+/* The thread has read the descriptor, or was cancelled or interrupted. */
+static void end_reading(void *data) {
+    struct shim_event_queue *queue = data;
+    shim_lock();
+    queue->readers--;
+    update_descriptor(queue); /* the read has taken the count that stands for all pending events */
+    shim_unlock();
+}
+
+/* Waits until the descriptor is readable. Returns false and sets errno if the wait fails. It waits by read(),
+ * as libibverbs does: unlike poll(), read() goes on after a signal handler with SA_RESTART. */
+static bool wait_readable(struct shim_event_queue *queue) {
+    uint64_t count;
+    ssize_t got;
+    int error;
+    shim_lock();
+    queue->readers++;
+    shim_unlock();
+    pthread_cleanup_push(end_reading, queue);
+    got = read(queue->fd, &count, sizeof(count));
+    error = errno;
+    pthread_cleanup_pop(true);
+    errno = error;
+    return got >= 0;
+}
+
 /* --- the queue --- */
+
+/* Returns the number by which the kernel tells eventfds apart, or 0: it is none, or the system does not tell.
+ * The number of one that has ended is used again. Allocates nothing, as it is called in forked children. */
+static unsigned long eventfd_id(int fd) {
+    static const char field[] = "eventfd-id:";
+    char path[32], text[512];
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    int info = open(path, O_RDONLY | O_CLOEXEC);
+    if (info < 0)
+        return 0;
+    ssize_t length = read(info, text, sizeof(text) - 1);
+    close(info);
+    text[length > 0 ? length : 0] = '\0';
+    const char *found = strstr(text, field);
+    return found ? strtoul(found + strlen(field), NULL, 10) : 0;
+}
 
 /* An eventfd is shared with a forked child, which must neither take the parent's events nor wake the parent.
  * So the child gets an eventfd of its own under the same number. */
 static void renew_in_child(struct shim_repair *repair) {
     struct shim_event_queue *queue =
         (struct shim_event_queue *)((char *)repair - offsetof(struct shim_event_queue, repair));
-    int flags = fcntl(queue->fd, F_GETFL), fd = eventfd(queue->first ? 1 : 0, EFD_CLOEXEC);
+    queue->readers = 0;
+    int flags = fcntl(queue->fd, F_GETFL);
+    /* A program may have closed the descriptor, and its number may stand for another file. */
+    if (flags < 0 || eventfd_id(queue->fd) != queue->id)
+        return;
+    int fd = eventfd(queue->first ? 1 : 0, EFD_CLOEXEC);
     if (fd < 0)
         return; /* no free descriptor: the child shares the parent's */
-    if (flags >= 0 && flags & O_NONBLOCK)
+    if (flags & O_NONBLOCK)
         (void)fcntl(fd, F_SETFL, flags);
     (void)dup3(fd, queue->fd, O_CLOEXEC);
     close(fd);
+    queue->id = eventfd_id(queue->fd);
 }
 
 int shim_events_open(struct shim_event_queue *queue) {
     queue->first = queue->last = NULL;
+    queue->readers = 0;
     queue->fd = eventfd(0, EFD_CLOEXEC);
     if (queue->fd < 0)
         return errno;
+    queue->id = eventfd_id(queue->fd);
     queue->open = true;
     shim_add_repair(&queue->repair, renew_in_child);
     return 0;
@@ -138,20 +205,8 @@ struct shim_event *shim_event_take(struct shim_event_queue *queue) {
         struct shim_event *event = take_first(queue);
         if (event)
             return event;
-        int flags = fcntl(queue->fd, F_GETFL);
-        if (flags < 0)
+        if (!wait_readable(queue))
             return NULL;
-        if (flags & O_NONBLOCK) {
-            errno = EAGAIN;
-            return NULL;
-        }
-        struct pollfd waited = {.fd = queue->fd, .events = POLLIN};
-        if (poll(&waited, 1, -1) < 0)
-            return NULL;
-        if (waited.revents & POLLNVAL) {
-            errno = EBADF;
-            return NULL;
-        }
     }
 }
 

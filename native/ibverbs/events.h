@@ -14,9 +14,11 @@
 struct shim_event;
 
 struct shim_event_queue {
-    int fd; /* constant while the queue is open */
+    int fd;           /* constant while the queue is open */
+    unsigned long id; /* tells the eventfd from other files that get its number; written by forked children */
     /* Protected by the short lock: */
     struct shim_event *first, *last;
+    unsigned readers; /* threads that wait in read() */
     bool open;
     struct shim_repair repair;
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ibverbs/gate.h"
 
+#include <stdbool.h>
+
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 #endif
@@ -11,29 +13,36 @@ static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP
 static pthread_mutex_t short_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct shim_repair *repairs; /* protected by the short lock */
 
-static _Thread_local unsigned depth; /* how often this thread has entered the gate */
+/* How often this thread has entered the gate, and taken the short lock. A signal handler that forks reads
+ * them, so they count from before a lock is taken until after it is released. */
+static _Thread_local volatile unsigned depth, held;
 
 /* Programs cancel threads that wait for events. A thread that is cancelled with a lock would never release
  * it, so it cannot be cancelled meanwhile: these are the states that it had before. */
 static _Thread_local int cancel_state_at_gate, cancel_state_at_lock;
 
 void shim_enter(void) {
-    if (depth++)
+    depth = depth + 1;
+    if (depth > 1)
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_at_gate);
     pthread_rwlock_rdlock(&gate);
 }
 
 void shim_leave(void) {
-    if (--depth)
-        return;
-    pthread_rwlock_unlock(&gate);
-    pthread_setcancelstate(cancel_state_at_gate, NULL);
+    const int state = cancel_state_at_gate;
+    const bool last = depth == 1;
+    if (last)
+        pthread_rwlock_unlock(&gate);
+    depth = depth - 1; /* only now: a handler that runs before must not wait for the gate */
+    if (last)
+        pthread_setcancelstate(state, NULL);
 }
 
 void shim_lock(void) {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    held = held + 1;
     pthread_mutex_lock(&short_lock);
     cancel_state_at_lock = state;
 }
@@ -41,6 +50,7 @@ void shim_lock(void) {
 void shim_unlock(void) {
     int state = cancel_state_at_lock;
     pthread_mutex_unlock(&short_lock);
+    held = held - 1;
     pthread_setcancelstate(state, NULL);
 }
 
@@ -87,24 +97,39 @@ uintptr_t shim_thread_number(void) {
 
 /* --- fork --- */
 
-/* A thread that forks inside the gate does so in a signal handler that interrupted a verb. It must not wait
- * for itself. Its child must not use the library, as a signal handler must not. */
+/* Forks of this thread for which nothing is done: a signal handler forks, and has interrupted a verb or a
+ * fork that has one of the locks. It must not wait for itself. Its child must not use the library, as a
+ * signal handler must not. */
+static _Thread_local volatile unsigned skipped;
+
 static void before_fork(void) {
-    if (depth)
+    if (depth || held) {
+        skipped = skipped + 1;
         return;
+    }
+    depth = 1;
     pthread_rwlock_wrlock(&gate);
     shim_lock();
 }
 
+/* Returns whether this is the end of a fork that was skipped. */
+static bool is_skipped(void) {
+    if (!skipped)
+        return false;
+    skipped = skipped - 1;
+    return true;
+}
+
 static void after_fork_in_parent(void) {
-    if (depth)
+    if (is_skipped())
         return;
     shim_unlock();
     pthread_rwlock_unlock(&gate);
+    depth = 0;
 }
 
 static void after_fork_in_child(void) {
-    if (depth)
+    if (is_skipped())
         return;
     for (struct shim_repair *repair = repairs; repair; repair = repair->next)
         repair->in_child(repair);
@@ -116,6 +141,7 @@ static void after_fork_in_child(void) {
     /* Initialized, not unlocked: glibc compares the id of the thread that locked it, which changes in the
      * child. */
     gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+    depth = 0;
 }
 
 __attribute__((constructor)) static void handle_forks(void) {

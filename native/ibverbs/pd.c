@@ -14,6 +14,7 @@ static struct shim_pd *new_pd(struct shim_context *context, struct rvt_pd_handle
     pd->context = context;
     pd->ibv.context = &context->verbs.context;
     pd->core = core;
+    atomic_init(&pd->users, 1);
     return pd;
 }
 
@@ -27,9 +28,9 @@ void shim_use_pd(struct shim_pd *pd) {
     atomic_fetch_add_explicit(&pd->users, 1, memory_order_relaxed);
 }
 
+/* Another thread may have waited for this to free the structure, so it must not be looked at afterwards. */
 void shim_put_pd(struct shim_pd *pd) {
-    if (atomic_fetch_sub_explicit(&pd->users, 1, memory_order_acq_rel) == 1 &&
-        atomic_load_explicit(&pd->unimported, memory_order_acquire))
+    if (atomic_fetch_sub_explicit(&pd->users, 1, memory_order_acq_rel) == 1)
         free_pd(pd);
 }
 
@@ -70,7 +71,7 @@ SHIM_PUBLIC int ibv_dealloc_pd(struct ibv_pd *of) {
     if (!of)
         return EINVAL;
     struct shim_pd *pd = shim_pd_of(of);
-    if (atomic_load_explicit(&pd->users, memory_order_acquire))
+    if (atomic_load_explicit(&pd->users, memory_order_acquire) > 1)
         return EBUSY;
     struct shim_pd *made_from = pd->parent_of;
     int error = made_from ? 0 : end_pd(pd);
@@ -118,13 +119,9 @@ SHIM_PUBLIC struct ibv_pd *ibv_import_pd(struct ibv_context *into, uint32_t hand
 }
 
 SHIM_PUBLIC void ibv_unimport_pd(struct ibv_pd *of) {
-    if (!of)
-        return;
-    struct shim_pd *pd = shim_pd_of(of);
-    /* Objects that were created with the imported domain still point to it. */
-    shim_use_pd(pd);
-    atomic_store_explicit(&pd->unimported, true, memory_order_release);
-    shim_put_pd(pd);
+    if (of)
+        shim_put_pd(
+            shim_pd_of(of)); /* objects that were created with the imported domain still point to it */
 }
 
 /* --- thread domains and parent domains --- */

@@ -20,12 +20,11 @@ struct shim_pd {
     struct ibv_pd ibv;
     struct shim_context *context;
     struct rvt_pd_handle core;
-    struct shim_importable
-        importable;            /* listed only if the program has allocated the domain with ibv_alloc_pd() */
+    /* Listed only if the program has allocated the domain with ibv_alloc_pd(). */
+    struct shim_importable importable;
     struct shim_pd *parent_of; /* of a parent domain: the domain that it was made from */
     struct shim_td *td;        /* of a parent domain; may be NULL */
-    _Atomic(unsigned) users;   /* objects that name this structure */
-    _Atomic(bool) unimported;  /* the program has let go of it; the last user frees it */
+    _Atomic(unsigned) users;   /* the program, and objects that name this structure */
 };
 
 static inline struct shim_pd *shim_pd_of(struct ibv_pd *pd) {

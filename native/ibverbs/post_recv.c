@@ -31,12 +31,11 @@ static int post_one(const struct target *target, const struct ibv_recv_wr *wr) {
                         : rvt_post_srq_recv(target->srq->core, &core, 1, NULL));
 }
 
-/* Posts a list. It ends at the first receive that is refused, so also a list without an end does: the queue
- * is full then. */
+/* Posts a list up to the first receive that is refused. */
 static int post_list(const struct target *target, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad_wr) {
     int error = 0;
-    for (; wr && !error; wr = error ? wr : wr->next)
-        error = post_one(target, wr);
+    for (uint32_t posted = 0; wr && !error; wr = error ? wr : wr->next)
+        error = posted++ < SHIM_LONGEST_LIST ? post_one(target, wr) : EINVAL;
     if (error && bad_wr)
         *bad_wr = wr;
     return error;

@@ -9,10 +9,6 @@
 #include "ibverbs/send_wr.h"
 #include "ibverbs/serve.h"
 
-/* The longest list that one call posts: far more than any send queue holds. A list without an end is cut
- * here. */
-enum { LONGEST_LIST = 1 << 20 };
-
 /* Reads the work requests of a list one by one, while the core posts them. */
 struct reader {
     struct shim_qp *qp;
@@ -121,7 +117,7 @@ static struct ibv_send_wr *at(struct ibv_send_wr *wr, uint32_t index) {
 
 static uint32_t length_of(const struct ibv_send_wr *wr) {
     uint32_t length = 0;
-    for (; wr && length < LONGEST_LIST; wr = wr->next)
+    for (; wr && length < SHIM_LONGEST_LIST; wr = wr->next)
         length++;
     return length;
 }
@@ -142,7 +138,7 @@ int shim_post_send(struct ibv_qp *of, struct ibv_send_wr *wr, struct ibv_send_wr
         shim_inline_advance(&qp->inline_slots);
     pthread_mutex_unlock(&qp->posting);
     shim_leave_and_serve(qp->pd->context);
-    if (!error && count == LONGEST_LIST && reader.next) {
+    if (!error && count == SHIM_LONGEST_LIST && reader.next) {
         error = EINVAL;
         bad = count;
     }

@@ -73,13 +73,15 @@ int shim_query_device_ex(struct ibv_context *context, const struct ibv_query_dev
     const uint32_t ud = IBV_ODP_SUPPORT_SEND | IBV_ODP_SUPPORT_RECV | IBV_ODP_SUPPORT_SRQ_RECV;
     const uint32_t uc = ud | IBV_ODP_SUPPORT_WRITE;
     const uint32_t rc = uc | IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_ATOMIC;
+    const struct ibv_device_attr original = device_attributes();
     const struct ibv_device_attr_ex answer = {
-        .orig_attr = device_attributes(),
+        .orig_attr = original,
         .odp_caps =
             {
                 .general_caps = IBV_ODP_SUPPORT | IBV_ODP_SUPPORT_IMPLICIT,
                 .per_transport_caps = {.rc_odp_caps = rc, .uc_odp_caps = uc, .ud_odp_caps = ud},
             },
+        .device_cap_flags_ex = original.device_cap_flags,
         .max_dm_size = SHIM_MAX_DM_BYTES,
         .phys_port_cnt_ex = 1,
     };

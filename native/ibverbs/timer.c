@@ -66,12 +66,16 @@ void shim_timer_end(struct shim_timer *timer) {
     pthread_cond_destroy(&timer->wake);
 }
 
-/* Starts the thread, with all signals blocked: a program's signal handlers run in the program's threads. The
- * caller must hold the short lock. */
+/* Starts the thread, with signals blocked: a program's signal handlers run in the program's threads. Not those
+ * for faults: the kernel ends a process whose thread blocks them, and neither the program nor a sanitizer could
+ * tell why. The caller must hold the short lock. */
 static void start(struct shim_timer *timer) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     timer->running = pthread_create(&timer->thread, NULL, run, timer) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     atomic_store_explicit(&timer->unserved, !timer->running, memory_order_relaxed);
