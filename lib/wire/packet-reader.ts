@@ -74,14 +74,14 @@ export class PacketReader {
   }
 
   /** Ends the file. Returns the status: OK if it ended behind a packet. */
-  end(): CaptureStatus {
+  end(): number {
     this.#native.end();
     return this.status;
   }
 
-  /** Why the file cannot be read further. The rows of the last call are valid nevertheless. */
-  get status(): CaptureStatus {
-    return (this.words[WireHeaderWord.Status] ?? 0) as CaptureStatus;
+  /** Why the file cannot be read further: a {@link CaptureStatus}. The rows of the last call are valid nevertheless. */
+  get status(): number {
+    return this.words[WireHeaderWord.Status] ?? 0;
   }
 
   /** Offset in the file: of the packet or block at fault if the status is not OK, else of the next byte. */
@@ -94,8 +94,9 @@ export class PacketReader {
     return this.#count(WireHeaderDouble.Taken);
   }
 
-  get format(): CaptureFormat {
-    return (this.words[WireHeaderWord.Format] ?? 0) as CaptureFormat;
+  /** A {@link CaptureFormat}. */
+  get format(): number {
+    return this.words[WireHeaderWord.Format] ?? 0;
   }
 
   /** Packets so far, of any kind. */
