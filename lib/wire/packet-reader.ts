@@ -1,6 +1,5 @@
 /** Reads the RoCEv2 packets of a capture file (pcap, pcapng). The native module decodes them, many in a call. */
 import {
-  type CaptureFormat,
   CaptureStatus,
   WIRE_CARRIED_AT,
   WIRE_MAX_ROWS,
@@ -94,7 +93,7 @@ export class PacketReader {
     return this.#count(WireHeaderDouble.Taken);
   }
 
-  /** A {@link CaptureFormat}. */
+  /** A `CaptureFormat`. */
   get format(): number {
     return this.words[WireHeaderWord.Format] ?? 0;
   }
