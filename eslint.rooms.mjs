@@ -62,9 +62,15 @@ const rooms = [
     paths: UNPUBLISHED,
   },
   {
+    name: 'lib/wire',
+    files: ['lib/wire/**'],
+    may: [NODE, HERE, '\\.\\./internal/[\\w-]+'],
+    paths: UNPUBLISHED,
+  },
+  {
     name: 'lib/cli',
     files: ['lib/cli/**'],
-    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|replay)/[\\w-]+${JS}`, '\\.\\./index'],
+    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|replay)/[\\w-]+${JS}`, '\\.\\./index'],
     computed: true, // loads the benchmarks in bench/
     paths: UNPUBLISHED,
   },

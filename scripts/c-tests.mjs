@@ -118,7 +118,7 @@ function build() {
     targets: allTests.map((name) => ({
       target_name: name,
       type: 'executable',
-      dependencies: ['rdmavt_core_tested'],
+      dependencies: ['rdmavt_wire_tested', 'rdmavt_core_tested'],
       sources: [`${up}/test/c/${sources.get(name)}`],
       include_dirs: [`${up}/test/c`, `${up}/native`],
       cflags_c: ['-std=c11'],
@@ -136,7 +136,7 @@ function build() {
     existsSync(stamp) &&
     readFileSync(stamp, 'utf8') === configuration;
   if (!isConfigured) rmSync(stamp, { force: true });
-  // make also builds the core library, because every test depends on it.
+  // make also builds the libraries, because every test depends on them.
   const args = [...(isConfigured ? [] : ['configure']), 'build', ...tests, '--release'];
   const result = nodeGyp(buildDirectory, args);
   if (result.status !== 0) {
@@ -158,7 +158,10 @@ function build() {
  * @param {string} gyp
  */
 function configurationOf(gyp) {
-  const files = ['test/c/tests.gypi', 'native/core/core.gypi', 'native/flags.gypi'];
+  const files = [
+    ...['test/c/tests.gypi', 'native/flags.gypi'],
+    ...['native/core/core.gypi', 'native/wire/wire.gypi'],
+  ];
   const variables = ['CC', 'CXX', 'CFLAGS', 'CXXFLAGS', 'LDFLAGS', 'CI', 'npm_config_nodedir'];
   return JSON.stringify([
     gyp,

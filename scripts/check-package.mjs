@@ -33,6 +33,7 @@ const required = new Set([
   // needed by `rdmavt build`
   ...['dist/binding.gyp', 'native/flags.gypi'],
   ...sources('native/core', /\.(c|h|gypi)$/),
+  ...sources('native/wire', /\.(c|h|gypi)$/),
   ...sources('native/binding', /\.(cc|h|gypi)$/),
 ]);
 const binaries = targets.map(pathOf);
