@@ -68,6 +68,13 @@ const rooms = [
     paths: UNPUBLISHED,
   },
   {
+    name: 'lib/explain',
+    files: ['lib/explain/**'],
+    // The command shows its progress, and names in messages, as the trace player does.
+    may: [NODE, HERE, '\\.\\./(internal|wire)/[\\w-]+', '\\.\\./replay/(progress|trace-format)'],
+    paths: UNPUBLISHED,
+  },
+  {
     name: 'lib/cli',
     files: ['lib/cli/**'],
     may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|replay)/[\\w-]+${JS}`, '\\.\\./index'],
@@ -77,7 +84,7 @@ const rooms = [
   {
     name: 'lib/index.ts',
     files: ['lib/*'],
-    may: ['\\./(internal|verbs)/[\\w-]+'],
+    may: ['\\./(internal|verbs|explain)/[\\w-]+'],
     paths: UNPUBLISHED,
   },
   {

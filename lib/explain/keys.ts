@@ -121,6 +121,12 @@ export class Keys {
     return entry;
   }
 
+  /** Notes that a key that was invalidated is valid again. */
+  revive(host: number, key: number): void {
+    const entry = this.find(host, key, false);
+    if (entry >= 0) this.doubles[entry * KeyDouble.Words + KeyDouble.Invalidated] = 0;
+  }
+
   #accept(base: number, requests: Requests, slot: number, length: number): void {
     const { words } = this;
     const low = requests.get(slot, RequestWord.Address);

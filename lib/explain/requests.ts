@@ -131,6 +131,12 @@ export const enum RequestFlag {
   Solicited = 32_768,
 }
 
+/** Receives the requests in the order of their first packets. */
+export interface RequestSink {
+  /** Called when nothing more is expected to change a request, or the ring is full. The slot is reused afterwards. */
+  take(slot: number): void;
+}
+
 /** Limits of the search for a PSN, so that a packet's cost stays constant. */
 const SEARCH_NEWEST = 256;
 const SEARCH_OPEN = 64;

@@ -18,7 +18,15 @@ import { FlowDouble, FlowFlag, Flows, FlowWord } from './flows';
 import { aethKind, Kind, kindOf, Role, roleOf, Transport } from './opcodes';
 import { candidatesFor, MOST_UNCLEAR, MOST_WAITING } from './pairing';
 import { get, psnAfter, psnDistance } from './reading';
-import { MOST_REQUESTS, Outcome, RequestDouble, RequestFlag, Requests, RequestWord } from './requests';
+import {
+  MOST_REQUESTS,
+  Outcome,
+  RequestDouble,
+  RequestFlag,
+  Requests,
+  type RequestSink,
+  RequestWord,
+} from './requests';
 
 /** Two PSNs of one flow that are further apart belong to different connections. */
 const FARTHEST = 65_536;
@@ -35,12 +43,6 @@ export interface Rows {
   readonly doubles: Float64Array;
   /** Returns the bytes of the payload that the capture has, of the row at word `at`. */
   payload(at: number): Uint8Array;
-}
-
-/** Receives the requests in the order of their first packets. */
-export interface RequestSink {
-  /** Called when nothing more is expected to change a request, or the ring is full. The slot is reused afterwards. */
-  take(slot: number): void;
 }
 
 /** An answer, as far as it is needed later. */
