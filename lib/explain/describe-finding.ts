@@ -5,7 +5,7 @@ import { type Finding } from './findings';
 import { FlowDouble, FlowFlag, type Flows, FlowWord } from './flows';
 import { completionAfter, nakName, rnrMilliseconds } from './opcodes';
 import { type CaptureFinding } from './summary';
-import { count, thousands } from './words';
+import { count, thousands, times } from './words';
 
 const faultTexts: Readonly<Record<WireFault, string>> = {
   [WireFault.None]: 'nothing is wrong',
@@ -74,9 +74,9 @@ function ofFlow(flows: Flows, flow: number, finding: Finding): string {
     case 'NewSequence':
       return `The PSNs jump from ${first} to ${second}: another connection uses the same queue pair number, or most of the connection is not captured.`;
     case 'Repeated':
-      return `Requests were sent again ${count(amount, 'time')} because no answer came in time or a NAK asked for them${first > 0 ? `; the first is that of packet ${first}` : ''}.`;
+      return `Requests were sent again, ${times(amount)}, because no answer came in time or a NAK asked for them${first > 0 ? `; the first is that of packet ${first}` : ''}.`;
     case 'RepeatedAfterAnswer':
-      return `${count(amount, 'time')} a request was sent again although its answer is in the capture (the first is that of packet ${first}): the answer was lost behind the point of capture, or came too late.`;
+      return `Requests were sent again, ${times(amount)}, although their answers are in the capture (the first is that of packet ${first}): the answer was lost behind the point of capture, or came too late.`;
     case 'SequenceNak':
       return (
         `${count(amount, 'NAK')} for a PSN sequence error: the responder did not get PSN ${first}, ` +

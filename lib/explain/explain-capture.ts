@@ -1,18 +1,14 @@
 /** The analysis of captures, for programs. */
-import { createReadStream } from 'node:fs';
-
 import { illegalConstructor, integer, invalidState, invalidType, invalidValue } from '../internal/arguments';
 import { construction } from '../internal/construction';
 import { optionsOf } from '../internal/options';
 import { Analysis, type RequestFilter, type RequestOutput } from './analysis';
 import { CaptureFeed } from './capture-source';
+import { fileChunks } from './file-chunks';
 import { type ExplainedRequest, explainedRequest } from './explained-request';
 import { Judge, type Verdict } from './judge';
 import { parseRegions, RegionListError } from './regions-file';
 import { type CaptureSummary } from './summary';
-
-/** Bytes of a file that are read at once. */
-export const CHUNK_BYTES: number = 1 << 20;
 
 /** Options of {@link explainCapture}. */
 export interface ExplainOptions {
@@ -157,16 +153,11 @@ export function explainCapture(
 }
 
 function sourceOf(source: unknown): AsyncIterable<Uint8Array> {
-  if (typeof source === 'string') return readFile(source);
+  if (typeof source === 'string') return fileChunks(source);
   if (typeof source === 'object' && source !== null && Symbol.asyncIterator in source) {
     return source as AsyncIterable<Uint8Array>;
   }
   throw invalidType('source', 'of type string or an async iterable', source);
-}
-
-/** Opens the file only when it is read, so that an explanation that is never iterated leaves nothing open. */
-async function* readFile(path: string): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* createReadStream(path, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Uint8Array>;
 }
 
 function judgeOf(regions: unknown): Judge {

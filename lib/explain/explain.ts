@@ -1,6 +1,5 @@
 /** Explains a capture on the command line, from its first packet to its last. */
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 
@@ -8,7 +7,7 @@ import { Progress, type Terminal } from '../replay/progress';
 import { toPrintable } from '../replay/trace-format';
 import { Analysis, type RequestFilter } from './analysis';
 import { CaptureError, CaptureFeed } from './capture-source';
-import { CHUNK_BYTES } from './explain-capture';
+import { fileChunks } from './file-chunks';
 import { Judge } from './judge';
 import { JsonOutput, summaryJson } from './json-output';
 import { type RegionList, parseRegions, RegionListError } from './regions-file';
@@ -76,10 +75,7 @@ export async function explain(command: ExplainCommand, streams: ExplainStreams):
 
   let fault: string | undefined;
   try {
-    const stream =
-      command.capture === '-'
-        ? streams.stdin
-        : createReadStream(command.capture, { highWaterMark: CHUNK_BYTES });
+    const stream = command.capture === '-' ? streams.stdin : fileChunks(command.capture);
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {
       for (let from = 0; from < chunk.length;) {
         from = feed.take(chunk, from);

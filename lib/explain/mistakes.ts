@@ -57,7 +57,7 @@ export function explainOutcome(tables: Tables, slot: number): string {
   if (requests.has(slot, RequestFlag.NotCounted)) sentences.push(notCounted(tables, slot));
   if (requests.has(slot, RequestFlag.RepeatedAfterAnswer)) {
     sentences.push(
-      `It was sent again in packet ${requests.getDouble(slot, RequestDouble.RepeatPacket)} although packet ` +
+      `It was sent again in packet ${requests.getDouble(slot, RequestDouble.NeedlessPacket)} although packet ` +
         `${requests.getDouble(slot, RequestDouble.AnswerPacket)} had answered it: the answer was lost on its way behind the point of capture, or came too late.`,
     );
   }
@@ -177,11 +177,10 @@ function accessRefused(tables: Tables, slot: number, midway: number): string[] {
   }
   const other = otherKey(tables, host, key, address, length);
   if (other !== '') return [other];
-  const looksLikeOffset = address < 2n ** 20n;
+  const offset = address < 2n ** 20n ? ` ${hex(address)} looks like an offset rather than an address.` : '';
   return [
-    `The NAK says only that the key, the range or the right is wrong. In this capture ${hostText} never accepted key ${hex(key)}` +
-      `${keys.count > 1 ? '' : ', nor any other'}, so most likely it is not a key of ${hostText}, or the range or the right is wrong from the start` +
-      `${looksLikeOffset ? `; ${hex(address)} looks like an offset rather than an address` : ''}. With --regions FILE each request is judged, and the reason named.`,
+    `The NAK says that the key, the range or the right is wrong, but not which. ${hostText} accepted no request with key ${hex(key)} in this capture, so ` +
+      `most likely the key is wrong: not a key of ${hostText}, or one of another time.${offset} With --regions FILE the reason is named.`,
   ];
 }
 

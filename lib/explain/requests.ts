@@ -98,7 +98,9 @@ export const enum RequestDouble {
   RepeatPacket = 6,
   /** Number of its last packet, without repeated ones. */
   LastPacket = 7,
-  Words = 8,
+  /** Number of the first packet that was sent again although the request was settled. */
+  NeedlessPacket = 8,
+  Words = 9,
 }
 
 export const enum RequestFlag {

@@ -574,6 +574,9 @@ export class Tracker {
       requests.setDouble(slot, RequestDouble.RepeatPacket, number);
     }
     if (requests.outcome(slot) === Outcome.Acknowledged) {
+      if (!requests.has(slot, RequestFlag.RepeatedAfterAnswer)) {
+        requests.setDouble(slot, RequestDouble.NeedlessPacket, number);
+      }
       requests.raise(slot, RequestFlag.RepeatedAfterAnswer);
       this.findings.add(
         'RepeatedAfterAnswer',

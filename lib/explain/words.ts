@@ -42,3 +42,8 @@ export function differentBits(a: number, b: number): number {
   }
   return bits;
 }
+
+/** Formats how often something happened: `once`, `51 times`. */
+export function times(amount: number): string {
+  return amount === 1 ? 'once' : `${thousands(amount)} times`;
+}
