@@ -1,5 +1,4 @@
 /** Explains a capture on the command line, from its first packet to its last. */
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 
@@ -69,7 +68,8 @@ export async function explain(command: ExplainCommand, streams: ExplainStreams):
   const write = async (output: string | Uint8Array): Promise<void> => {
     if (output.length === 0) return;
     progress.clear();
-    if (!stdout.write(output)) await once(stdout, 'drain');
+    // Wait until the stream is done with the bytes, whose buffer is used again. An error of the stream is reported by its own event.
+    await new Promise<unknown>((resolve) => stdout.write(output, resolve));
   };
   const flush = (): Promise<void> => write(text === undefined ? (json?.take() ?? '') : text.lines.take());
 

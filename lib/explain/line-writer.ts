@@ -108,9 +108,9 @@ export class LineWriter {
     return this;
   }
 
-  /** Returns what was written, as a copy, and empties the buffer. */
+  /** Returns what was written: a view that is valid until the next line is written. Empties the buffer. */
   take(): Uint8Array {
-    const taken = this.#bytes.slice(0, this.#length);
+    const taken = this.#bytes.subarray(0, this.#length);
     this.#length = 0;
     return taken;
   }

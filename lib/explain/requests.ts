@@ -6,7 +6,7 @@ import { psnDistance } from './reading';
  * Most requests that are kept at once. A request leaves the ring, with the outcome that it has by then, when this many later ones
  * have begun.
  */
-export const MOST_REQUESTS = 32_768;
+export const MOST_REQUESTS = 16_384;
 
 /** A settled request stays until this many later ones have begun, because it may be sent again. */
 const LINGER_REQUESTS = 1024;
