@@ -1,4 +1,5 @@
 /** The analysis of a capture: requests in order, each with what the core says about it, and what there is to say at the end. */
+import { NakCode } from '../internal/layout';
 import { describeFinding } from './describe-finding';
 import { type CaptureFinding, type CaptureKey, type CaptureQueuePair } from './summary';
 import { FlowDouble, FlowFlag, FlowWord } from './flows';
@@ -6,7 +7,14 @@ import { type Judge, type JudgedRequest, type Verdict } from './judge';
 import { KeyDouble, Keys, KeyWord, predictKeys, wide } from './keys';
 import { describeProbing, explainOutcome, invalidatedBefore, type Tables } from './mistakes';
 import { Kind, Transport } from './opcodes';
-import { Outcome, RequestDouble, RequestFlag, type RequestSink, RequestWord } from './requests';
+import {
+  Outcome,
+  RequestDouble,
+  RequestFlag,
+  type Requests,
+  type RequestSink,
+  RequestWord,
+} from './requests';
 import { Tracker } from './tracker';
 import { count, keysOf, thousands } from './words';
 
@@ -88,7 +96,7 @@ export class Analysis implements RequestSink {
       }
     }
     const entry = this.keys.note(requests, flows, slot);
-    if (outcome === Outcome.Refused && entry >= 0) this.#refused(slot, flow, entry);
+    if (entry >= 0 && isAccessRefused(requests, slot)) this.#refused(slot, flow, entry);
   }
 
   #ask(judge: Judge, slot: number): Verdict | undefined {
@@ -107,12 +115,17 @@ export class Analysis implements RequestSink {
       return undefined;
     if (!judge.knows(host)) return undefined;
     const verdict = judge.judge(this.judgedRequest(slot));
+    const packet = requests.getDouble(slot, RequestDouble.Packet);
+    if (verdict.reason === 'NoSuchKey' && outcome === Outcome.Acknowledged) {
+      // A key that works is a key: the list is of another host, such as the requester, or is not complete.
+      this.tracker.findings.add('KeyNotListed', flow, packet, 1, requests.get(slot, RequestWord.Key));
+      return undefined;
+    }
     this.judged++;
     if (verdict.reason !== undefined) this.judgedRefused++;
-    const packet = requests.getDouble(slot, RequestDouble.Packet);
     if (verdict.reason !== undefined && outcome === Outcome.Acknowledged) {
       this.tracker.findings.add('RegionsDisagree', flow * 2, packet, 1, requests.get(slot, RequestWord.Key));
-    } else if (verdict.reason === undefined && outcome === Outcome.Refused) {
+    } else if (verdict.reason === undefined && isAccessRefused(requests, slot)) {
       this.tracker.findings.add(
         'RegionsDisagree',
         flow * 2 + 1,
@@ -131,7 +144,7 @@ export class Analysis implements RequestSink {
     return {
       host: flows.hosts.text(flows.get(flow, FlowWord.DestinationHost)),
       queuePair: flows.get(flow, FlowWord.QueuePair),
-      kind: requests.get(slot, RequestWord.Kind) as Kind,
+      kind: requests.get(slot, RequestWord.Kind),
       address: wide(requests.words, slot * RequestWord.Words + RequestWord.Address),
       length: requests.get(slot, RequestWord.Length),
       key: requests.get(slot, RequestWord.Key),
@@ -163,9 +176,12 @@ export class Analysis implements RequestSink {
       const told = `${verdict.reason}, by the regions: ${this.#judge.explain(this.judgedRequest(slot), verdict)}`;
       if (outcome === Outcome.Acknowledged) return join(told, 'Nevertheless it was acknowledged.', wire);
       // The regions name the reason; what the wire alone suggests is left out, unless it shows when the key ended.
-      return invalidatedBefore(tables, slot) > 0 || outcome !== Outcome.Refused ? join(told, wire) : told;
+      const ended =
+        invalidatedBefore(tables, slot) > 0 ||
+        requests.get(slot, RequestWord.RefusedPsn) !== requests.get(slot, RequestWord.Psn);
+      return ended || !isAccessRefused(requests, slot) ? join(told, wire) : told;
     }
-    if (outcome !== Outcome.Refused) return wire;
+    if (!isAccessRefused(requests, slot)) return wire;
     return join(
       'The listed regions allow it, so the region had ended or changed when the request arrived, or the list is of another time or host.',
       wire,
@@ -300,6 +316,14 @@ export class Analysis implements RequestSink {
     }
     return rows;
   }
+}
+
+/** Returns whether a request was refused with a remote access error, which is what regions decide. */
+function isAccessRefused(requests: Requests, slot: number): boolean {
+  return (
+    requests.outcome(slot) === Outcome.Refused &&
+    ((requests.get(slot, RequestWord.Syndrome) & 31) as NakCode) === NakCode.RemoteAccessError
+  );
 }
 
 function operationsOf(keys: Keys, entry: number): CaptureKey['operations'] {

@@ -36,7 +36,7 @@ export class CaptureError extends Error {
 
   /** @internal */
   constructor(status: CaptureStatus, position: number) {
-    super(`${statusTexts[status] ?? 'the file cannot be read'} (at byte ${position})`);
+    super(`${statusTexts[status]} (at byte ${position})`);
     this.position = position;
   }
 }
@@ -78,7 +78,7 @@ export class CaptureFeed {
   }
 
   #fail(): never {
-    throw new CaptureError(this.#reader.status as CaptureStatus, this.#reader.position);
+    throw new CaptureError(this.#reader.status, this.#reader.position);
   }
 
   /** Creates the summary, after the analysis has ended. */

@@ -26,6 +26,14 @@ const placeless = new Set<Finding['kind']>(['Malformed', 'NotRoce', 'Predictable
 /** Findings whose place is twice the flow, plus 1 in one of two cases. */
 const halved = new Set<Finding['kind']>(['UsedAfterInvalidate', 'RegionsDisagree']);
 
+/** Findings whose first number is a key. */
+const withKey = new Set<Finding['kind']>([
+  'UsedAfterInvalidate',
+  'RegionsDisagree',
+  'KeyNotListed',
+  'InvalidateFailed',
+]);
+
 /** Creates the description of a finding. */
 export function describeFinding(flows: Flows, finding: Finding): CaptureFinding {
   const { kind, packet, lastPacket, count: amount } = finding;
@@ -36,7 +44,7 @@ export function describeFinding(flows: Flows, finding: Finding): CaptureFinding 
   const destination = flows.hosts.text(flows.get(flow, FlowWord.DestinationHost));
   const queuePair = flows.get(flow, FlowWord.QueuePair);
   const peer = flows.sourceQueuePair(flow);
-  const key = kind === 'UsedAfterInvalidate' || kind === 'RegionsDisagree' ? finding.first : undefined;
+  const key = withKey.has(kind) ? finding.first : undefined;
   return {
     ...common,
     source,
@@ -123,6 +131,8 @@ function ofFlow(flows: Flows, flow: number, finding: Finding): string {
       return (finding.place & 1) === 0
         ? `${count(amount, 'request')} acknowledged that the listed regions refuse (the first with key ${hex(first)}): the list is not complete, or of another time or host.`
         : `${count(amount, 'request')} refused that the listed regions allow (the first with key ${hex(first)}): the region had ended or changed by then, or the list is of another time or host.`;
+    case 'KeyNotListed':
+      return `${count(amount, 'acknowledged request')} with keys that the list of regions does not have (the first is ${hex(first)}): the list is of another host, or not complete. They were not judged.`;
     default:
       return '';
   }

@@ -79,7 +79,7 @@ export class CaptureExplanation implements AsyncIterable<ExplainedRequest> {
     const collector = new Collector();
     const analysis = new Analysis(this.#filter, collector, this.#judge);
     const feed = new CaptureFeed(analysis);
-    let fault: unknown;
+    let fault: Error | undefined;
     try {
       try {
         for await (const chunk of this.#source) {
@@ -90,7 +90,7 @@ export class CaptureExplanation implements AsyncIterable<ExplainedRequest> {
         }
         feed.end();
       } catch (error) {
-        fault = error ?? new Error('the source failed');
+        fault = error instanceof Error ? error : new Error('the source failed', { cause: error });
       }
       analysis.end();
       this.#summary = feed.summary();

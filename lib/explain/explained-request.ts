@@ -2,7 +2,7 @@
 import { cmMeaning, cmName, cmReason } from './cm';
 import { type Flows, FlowWord } from './flows';
 import { wide } from './keys';
-import { type Kind, nakName, opcodeName, type RequestOpcode, Transport } from './opcodes';
+import { nakName, opcodeName, type RequestOpcode, Transport } from './opcodes';
 import { Outcome, RequestDouble, RequestFlag, type Requests, RequestWord } from './requests';
 
 /** What became of a request; see {@link ExplainedRequest.outcome}. */
@@ -135,7 +135,7 @@ export function answerDelay(requests: Requests, slot: number): number | undefine
 
 export function nameOfRequest(requests: Requests, slot: number): RequestOpcode {
   return opcodeName(
-    requests.get(slot, RequestWord.Kind) as Kind,
+    requests.get(slot, RequestWord.Kind),
     requests.has(slot, RequestFlag.HasImmediate),
     requests.has(slot, RequestFlag.HasInvalidate),
   );

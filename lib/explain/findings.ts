@@ -57,6 +57,8 @@ export const findingKinds = [
   'AmbiguousConnection',
   /** With regions: a request was acknowledged that the regions refuse, or the reverse. */
   'RegionsDisagree',
+  /** With regions: acknowledged requests name keys that the list does not have. They are not judged. */
+  'KeyNotListed',
 ] as const;
 
 /** A kind of finding; see {@link CaptureFinding}. */

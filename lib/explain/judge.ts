@@ -222,7 +222,7 @@ export class Judge {
       case 'Revoked':
         return `The region with key ${hex(request.key)} was released.`;
       case 'Invalidated':
-        return `The key ${hex(request.key)} was invalidated; it must be registered again (REG_MR) before it is used.`;
+        return `The key ${hex(request.key)} was invalidated before.`;
       default:
     }
     if (region === undefined) return `The regions refuse it: ${reason}.`;

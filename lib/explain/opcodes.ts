@@ -70,7 +70,7 @@ const shared: readonly (readonly [opcode: BthOpcode, role: Role, kind: Kind])[] 
 ];
 for (const [opcode, role, kind] of shared) {
   describe(opcode, role, kind);
-  describe((opcode | (Transport.Uc << 5)) as BthOpcode, role, kind);
+  describe(opcode | (Transport.Uc << 5), role, kind);
 }
 describe(BthOpcode.RcReadRequest, Role.Only, Kind.Read);
 describe(BthOpcode.RcReadResponseFirst, Role.ReadResponse, Kind.Read);
@@ -88,12 +88,12 @@ describe(BthOpcode.UdSendOnlyWithImm, Role.Only, Kind.Send);
 
 /** Returns what a packet with this opcode is in its message. */
 export function roleOf(opcode: number): Role {
-  return (roles[opcode] ?? 0) as Role;
+  return roles[opcode] ?? 0;
 }
 
 /** Returns the kind of the request that a packet with this opcode belongs to or, for an answer, answers. */
 export function kindOf(opcode: number): Kind {
-  return (kinds[opcode] ?? 0) as Kind;
+  return kinds[opcode] ?? 0;
 }
 
 /** Returns the name of a request. */
@@ -115,7 +115,7 @@ export function opcodeName(kind: Kind, withImm: boolean, withInv: boolean): Requ
 
 /** Returns the kind of an acknowledge packet from its syndrome. */
 export function aethKind(syndrome: number): AethKind {
-  return ((syndrome >> 5) & 3) as AethKind;
+  return (syndrome >> 5) & 3;
 }
 
 /** Names a NAK as the InfiniBand specification does. */

@@ -185,7 +185,7 @@ export class Requests {
   }
 
   outcome(slot: number): Outcome {
-    return this.get(slot, RequestWord.Outcome) as Outcome;
+    return this.get(slot, RequestWord.Outcome);
   }
 
   /** Appends a request, empty but for its flow. The ring must have room. */

@@ -299,7 +299,7 @@ function queuePairLine(row: CaptureQueuePair): string {
 }
 
 function keyLine(row: CaptureKey): string {
-  const parts = [`${count(row.requests, 'request')}`];
+  const parts = [count(row.requests, 'request')];
   if (row.accepted > 0 && row.firstAddress !== undefined && row.lastAddress !== undefined) {
     parts.push(
       `${thousands(row.accepted)} accepted (${list(row.operations)}), ${bytes(row.bytes)} at ${range(row.firstAddress, row.lastAddress)}`,
