@@ -77,7 +77,7 @@ const rooms = [
   {
     name: 'lib/cli',
     files: ['lib/cli/**'],
-    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|replay)/[\\w-]+${JS}`, '\\.\\./index'],
+    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|explain|replay)/[\\w-]+${JS}`, '\\.\\./index'],
     computed: true, // loads the benchmarks in bench/
     paths: UNPUBLISHED,
   },
