@@ -90,7 +90,7 @@ static inline void put_ipv4(struct packet *p, size_t options) {
 
 static inline void put_ipv6(struct packet *p, unsigned next_header) {
     p->ip_at = p->length;
-    put_32(p, 0x60312345 | 0x2u << 20);
+    put_32(p, 0x62312345);
     put_16(p, 0);
     put_8(p, next_header);
     put_8(p, 64);
