@@ -61,8 +61,8 @@ interface Domain {
 }
 
 /**
- * A region of more bytes than this is registered with so many: memory for all of it may not exist. Requests beyond the middle are then
- * judged at the same distance from the end. A request has less than 2^32 bytes, so the answer is the same.
+ * A region of more bytes than this is registered with so many: memory for all of it may not exist. Requests are then judged at the
+ * same distance from its end. A request has at most 2^31 bytes, so the answer is the same.
  */
 const LARGEST = 2n ** 32n - 65_536n;
 /** A key that the device never gives: it is in the last slot of its table, and slots are given in order. */
@@ -294,7 +294,9 @@ export class Judge {
 /** Returns the address at which the core is asked: for very large regions, one at the same distance from the end. */
 function place({ address }: JudgedRequest, { listed, window }: Registered): bigint {
   const cut = listed.length - window;
-  if (cut === 0n || address < listed.address + window / 2n) return address;
+  if (cut === 0n || address < listed.address) return address;
+  // So far from the end that no request reaches it.
+  if (address - listed.address < cut) return listed.address;
   return address - cut;
 }
 
