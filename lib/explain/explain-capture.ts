@@ -124,15 +124,21 @@ export class CaptureExplanation implements AsyncIterable<ExplainedRequest> {
  * ```ts
  * import { explainCapture } from 'rdmavt';
  *
- * // A capture of two packets: a WRITE with a wrong key, and the NAK that answers it.
+ * // A capture of two packets: a WRITE with a key that does not exist, and the NAK that answers it.
  * const capture = Buffer.from(
- *   '1MOyoQIABAAAAAAAAAAAAAAAAQABAAAA7lUMbGmeBwBaAAAAWgAAAFJUCv4CEFJUCv4CDwgARQAATOAUQABAEUJsCgACDwoAAhDB5BK3ADgAAApA//8AAAAW' +
- *     'gP//+AAAVauUzCAAABAAIgAAAAB4AAAAAA==',
+ *   '1MOyoQIABAAAAAAAAAAAAP//AAABAAAA8/QKa1p/AQBaAAAAWgAAAFJUCgACEFJUCgACDwgARQAATOGaQABAEUDoCgACDwoAAhDB5BK3ADgAAA' +
+ *     'oA//8AAAAWgP//+AAAVau5TCAAABACKgAAABABCA8WHSQrMjlAR05VXGNq+gJeBvP0CmtwhwEAPgAAAD4AAABSVAoAAg9SVAoAAhAIAEUAADD8' +
+ *     '8UAAQBElrQoAAhAKAAIPweQStwAcAAARAP//AAAAFgD///hiAAAAXl0Ekg==',
  *   'base64',
  * );
- * const explanation = explainCapture((async function* () { yield capture; })());
- * for await (const { packet, opcode, outcome } of explanation) console.log(packet, opcode, outcome); // 1 RDMA_WRITE NoAnswer
- * console.log(explanation.summary().requests); // 1
+ * async function* chunks() {
+ *   yield capture;
+ * }
+ * const explanation = explainCapture(chunks());
+ * for await (const { packet, opcode, outcome } of explanation) {
+ *   console.log(packet, opcode, outcome); // 1 RDMA_WRITE Refused
+ * }
+ * console.log(explanation.summary().packets); // 2
  * ```
  */
 export function explainCapture(
