@@ -137,14 +137,17 @@ static bool has_carryless(void) {
 /* --- arm64 --- */
 
 #ifdef HAS_ARM64
-/* In assembly, because compilers declare the intrinsics only if the whole file may use the instructions. */
-#ifdef __APPLE__
-#define CRC_EXTENSION "" /* every one of these processors has the instructions */
+/* In assembly, because some compilers declare the intrinsics only if the whole file may use the instructions. clang
+ * takes the permission from the function, gcc from a directive. */
+#ifdef __clang__
+#define CRC_FUNCTION __attribute__((target("crc")))
+#define CRC_EXTENSION ""
 #else
+#define CRC_FUNCTION
 #define CRC_EXTENSION ".arch_extension crc\n"
 #endif
 
-static uint32_t by_crc(uint32_t crc, const unsigned char *bytes, size_t length) {
+CRC_FUNCTION static uint32_t by_crc(uint32_t crc, const unsigned char *bytes, size_t length) {
     for (; length >= 8; bytes += 8, length -= 8)
         __asm__(CRC_EXTENSION "crc32x %w0, %w0, %x1" : "+r"(crc) : "r"(rvt_load_le64(bytes)));
     for (; length; bytes++, length--)

@@ -32,7 +32,9 @@ describe('imports', () => {
     ),
     ...['../replay/replay', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(verbs, source)),
     ...['../verbs/device', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(replay, source)),
-    ...['../verbs/device', '../replay/replay', '../cli/main', '../index'].map((source) => named(wire, source)),
+    ...['../verbs/device', '../replay/replay', '../cli/main', '../index'].map((source) =>
+      named(wire, source),
+    ),
     ...['../../verbs/device', '../../cli/main', '../../index', 'rdmavt'].map((source) =>
       named(replayVerbs, source),
     ),
