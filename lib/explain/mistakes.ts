@@ -55,7 +55,10 @@ export function explainOutcome(tables: Tables, slot: number): string {
     default:
   }
   if (requests.has(slot, RequestFlag.NotCounted)) sentences.push(notCounted(tables, slot));
-  if (requests.has(slot, RequestFlag.RepeatedAfterAnswer)) {
+  if (
+    requests.has(slot, RequestFlag.RepeatedAfterAnswer) &&
+    requests.outcome(slot) === Outcome.Acknowledged
+  ) {
     sentences.push(
       `It was sent again in packet ${requests.getDouble(slot, RequestDouble.NeedlessPacket)} although packet ` +
         `${requests.getDouble(slot, RequestDouble.AnswerPacket)} had answered it: the answer was lost on its way behind the point of capture, or came too late.`,
@@ -96,7 +99,11 @@ function refused(tables: Tables, slot: number): string[] {
   const { requests } = tables;
   const syndrome = requests.get(slot, RequestWord.Syndrome);
   const midway = psnDistance(requests.get(slot, RequestWord.RefusedPsn), requests.get(slot, RequestWord.Psn));
-  const who = `The requester's completion is ${completionAfter(syndrome)}.`;
+  const repeated = requests.getDouble(slot, RequestDouble.RepeatPacket);
+  const who =
+    repeated > requests.getDouble(slot, RequestDouble.AnswerPacket)
+      ? `Packet ${repeated} sends it again: the NAK was lost on its way, so the requester ends with RETRY_EXC_ERR rather than ${completionAfter(syndrome)}.`
+      : `The requester's completion is ${completionAfter(syndrome)}.`;
   switch ((syndrome & 31) as NakCode) {
     case NakCode.RemoteAccessError:
       return [...accessRefused(tables, slot, midway), who];
@@ -150,11 +157,11 @@ function accessRefused(tables: Tables, slot: number, midway: number): string[] {
   const kind = requests.get(slot, RequestWord.Kind) as Kind;
   const host = flows.get(requests.get(slot, RequestWord.Flow), FlowWord.DestinationHost);
   const hostText = flows.hosts.text(host);
-  if (midway > 0 && kind !== Kind.Read) {
+  if (midway > 0) {
     const mtu = flows.get(requests.get(slot, RequestWord.Flow), FlowWord.Mtu);
     const done = mtu > 0 ? ` (${count(midway * mtu, 'byte')})` : '';
     return [
-      `Most likely: the region was taken away while the request was under way. Its first ${count(midway, 'packet')}${done} were accepted and only ` +
+      `Most likely: the region was taken away while the request was under way. Its first ${count(midway, 'packet')}${done} ${midway === 1 ? 'was' : 'were'} ${kind === Kind.Read ? 'answered' : 'accepted'} and only ` +
         `packet ${midway + 1} of it was refused, but a range that is too long or a wrong key is refused at the first packet. So between the two the region with key ` +
         `${hex(key)} was deregistered, revoked or invalidated.`,
     ];

@@ -570,7 +570,9 @@ export class Tracker {
     if (!isRewind && !begins) return slot;
     requests.add(slot, RequestWord.Repeats, 1);
     flows.add(flow, FlowWord.Repeated, 1);
-    if (requests.getDouble(slot, RequestDouble.RepeatPacket) === 0) {
+    const isAfterNak =
+      requests.outcome(slot) === Outcome.Refused && !requests.has(slot, RequestFlag.RepeatedAfterAnswer);
+    if (isAfterNak || requests.getDouble(slot, RequestDouble.RepeatPacket) === 0) {
       requests.setDouble(slot, RequestDouble.RepeatPacket, number);
     }
     if (requests.outcome(slot) === Outcome.Acknowledged) {
@@ -587,6 +589,7 @@ export class Tracker {
       );
       if (kind === Kind.Read) requests.set(slot, RequestWord.NextResponse, psn);
     } else {
+      if (isAfterNak) requests.raise(slot, RequestFlag.RepeatedAfterAnswer);
       this.findings.add('Repeated', flow, number, 1, requests.getDouble(slot, RequestDouble.Packet));
     }
     if (flows.has(flow, FlowFlag.Awaited) && psn === flows.get(flow, FlowWord.AwaitedPsn)) {

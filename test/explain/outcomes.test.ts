@@ -222,6 +222,18 @@ describe('the most likely mistake', () => {
     );
   });
 
+  it('is the same for a READ that is refused in its middle', async () => {
+    const first = answer(Op.ReadFirst, 1, { aeth: { syndrome: Syndrome.Ack }, payload: 1024 });
+    const text = await mistakeIn([ask(Op.ReadRequest, 1, reth(9, 0x10000n, 4096)), first, nak(2)]);
+    expect(text).toMatch(/taken away while .* first 1 packet \(1,024 bytes\) was answered/);
+  });
+
+  it('knows that a NAK was lost, if the request is sent again after it', async () => {
+    const { requests } = await explainPackets([write(1), write(1), nak(1), write(1)]);
+    expect(requests.map(lineOf)).toEqual(['1 RDMA_WRITE Refused by 3 (0x62) repeated 2']);
+    expect(requests[0]!.explanation).toContain('Packet 4 sends it again: the NAK was lost');
+  });
+
   it('is a key that was used after its end', async () => {
     const text = await mistakeIn([
       write(1),
