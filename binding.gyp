@@ -10,6 +10,11 @@
       'includes': ['native/core/core.gypi'],
     },
     {
+      # The RoCEv2 codec: plain C11, like the core.
+      'target_name': 'rdmavt_wire',
+      'includes': ['native/wire/wire.gypi'],
+    },
+    {
       # The part of the binding that every check runs, compiled for speed: programs call it a million times a
       # second.
       'target_name': 'rdmavt_checks',
@@ -35,7 +40,7 @@
       # The addon: build/Release/rdmavt.node
       'target_name': 'rdmavt',
       'includes': ['native/binding/binding.gypi'],
-      'dependencies': ['rdmavt_checks', 'rdmavt_core'],
+      'dependencies': ['rdmavt_checks', 'rdmavt_wire', 'rdmavt_core'],
       'sources': [
         'native/binding/addon.cc',
         'native/binding/batch/held_report.cc',
@@ -59,6 +64,7 @@
         'native/binding/objects/srq.cc',
         'native/binding/objects/work_requests.cc',
         'native/binding/values/command_block.cc',
+        'native/binding/wire/packet_reader.cc',
       ],
       'configurations': {
         'Release': {

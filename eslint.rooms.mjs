@@ -62,16 +62,29 @@ const rooms = [
     paths: UNPUBLISHED,
   },
   {
+    name: 'lib/wire',
+    files: ['lib/wire/**'],
+    may: [NODE, HERE, '\\.\\./internal/[\\w-]+'],
+    paths: UNPUBLISHED,
+  },
+  {
+    name: 'lib/explain',
+    files: ['lib/explain/**'],
+    // The command shows its progress, and names in messages, as the trace player does.
+    may: [NODE, HERE, '\\.\\./(internal|wire)/[\\w-]+', '\\.\\./replay/(progress|trace-format)'],
+    paths: UNPUBLISHED,
+  },
+  {
     name: 'lib/cli',
     files: ['lib/cli/**'],
-    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|replay)/[\\w-]+${JS}`, '\\.\\./index'],
+    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|explain|replay)/[\\w-]+${JS}`, '\\.\\./index'],
     computed: true, // loads the benchmarks in bench/
     paths: UNPUBLISHED,
   },
   {
     name: 'lib/index.ts',
     files: ['lib/*'],
-    may: ['\\./(internal|verbs)/[\\w-]+'],
+    may: ['\\./(internal|verbs|explain)/[\\w-]+'],
     paths: UNPUBLISHED,
   },
   {

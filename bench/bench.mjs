@@ -20,6 +20,7 @@ import copyLarge from './copy-large.mjs';
 import copySmall from './copy-small.mjs';
 import countedRegions from './counted-regions.mjs';
 import deregWhileCopying from './dereg-while-copying.mjs';
+import explainCapture from './explain-capture.mjs';
 import fields from './fields.mjs';
 import firstRegionMemory from './first-region-memory.mjs';
 import gather4096 from './gather-4096.mjs';
@@ -73,6 +74,7 @@ const all = [
   registerDereg,
   registerLongJob,
   fields,
+  explainCapture,
   batchNothingFilled,
   batchFilledFromNumbers,
   batchRegions65536,

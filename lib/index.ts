@@ -201,3 +201,15 @@ export {
   SgeState,
   type ShownSgeState,
 } from './verbs/sge-state';
+export { CaptureExplanation, type ExplainOptions, explainCapture } from './explain/explain-capture';
+export { CaptureError } from './explain/capture-source';
+export type { ExplainedCm, ExplainedRequest, RequestOutcome } from './explain/explained-request';
+export type { RequestOpcode } from './explain/opcodes';
+export { type FindingKind, findingKinds } from './explain/findings';
+export type {
+  CaptureDropped,
+  CaptureFinding,
+  CaptureKey,
+  CaptureQueuePair,
+  CaptureSummary,
+} from './explain/summary';

@@ -99,7 +99,7 @@ function build() {
     targets: allTests.map((name) => ({
       target_name: name,
       type: 'executable',
-      dependencies: ['rdmavt_core_tested'],
+      dependencies: ['rdmavt_wire_tested', 'rdmavt_core_tested'],
       sources: [`${up}/test/c/${sources.get(name)}`],
       include_dirs: [`${up}/test/c`, `${up}/native`],
       cflags_c: ['-std=c11'],
@@ -108,8 +108,11 @@ function build() {
       ldflags: ['-pthread'],
     })),
   };
-  const includes = ['test/c/tests.gypi', 'native/core/core.gypi', 'native/flags.gypi'];
-  // make also builds the core library, because every test depends on it.
+  const includes = [
+    ...['test/c/tests.gypi', 'native/flags.gypi'],
+    ...['native/core/core.gypi', 'native/wire/wire.gypi'],
+  ];
+  // make also builds the libraries, because every test depends on them.
   const { ok, output } = gypBuild(buildDirectory, gyp, includes, tests);
   process.stderr.write(output);
   if (ok) return;

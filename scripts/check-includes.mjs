@@ -23,7 +23,7 @@ const rooms = {
   'core/access': ['core/objects', 'core/base', ...LAYOUT],
   'core/engine': ['core/access', 'core/objects', 'core/base', ...LAYOUT],
   'core/rvt.h': ['core/engine', 'core/access', 'core/objects', 'core/base', ...LAYOUT],
-  wire: [...CORE, ...LAYOUT],
+  wire: ['core/base', ...LAYOUT],
   ibverbs: ['wire', ...CORE, ...LAYOUT],
   'binding/environment': ['wire', ...CORE, ...LAYOUT],
   'binding/values': ['binding/environment', 'wire', ...CORE, ...LAYOUT],
@@ -36,8 +36,10 @@ const rooms = {
     ...['binding/objects', 'binding/values', 'binding/environment'],
     ...['wire', ...CORE, ...LAYOUT],
   ],
+  'binding/wire': ['binding/values', 'binding/environment', 'wire', ...CORE, ...LAYOUT],
   'binding/addon.cc': [
-    ...['binding/batch', 'binding/commands', 'binding/objects', 'binding/values', 'binding/environment'],
+    ...['binding/batch', 'binding/commands', 'binding/wire'],
+    ...['binding/objects', 'binding/values', 'binding/environment'],
     ...['wire', ...CORE, ...LAYOUT],
   ],
 };

@@ -19,6 +19,16 @@ const COMMANDS =
 /** Calls that create a region and store its name in the command block. */
 const MAKES_REGION = /^(regUserMr|getDmaMr|allocMr|allocFmr)$/;
 
+/** A pcap file with one packet: an RDMA WRITE of one byte. */
+const CAPTURE = new Uint8Array(
+  Buffer.from(
+    'd4c3b2a1020004000000000000000000ffff000001000000faf40a6b33be07004e0000004e000000525400aaaaaa52540a00' +
+      '020f0800450000409665400040118c370a00020f0a000202d32612b7002c00000a30ffff00000102800007d7000010000000' +
+      '4000eab3cf000000000103000000ce5d95d7',
+    'hex',
+  ),
+);
+
 /** Returns the size in bytes of a batch block. @param {number} capacity @param {boolean} places */
 export function blockBytes(capacity, places, accesses = false) {
   const leftOut = places ? 0 : layoutNumber('RVT_BLOCK_VERDICTS') - layoutNumber('RVT_BLOCK_REGIONS');
@@ -362,6 +372,26 @@ export class Natives {
     ];
   }
 
+  /** Returns the arguments that create a reader of capture files, mostly with a block of the right size. */
+  #packetReader() {
+    const rows = this.#random.pick([1, 2, 16]);
+    const bytes = layoutNumber('RVT_WIRE_ROWS_AT') + rows * layoutNumber('RVT_WIRE_ROW_BYTES');
+    const buffer = new (this.#random.chance(0.9) ? SharedArrayBuffer : ArrayBuffer)(bytes);
+    return [
+      label(`a block of ${rows} rows`, new Uint8Array(buffer)),
+      this.#random.chance(0.9) ? rows : this.#random.pick([0, 17, 65537]),
+    ];
+  }
+
+  /** Returns a piece of a capture file with one WRITE, sometimes damaged, or other bytes. */
+  #chunk() {
+    if (this.#random.chance(0.2)) return this.#bytes();
+    const file = CAPTURE.slice();
+    while (this.#random.chance(0.5)) file[this.#random.dice(file.length)] = this.#random.dice(256);
+    const end = this.#random.pick([file.length, file.length, 24, 30, 41, 90]);
+    return label(`a capture of ${end} bytes`, file.subarray(this.#random.pick([0, 0, 0, 24, 40]), end));
+  }
+
   #block() {
     const capacity = this.#random.pick([1, 4, 16]);
     const places = this.#plausible.flag();
@@ -397,6 +427,9 @@ export class Natives {
       createPostBlock: () => [this.#wrBlock(random.pick([0, 28, 64, 400]))],
       createSendQueue: () => this.#wrQueue('RVT_SEND_WR_WORDS', false),
       createRecvQueue: () => this.#wrQueue('RVT_RECV_WR_WORDS', p.flag()),
+      createPacketReader: () => this.#packetReader(),
+      read: () => [this.#chunk(), random.pick([0, 0, 0, 1, 100, 2 ** 31])],
+      end: () => [],
       commandBlock: () => [
         label('a command block', new Uint8Array(new SharedArrayBuffer(layoutNumber('RVT_COMMAND_BYTES')))),
       ],

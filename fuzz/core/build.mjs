@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { coreDirectory, fuzzDirectory, root, work } from './paths.mjs';
+import { coreDirectory, fuzzDirectory, root, wireDirectory, work } from './paths.mjs';
 import { targets } from './targets.mjs';
 
 const CLANG = 14;
@@ -24,18 +24,25 @@ const flags = [
   '-DRVT_TEST_ALLOC=1',
   `-I${join(root, 'native')}`,
 ];
-/* Both fuzzers replace the random numbers by reproducible ones. */
-const linkFlags = ['-pthread', '-Wl,--wrap=rvt_random_bytes'];
+const linkFlags = ['-pthread'];
+/* Both fuzzers of the core replace the random numbers by reproducible ones. */
+const reproducible = '-Wl,--wrap=rvt_random_bytes';
 /* The fuzzer of the verbs does the work of other threads where the engine lets them in. */
 const yielding = '-Wl,--wrap=rvt_yield';
 
-/** Returns the core's source files, read from core.gypi. */
-function coreSources() {
-  const gypi = readFileSync(join(coreDirectory, 'core.gypi'), 'utf8');
-  return [...gypi.matchAll(/'([\w/]+\.c)',/g)].map(([, name]) => join(coreDirectory, name ?? ''));
+/** Returns the source files of what is tested, read from its gypi file. */
+const testedSources = {
+  core: sourcesOf(coreDirectory, 'core.gypi'),
+  wire: sourcesOf(wireDirectory, 'wire.gypi'),
+};
+
+/** @param {string} directory @param {string} name */
+function sourcesOf(directory, name) {
+  const gypi = readFileSync(join(directory, name), 'utf8');
+  return [...gypi.matchAll(/'([\w/]+\.c)',/g)].map(([, source]) => join(directory, source ?? ''));
 }
 
-/** Returns the sources that both fuzzers have, without the entry points. */
+/** The sources that all fuzzers have, without the entry points. */
 const common = [join(fuzzDirectory, 'mutate.c')];
 const entry = join(fuzzDirectory, 'fuzz_entry.c');
 const replayEntry = join(fuzzDirectory, 'replay.c');
@@ -56,18 +63,19 @@ function targetSources({ directory }) {
  * sources are compiled once.
  * @param {string} compiler
  * @param {string} name of the folder, and the beginning of the programs' names
- * @param {{ sources: string[], flags: string[] }[]} parts
+ * @param {string[]} testedFlags flags of the tested sources
+ * @param {string} entryPoint source of the entry point
  * @param {string[]} flags of the fuzzers' own sources
  * @param {string[]} link
  * @returns {Record<string, string> | undefined} the paths of the programs, by name of the target
  */
-function build(compiler, name, parts, flags, link) {
+function build(compiler, name, testedFlags, entryPoint, flags, link) {
   const directory = join(work, name);
   const programs = Object.fromEntries(
     targets.map((target) => [target.name, join(directory, `${name}_${target.name}`)]),
   );
-  const hash = createHash('sha256').update(JSON.stringify([compiler, parts, flags, link]));
-  for (const directory of [coreDirectory, fuzzDirectory])
+  const hash = createHash('sha256').update(JSON.stringify([compiler, testedFlags, flags, link]));
+  for (const directory of [coreDirectory, wireDirectory, fuzzDirectory])
     for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort())
       if (/\.[ch]$/.test(file)) hash.update(file).update(readFileSync(join(directory, file)));
   const stamp = join(directory, 'stamp');
@@ -84,8 +92,10 @@ function build(compiler, name, parts, flags, link) {
   };
   /** @param {string[]} sources */
   const objectsOf = (sources) => sources.map((source) => `${basename(source, '.c')}.o`);
-  const built = parts.every(({ sources, flags }) => run([...flags, '-c', ...sources]));
-  const objects = parts.flatMap(({ sources }) => objectsOf(sources));
+  const shared = [...common, entryPoint];
+  const built =
+    Object.values(testedSources).every((sources) => run([...testedFlags, '-c', ...sources])) &&
+    run([...flags, '-c', ...shared]);
   const linked = targets.every((target) => {
     const sources = targetSources(target);
     const program = programs[target.name] ?? '';
@@ -93,9 +103,9 @@ function build(compiler, name, parts, flags, link) {
       built &&
       run([...flags, '-c', ...sources]) &&
       run([
-        ...objects,
-        ...objectsOf(sources),
+        ...objectsOf([...testedSources[target.tested], ...shared, ...sources]),
         ...link,
+        ...(target.tested === 'core' ? [reproducible] : []),
         ...(target.name === 'verbs' ? [yielding] : []),
         '-o',
         program,
@@ -124,11 +134,9 @@ export function buildFuzzers() {
   const programs = build(
     compiler,
     'fuzz',
-    [
-      // Only the core is instrumented for coverage; new paths in the oracle are of no interest.
-      { sources: coreSources(), flags: [...flags, ...checks, '-fsanitize=fuzzer-no-link'] },
-      { sources: [...common, entry], flags: [...flags, ...checks] },
-    ],
+    // Only what is tested is instrumented for coverage; new paths in the oracle are of no interest.
+    [...flags, ...checks, '-fsanitize=fuzzer-no-link'],
+    entry,
     [...flags, ...checks],
     ['-fsanitize=fuzzer,address,undefined', ...linkFlags],
   );
@@ -140,6 +148,5 @@ export function buildFuzzers() {
 /** Builds the programs that play files once, with any compiler. Returns undefined if that fails. */
 export function buildReplays() {
   const plain = [...flags, '-O2'];
-  const sources = [...coreSources(), ...common, replayEntry];
-  return build(process.env.CC ?? 'cc', 'replay', [{ sources, flags: plain }], plain, linkFlags);
+  return build(process.env.CC ?? 'cc', 'replay', plain, replayEntry, plain, linkFlags);
 }

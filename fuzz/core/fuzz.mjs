@@ -1,7 +1,7 @@
 // Fuzzes the core: node fuzz/core/fuzz.mjs [options] [program ...]
 //
-//   --target core|verbs        only one of the two fuzzers: that of the memory layer, or that of the verbs
-//   --minutes N, --seconds N   how long altogether (default: 1 minute); two fuzzers run for half of the time each
+//   --target core|verbs|wire   only one of the fuzzers: that of the memory layer, of the verbs, or of the wire
+//   --minutes N, --seconds N   how long altogether (default: 1 minute); the fuzzers share the time
 //   --jobs N                   number of parallel fuzzers on one corpus (default: 1)
 //   --seed N                   seed of the random numbers (default: from the clock)
 //   --keep                     replace the kept corpora by the old corpus and what was found, minimized

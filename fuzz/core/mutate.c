@@ -30,7 +30,7 @@ size_t program_mutate(const struct program_kind *kind, uint8_t *bytes, size_t si
     const size_t unit = kind->operation_bytes;
     unsigned state = seed;
     size_t count = size / unit, most = max_size / unit;
-    if (!count || roll(&state, 4) == 0)
+    if (!count || unit == 1 || roll(&state, 4) == 0)
         return other(bytes, size, max_size);
     size = count * unit;
     for (uint32_t changes = 1 + roll(&state, 3); changes; changes--) {

@@ -11,8 +11,10 @@ enum { MAX_PROGRAM = 4096 };
 
 /* A kind of programs. */
 struct program_kind {
-    uint32_t operation_bytes; /* the first one is the opcode */
-    uint32_t opcodes;         /* opcodes are below this number */
+    /* Bytes of an operation, of which the first one is the opcode. 1: programs are bytes, not operations, and the
+     * next three fields have no meaning. */
+    uint32_t operation_bytes;
+    uint32_t opcodes; /* opcodes are below this number */
     /* Opcodes that new operations get more often than others. */
     const uint8_t *frequent;
     uint32_t frequent_count;

@@ -1,14 +1,17 @@
-// The two fuzzers of the core: one compares the memory layer with an oracle, the other one checks invariants of the verbs.
+// The fuzzers: one compares the memory layer with an oracle, one checks invariants of the verbs, and one those of the wire, which
+// decodes packets and capture files.
 import { basename, join } from 'node:path';
 import { fuzzDirectory } from './paths.mjs';
 import { scenes } from './scenes.mjs';
 import { fromTraces } from './traces.mjs';
 import { verbScenes } from './verbs/scenes.mjs';
+import { wireSeeds } from './wire/seeds.mjs';
 
 /**
  * @typedef {object} Target
  * @property {string} name
  * @property {string} directory of its sources and its kept corpus
+ * @property {'core' | 'wire'} tested what it tests
  * @property {number} longest length of a program in bytes; longer ones find no more and take more time
  * @property {() => Iterable<Buffer>} seeds programs that are generated each time
  */
@@ -18,13 +21,21 @@ export const targets = [
   {
     name: 'core',
     directory: fuzzDirectory,
+    tested: 'core',
     longest: 4096,
     *seeds() {
       yield* scenes();
       yield* fromTraces();
     },
   },
-  { name: 'verbs', directory: join(fuzzDirectory, 'verbs'), longest: 2048, seeds: verbScenes },
+  {
+    name: 'verbs',
+    directory: join(fuzzDirectory, 'verbs'),
+    tested: 'core',
+    longest: 2048,
+    seeds: verbScenes,
+  },
+  { name: 'wire', directory: join(fuzzDirectory, 'wire'), tested: 'wire', longest: 2048, seeds: wireSeeds },
 ];
 
 /** Returns the target whose finding this file is: the name begins with that of the target. @param {string} file */

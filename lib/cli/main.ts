@@ -11,6 +11,7 @@ import { suggestNearest } from './suggest';
 const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['bench', async () => (await import('./bench-command.js')).runBench],
   ['build', async () => (await import('./build-command.js')).runBuild],
+  ['explain', async () => (await import('./explain-command.js')).runExplain],
   ['help', () => Promise.resolve(runHelp)],
   ['replay', async () => (await import('./replay-command.js')).runReplay],
 ]);
@@ -25,6 +26,7 @@ RDMA memory protection: memory regions, keys, and validation of every access.
 Commands:
   bench          Run benchmarks against equivalent plain JavaScript.
   build          Build the native module from source.
+  explain        Explain a capture of RoCEv2 traffic: each request and what became of it.
   help [COMMAND] Show this help, or the help of a command.
   replay         Replay a trace of operations and print or compare the answers.
 

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'dacc2d0330cefc43';
+export const LAYOUT_HASH = 'cd35789a11c3eddb';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -1360,4 +1360,345 @@ export enum RegionNameWord {
   /** generation of that place, 64 bits in host byte order */
   Generation = 2,
   Words = 4,
+}
+
+/** the UDP destination port of RoCEv2 */
+export const ROCE_UDP_PORT = 4791;
+/** The most bytes of a packet that a capture file may hold, as in libpcap and Wireshark. */
+export const CAPTURE_MAX_PACKET = 262144;
+/** the most interfaces of a pcapng section */
+export const CAPTURE_MAX_INTERFACES = 1024;
+/**
+ * The block of a packet reader: a header, then the payload of a packet that began in an earlier chunk,
+ * then rows. All three begin at a multiple of 8 bytes.
+ */
+export const WIRE_HEADER_BYTES = 128;
+/** byte offset of the carried payload */
+export const WIRE_CARRIED_AT = 128;
+/** its most bytes; the rest of a longer payload is not there */
+export const WIRE_CARRIED_BYTES = 4096;
+/** byte offset of the first row */
+export const WIRE_ROWS_AT = 4224;
+/** RVT_WIRE_ROW_WORDS words */
+export const WIRE_ROW_BYTES = 208;
+/** the most rows of a block */
+export const WIRE_MAX_ROWS = 65536;
+/** in RVT_WIRE_ROW_VLAN: the frame has no VLAN tag */
+export const WIRE_NO_VLAN = 65535;
+
+/** The 32-bit words of the block's header, by index. Each call writes them. */
+export enum WireHeaderWord {
+  /** rows that the call has filled */
+  Rows = 0,
+  /** enum rvt_capture_status. Not OK: the reader has stopped */
+  Status = 1,
+  /** enum rvt_capture_format */
+  Format = 2,
+  /** link type (as in the file) of the last packet whose link type cannot be read */
+  UnreadLinkType = 3,
+}
+
+/**
+ * The doubles of the block's header, by index. They follow the words above. All but TAKEN count from the
+ * beginning of the file.
+ */
+export enum WireHeaderDouble {
+  /** bytes of this call's chunk that were taken */
+  Taken = 2,
+  /**
+   * offset in the file, in bytes: of the packet or block at fault if STATUS is not OK, else behind the last
+   * byte taken
+   */
+  Position = 3,
+  /** packets in the file, of any kind */
+  Packets = 4,
+  /** of these: RoCEv2 packets, each of which has a row */
+  Roce = 5,
+  /** of these: fragments of IP packets behind the first one */
+  Fragments = 6,
+  /** of these: RoCEv1 (EtherType 0x8915), which is not read */
+  RoceV1 = 7,
+  /** of these: of a link type that cannot be read */
+  UnreadLink = 8,
+}
+
+export enum CaptureFormat {
+  /** not enough bytes yet */
+  Unknown = 0,
+  Pcap = 1,
+  Pcapng = 2,
+}
+
+/** Why a capture file cannot be read further. */
+export enum CaptureStatus {
+  Ok = 0,
+  /** the file has no bytes */
+  Empty = 1,
+  /** neither pcap nor pcapng */
+  NotACapture = 2,
+  /** compressed by gzip, zstd or LZ4: decompress it first */
+  Compressed = 3,
+  /** an unknown version of pcap or pcapng */
+  Version = 4,
+  /** the file ends in the middle of a header, a packet or a block */
+  Truncated = 5,
+  /** a packet has more than RVT_CAPTURE_MAX_PACKET bytes */
+  TooLarge = 6,
+  /**
+   * pcapng: the length of a block is too small for its content, not a multiple of 4, or not the same at
+   * both ends
+   */
+  BlockLength = 7,
+  /** pcapng: a section header has no valid byte order mark */
+  ByteOrder = 8,
+  /** pcapng: a packet names an interface that was not described before */
+  Interface = 9,
+  /** pcapng: more than RVT_CAPTURE_MAX_INTERFACES in a section */
+  Interfaces = 10,
+  /** pcapng: an option does not fit into its block, or has a wrong length */
+  Option = 11,
+  /** pcapng: time stamps finer than 10^-19 or 2^-63 s */
+  Resolution = 12,
+}
+
+/**
+ * The 32-bit words of a row, by index. A row is one RoCEv2 packet of the file: a UDP datagram to port 4791.
+ * Fields of headers that the packet does not have are 0. Numbers are in host byte order.
+ */
+export enum WireRow {
+  /** a double: the number of the packet in the file, from 1, as Wireshark shows it */
+  Number = 0,
+  /** a double: time of capture, whole seconds since 1970 UTC */
+  Seconds = 2,
+  /** 0 to 999,999,999, to be added to the seconds */
+  Nanoseconds = 4,
+  /** length of the frame on the wire, in bytes */
+  Original = 5,
+  /** bytes of it in the file */
+  Captured = 6,
+  /** bits of enum rvt_wire_flag */
+  Flags = 7,
+  /** enum rvt_wire_fault: what is malformed; 0 if nothing is */
+  Fault = 8,
+  /** bits of enum rvt_wire_headers: the headers that were decoded */
+  Headers = 9,
+  /**
+   * Base transport header, valid if HEADERS has RVT_WIRE_HAS_BTH.
+   * 8 bits: enum rvt_bth_opcode, or an unknown one
+   */
+  Opcode = 10,
+  /** 24 bits */
+  DestQp = 11,
+  /** 24 bits */
+  Psn = 12,
+  /** 16 bits */
+  Pkey = 13,
+  /**
+   * Four words each, from the first byte on; the first byte of an address is the highest of the first word.
+   * IPv4 as ::ffff:a.b.c.d, so a.b.c.d is the last word.
+   */
+  Source = 14,
+  Destination = 18,
+  /**
+   * Hashes of the two addresses: equal for equal addresses. Different ones may have the same hash, even on
+   * purpose.
+   */
+  SourceHash = 22,
+  DestinationHash = 23,
+  /** UDP source port */
+  SourcePort = 24,
+  /** ToS byte of IPv4, traffic class of IPv6; the low 2 bits are ECN */
+  TrafficClass = 25,
+  /** identification of IPv4; 0 for IPv6 */
+  IpId = 26,
+  /** VLAN id of the innermost tag, or RVT_WIRE_NO_VLAN */
+  Vlan = 27,
+  /** RETH, or AtomicETH. The address has 64 bits, low word first. */
+  Address = 28,
+  Rkey = 30,
+  /** RETH: bytes of the whole message. AtomicETH: 8 */
+  Length = 31,
+  /**
+   * AtomicETH and AtomicAckETH: 64 bits each, low word first.
+   * the value to store (CMP_SWAP) or to add (FETCH_ADD)
+   */
+  SwapAdd = 32,
+  Compare = 34,
+  /** AtomicAckETH: the value before the atomic */
+  OriginalValue = 36,
+  /** AETH, 8 bits: enum rvt_aeth_kind in the bits 5 and 6, see there */
+  Syndrome = 38,
+  /** AETH, 24 bits */
+  Msn = 39,
+  /** ImmDt: the 4 bytes as a big-endian number */
+  Immediate = 40,
+  /** IETH: the rkey to invalidate */
+  Invalidate = 41,
+  /** DETH */
+  Qkey = 42,
+  /** DETH, 24 bits */
+  SourceQp = 43,
+  /**
+   * Offset of the payload: in the chunk of this call; with RVT_WIRE_FLAG_CARRIED from RVT_WIRE_CARRIED_AT on
+   * instead.
+   */
+  PayloadAt = 44,
+  /** bytes of the payload on the wire, without pad bytes */
+  PayloadLength = 45,
+  /** of these: bytes that are there, from PAYLOAD_AT on */
+  PayloadBytes = 46,
+  /** pad bytes, 0 to 3 */
+  Pad = 47,
+  /** enum rvt_icrc_verdict */
+  Icrc = 48,
+  /** the ICRC that the packet has; 0 if not checked */
+  IcrcFound = 49,
+  /** the ICRC that it should have; 0 if not checked */
+  IcrcComputed = 50,
+  /** with RVT_ICRC_OTHER_ID: the IP ID for which the ICRC is right */
+  IcrcIpId = 51,
+  Words = 52,
+}
+
+export enum WireFlag {
+  /** BTH: solicited event */
+  Solicited = 1,
+  /** BTH: migration request */
+  Migreq = 2,
+  /** BTH: acknowledge request */
+  AckReq = 4,
+  /** BTH: forward congestion notification */
+  Fecn = 8,
+  /** BTH: backward congestion notification */
+  Becn = 16,
+  /** IPv6; otherwise IPv4 */
+  Ipv6 = 32,
+  /** the file has only the beginning of the frame (snap length) */
+  Cut = 64,
+  /** the payload is in the block, see RVT_WIRE_ROW_PAYLOAD_AT */
+  Carried = 128,
+  /** IPv4 options or IPv6 extension headers */
+  IpOptions = 256,
+  /** wrong checksum of the IPv4 header */
+  BadIpChecksum = 512,
+  /** the UDP checksum is not 0, and wrong */
+  BadUdpChecksum = 1024,
+  /** bytes follow the IP packet in the frame: padding, or a frame check sequence */
+  Trailer = 2048,
+}
+
+export enum WireHeaders {
+  Bth = 1,
+  Reth = 2,
+  AtomicEth = 4,
+  Aeth = 8,
+  AtomicAckEth = 16,
+  Imm = 32,
+  Ieth = 64,
+  Deth = 128,
+}
+
+/**
+ * Why a packet to the port of RoCEv2 is malformed: the first rule that it breaks. What was decoded before is
+ * valid.
+ */
+export enum WireFault {
+  None = 0,
+  /** the first fragment of an IP packet, which is not reassembled */
+  Fragment = 1,
+  /** the length in the IP header is not that of a packet within the frame */
+  IpLength = 2,
+  /** the UDP length is not the rest of the IP packet */
+  UdpLength = 3,
+  /** no room for a BTH and an ICRC */
+  Short = 4,
+  /** the transport header version is not 0 */
+  Version = 5,
+  /** an opcode that is not of RC, UC, UD or CNP */
+  Opcode = 6,
+  /** no room for the headers that the opcode has */
+  Headers = 7,
+  /** more pad bytes than bytes, or a length that is not a multiple of 4 */
+  Pad = 8,
+  /** a payload length that the opcode cannot have */
+  Payload = 9,
+  /** the file ends the frame in front of or in one of its headers */
+  Cut = 10,
+}
+
+export enum IcrcVerdict {
+  /** the file does not have all bytes of the packet, or its lengths are wrong */
+  NotChecked = 0,
+  Good = 1,
+  Bad = 2,
+  /**
+   * wrong, but it would be right if the IPv4 header had another identification (RVT_WIRE_ROW_ICRC_IP_ID). One
+   * in 65,536 damaged packets gets this verdict by chance.
+   */
+  OtherId = 3,
+}
+
+/**
+ * The kind of an acknowledge packet: (syndrome >> 5) & 3. The low 5 bits are the credits (ACK), the timer (RNR
+ * NAK) or enum rvt_nak_code (NAK).
+ */
+export enum AethKind {
+  Ack = 0,
+  RnrNak = 1,
+  Reserved = 2,
+  Nak = 3,
+}
+
+export enum NakCode {
+  PsnSequenceError = 0,
+  InvalidRequest = 1,
+  RemoteAccessError = 2,
+  RemoteOperationalError = 3,
+  InvalidRdRequest = 4,
+}
+
+/**
+ * Opcodes of the base transport header. The top 3 bits are the transport: 0 RC, 1 UC, 3 UD, 4 congestion
+ * notification.
+ */
+export enum BthOpcode {
+  RcSendFirst = 0,
+  RcSendMiddle = 1,
+  RcSendLast = 2,
+  RcSendLastWithImm = 3,
+  RcSendOnly = 4,
+  RcSendOnlyWithImm = 5,
+  RcWriteFirst = 6,
+  RcWriteMiddle = 7,
+  RcWriteLast = 8,
+  RcWriteLastWithImm = 9,
+  RcWriteOnly = 10,
+  RcWriteOnlyWithImm = 11,
+  RcReadRequest = 12,
+  RcReadResponseFirst = 13,
+  RcReadResponseMiddle = 14,
+  RcReadResponseLast = 15,
+  RcReadResponseOnly = 16,
+  RcAcknowledge = 17,
+  RcAtomicAcknowledge = 18,
+  RcCmpSwap = 19,
+  RcFetchAdd = 20,
+  RcSendLastWithInv = 22,
+  RcSendOnlyWithInv = 23,
+  UcSendFirst = 32,
+  UcSendMiddle = 33,
+  UcSendLast = 34,
+  UcSendLastWithImm = 35,
+  UcSendOnly = 36,
+  UcSendOnlyWithImm = 37,
+  UcWriteFirst = 38,
+  UcWriteMiddle = 39,
+  UcWriteLast = 40,
+  UcWriteLastWithImm = 41,
+  UcWriteOnly = 42,
+  UcWriteOnlyWithImm = 43,
+  UdSendOnly = 100,
+  UdSendOnlyWithImm = 101,
+  /** congestion notification packet */
+  Cnp = 129,
 }

@@ -80,6 +80,11 @@ export interface NativeModule {
   ): NativeRecvQueue | Status;
   /** Creates a walk over 1..`MAX_SGE` elements, given as rows of {@link ElementNameWord}. -EBADF: an element has been put. */
   createSgeState(names: Uint32Array): NativeSgeState | Status;
+  /**
+   * Creates a reader of RoCEv2 packets in capture files, which fills `rows` rows (1..`WIRE_MAX_ROWS`) of `block` at most in a call.
+   * `block` is a Uint8Array over shared memory of `WIRE_ROWS_AT + rows * WIRE_ROW_BYTES` bytes. -ENOMEM.
+   */
+  createPacketReader(block: Uint8Array, rows: number): NativePacketReader | Status;
   /** Returns the elements that this thread holds on the device, through any of its objects: flat rows of {@link HeldRow}. */
   heldElements(device: NativeDevice): BigUint64Array;
   /**
@@ -466,6 +471,17 @@ export interface NativeSendQueue {
    * invalid.
    */
   readonly setAh: (index: number, ah: NativeAddressHandle) => Status;
+}
+
+/** The functions of a packet reader. They write their answer to its block: {@link WireHeaderWord}s and {@link WireHeaderDouble}s. */
+export interface NativePacketReader {
+  /**
+   * Takes bytes of a chunk of the file from the offset `from` on, and fills rows ({@link WireRow}). Stops behind the chunk, when all
+   * rows are filled, or with a status that is not OK. The chunk must not be over shared memory, and has fewer than 2^31 bytes.
+   */
+  read(chunk: Uint8Array, from: number): void;
+  /** Ends the file: the status tells whether it ended behind a packet. */
+  end(): void;
 }
 
 /** The native module: built from source if available, otherwise the matching prebuilt binary. */

@@ -1,4 +1,4 @@
-/** Shows the progress of a long replay on a terminal. */
+/** Shows the progress of a long command on a terminal. */
 import { statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 
@@ -17,15 +17,23 @@ export class Progress {
   readonly #terminal: Terminal | undefined;
   readonly #size: number | undefined;
   readonly #plain: boolean;
+  readonly #noun: string;
   #next = Date.now() + FIRST_AFTER_MS;
   #shown = 0;
 
   /**
    * @param terminal - standard error
-   * @param path - path of the trace; `-` is standard input, whose size is unknown
+   * @param path - path of the file that is read; `-` is standard input, whose size is unknown
    * @param environment - environment variables, of which `NO_COLOR` and `TERM` are read
+   * @param noun - what is counted, in the plural
    */
-  constructor(terminal: Terminal, path: string, environment: NodeJS.ProcessEnv = process.env) {
+  constructor(
+    terminal: Terminal,
+    path: string,
+    environment: NodeJS.ProcessEnv = process.env,
+    noun = 'operations',
+  ) {
+    this.#noun = noun;
     this.#terminal = terminal.isTTY === true ? terminal : undefined;
     this.#size = this.#terminal === undefined || path === '-' ? undefined : sizeOf(path);
     this.#plain = (environment.NO_COLOR ?? '') !== '' || environment.TERM === 'dumb';
@@ -34,14 +42,14 @@ export class Progress {
   /**
    * Updates the line if the update interval has passed.
    *
-   * @param operations - number of operations executed so far
+   * @param done - what has been done so far, such as operations
    * @param bytes - number of bytes read from the file so far
    */
-  update(operations: number, bytes: number): void {
+  update(done: number, bytes: number): void {
     if (this.#terminal === undefined || Date.now() < this.#next) return;
     this.#next = Date.now() + AGAIN_AFTER_MS;
     const share = this.#size === undefined ? '' : `, ${Math.floor((100 * bytes) / this.#size)} %`;
-    const text = `${operations} operations${share}`;
+    const text = `${done} ${this.#noun}${share}`;
     this.#terminal.write(
       this.#plain ? `\r${text.padEnd(this.#shown)}` : `\r\u001b[2m${text}\u001b[0m\u001b[K`,
     );

@@ -1,8 +1,9 @@
 import { type Asker } from './asker';
 import { type AskedAccess, type Facts, lookUp, type RegionFacts, type SlotFacts } from './explanation-facts';
 import { mixUpsOfBounds, mixUpsOfKey, mixUpsOfRights, originOf } from './explanation-mixups';
-import { nameOfRegion, range, rightsOf, TOP } from './explanation-words';
+import { nameOfRegion, range, rightsOf } from './explanation-words';
 import { AccessBit, KEY_VARIANT_MASK } from '../internal/layout';
+import { overrun } from '../internal/overrun';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
 import { bytes, capital, hex } from '../internal/words';
 
@@ -116,38 +117,12 @@ function wrongPd(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionF
   return text;
 }
 
-/**
- * Describes by how many bytes an access lies outside a range.
- *
- * @param origin - address of the first byte of the range
- * @param length - bytes of the range
- */
-function overrun(asked: AskedAccess, origin: bigint, length: bigint): string {
-  const { address } = asked;
-  const size = BigInt(asked.length);
-  const end = address + size;
-  const last = origin + length;
-  if (end > TOP) return `It passes the end of the address space (2^64) by ${bytes(end - TOP)}`;
-  if (address < origin && end > last) {
-    return `It begins ${bytes(origin - address)} before the first byte and ends ${bytes(end - last)} past the last byte`;
-  }
-  if (address < origin) {
-    return end <= origin && size > 0n
-      ? `All of it lies before the first byte: it begins ${bytes(origin - address)} too early`
-      : `It begins ${bytes(origin - address)} before the first byte`;
-  }
-  if (address >= last && (size > 0n || address > last)) {
-    return `All of it lies past the last byte: it begins ${bytes(address - last)} past the end and ends ${bytes(end - last)} past it`;
-  }
-  return `It ends ${bytes(end - last)} past the last byte`;
-}
-
 function outOfBounds(asker: Asker, asked: AskedAccess, facts: Facts, region: RegionFacts): string {
   if (asked.key === 0) {
     if (facts.dma === undefined) return ' The range begins in a DMA mapping and ends outside it.';
     const { address, length } = facts.dma;
     return (
-      ` ${overrun(asked, address, length)}. The DMA mapping there is ${range(address, length)}: ` +
+      ` ${overrun(asked.address, asked.length, address, length)}. The DMA mapping there is ${range(address, length)}: ` +
       'an access with key 0 must lie in one mapping, even if another mapping begins where it ends.'
     );
   }
@@ -158,7 +133,7 @@ function outOfBounds(asker: Asker, asked: AskedAccess, facts: Facts, region: Reg
   const origin = originOf(asker.remote, region);
   const named = asker.remote ? 'remote addresses (iova)' : 'local addresses (start)';
   return (
-    ` ${overrun(asked, origin, region.length)}: ${nameOfRegion(region)} has ` +
+    ` ${overrun(asked.address, asked.length, origin, region.length)}: ${nameOfRegion(region)} has ` +
     `${bytes(region.length)} at the ${named} ${range(origin, region.length)}.` +
     mixUpsOfBounds(asker, asked, facts, region)
   );

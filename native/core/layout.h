@@ -1157,4 +1157,251 @@ enum rvt_region_name_word {
     RVT_REGION_NAME_WORDS = 4,
 };
 
+/* --- RoCEv2 packets and capture files (native/wire) --- */
+
+/* ts: constants */
+enum {
+    RVT_ROCE_UDP_PORT = 4791, /* the UDP destination port of RoCEv2 */
+    /* The most bytes of a packet that a capture file may hold, as in libpcap and Wireshark. */
+    RVT_CAPTURE_MAX_PACKET = 262144,
+    RVT_CAPTURE_MAX_INTERFACES = 1024, /* the most interfaces of a pcapng section */
+    /* The block of a packet reader: a header, then the payload of a packet that began in an earlier chunk,
+     * then rows. All three begin at a multiple of 8 bytes. */
+    RVT_WIRE_HEADER_BYTES = 128,
+    RVT_WIRE_CARRIED_AT = 128,     /* byte offset of the carried payload */
+    RVT_WIRE_CARRIED_BYTES = 4096, /* its most bytes; the rest of a longer payload is not there */
+    RVT_WIRE_ROWS_AT = 4224,       /* byte offset of the first row */
+    RVT_WIRE_ROW_BYTES = 208,      /* RVT_WIRE_ROW_WORDS words */
+    RVT_WIRE_MAX_ROWS = 65536,     /* the most rows of a block */
+    RVT_WIRE_NO_VLAN = 0xffff,     /* in RVT_WIRE_ROW_VLAN: the frame has no VLAN tag */
+};
+
+/* ts: WireHeaderWord, RVT_WIRE_HEADER_ */
+/* The 32-bit words of the block's header, by index. Each call writes them. */
+enum rvt_wire_header_word {
+    RVT_WIRE_HEADER_ROWS = 0,   /* rows that the call has filled */
+    RVT_WIRE_HEADER_STATUS = 1, /* enum rvt_capture_status. Not OK: the reader has stopped */
+    RVT_WIRE_HEADER_FORMAT = 2, /* enum rvt_capture_format */
+    /* link type (as in the file) of the last packet whose link type cannot be read */
+    RVT_WIRE_HEADER_UNREAD_LINK_TYPE = 3,
+};
+
+/* ts: WireHeaderDouble, RVT_WIRE_HEADER_DOUBLE_ */
+/* The doubles of the block's header, by index. They follow the words above. All but TAKEN count from the
+ * beginning of the file. */
+enum rvt_wire_header_double {
+    RVT_WIRE_HEADER_DOUBLE_TAKEN = 2, /* bytes of this call's chunk that were taken */
+    /* offset in the file, in bytes: of the packet or block at fault if STATUS is not OK, else behind the last
+     * byte taken */
+    RVT_WIRE_HEADER_DOUBLE_POSITION = 3,
+    RVT_WIRE_HEADER_DOUBLE_PACKETS = 4,     /* packets in the file, of any kind */
+    RVT_WIRE_HEADER_DOUBLE_ROCE = 5,        /* of these: RoCEv2 packets, each of which has a row */
+    RVT_WIRE_HEADER_DOUBLE_FRAGMENTS = 6,   /* of these: fragments of IP packets behind the first one */
+    RVT_WIRE_HEADER_DOUBLE_ROCE_V1 = 7,     /* of these: RoCEv1 (EtherType 0x8915), which is not read */
+    RVT_WIRE_HEADER_DOUBLE_UNREAD_LINK = 8, /* of these: of a link type that cannot be read */
+};
+
+/* ts: CaptureFormat, RVT_CAPTURE_FORMAT_ */
+enum rvt_capture_format {
+    RVT_CAPTURE_FORMAT_UNKNOWN = 0, /* not enough bytes yet */
+    RVT_CAPTURE_FORMAT_PCAP = 1,
+    RVT_CAPTURE_FORMAT_PCAPNG = 2,
+};
+
+/* ts: CaptureStatus, RVT_CAPTURE_ */
+/* Why a capture file cannot be read further. */
+enum rvt_capture_status {
+    RVT_CAPTURE_OK = 0,
+    RVT_CAPTURE_EMPTY = 1,         /* the file has no bytes */
+    RVT_CAPTURE_NOT_A_CAPTURE = 2, /* neither pcap nor pcapng */
+    RVT_CAPTURE_COMPRESSED = 3,    /* compressed by gzip, zstd or LZ4: decompress it first */
+    RVT_CAPTURE_VERSION = 4,       /* an unknown version of pcap or pcapng */
+    RVT_CAPTURE_TRUNCATED = 5,     /* the file ends in the middle of a header, a packet or a block */
+    RVT_CAPTURE_TOO_LARGE = 6,     /* a packet has more than RVT_CAPTURE_MAX_PACKET bytes */
+    /* pcapng: the length of a block is too small for its content, not a multiple of 4, or not the same at
+     * both ends */
+    RVT_CAPTURE_BLOCK_LENGTH = 7,
+    RVT_CAPTURE_BYTE_ORDER = 8,  /* pcapng: a section header has no valid byte order mark */
+    RVT_CAPTURE_INTERFACE = 9,   /* pcapng: a packet names an interface that was not described before */
+    RVT_CAPTURE_INTERFACES = 10, /* pcapng: more than RVT_CAPTURE_MAX_INTERFACES in a section */
+    RVT_CAPTURE_OPTION = 11,     /* pcapng: an option does not fit into its block, or has a wrong length */
+    RVT_CAPTURE_RESOLUTION = 12, /* pcapng: time stamps finer than 10^-19 or 2^-63 s */
+};
+
+/* ts: WireRow, RVT_WIRE_ROW_ */
+/* The 32-bit words of a row, by index. A row is one RoCEv2 packet of the file: a UDP datagram to port 4791.
+ * Fields of headers that the packet does not have are 0. Numbers are in host byte order. */
+enum rvt_wire_row {
+    RVT_WIRE_ROW_NUMBER =
+        0, /* a double: the number of the packet in the file, from 1, as Wireshark shows it */
+    RVT_WIRE_ROW_SECONDS = 2,     /* a double: time of capture, whole seconds since 1970 UTC */
+    RVT_WIRE_ROW_NANOSECONDS = 4, /* 0 to 999,999,999, to be added to the seconds */
+    RVT_WIRE_ROW_ORIGINAL = 5,    /* length of the frame on the wire, in bytes */
+    RVT_WIRE_ROW_CAPTURED = 6,    /* bytes of it in the file */
+    RVT_WIRE_ROW_FLAGS = 7,       /* bits of enum rvt_wire_flag */
+    RVT_WIRE_ROW_FAULT = 8,       /* enum rvt_wire_fault: what is malformed; 0 if nothing is */
+    RVT_WIRE_ROW_HEADERS = 9,     /* bits of enum rvt_wire_headers: the headers that were decoded */
+    /* Base transport header, valid if HEADERS has RVT_WIRE_HAS_BTH. */
+    RVT_WIRE_ROW_OPCODE = 10,  /* 8 bits: enum rvt_bth_opcode, or an unknown one */
+    RVT_WIRE_ROW_DEST_QP = 11, /* 24 bits */
+    RVT_WIRE_ROW_PSN = 12,     /* 24 bits */
+    RVT_WIRE_ROW_PKEY = 13,    /* 16 bits */
+    /* Four words each, from the first byte on; the first byte of an address is the highest of the first word.
+     * IPv4 as ::ffff:a.b.c.d, so a.b.c.d is the last word. */
+    RVT_WIRE_ROW_SOURCE = 14,
+    RVT_WIRE_ROW_DESTINATION = 18,
+    /* Hashes of the two addresses: equal for equal addresses. Different ones may have the same hash, even on
+     * purpose. */
+    RVT_WIRE_ROW_SOURCE_HASH = 22,
+    RVT_WIRE_ROW_DESTINATION_HASH = 23,
+    RVT_WIRE_ROW_SOURCE_PORT = 24,   /* UDP source port */
+    RVT_WIRE_ROW_TRAFFIC_CLASS = 25, /* ToS byte of IPv4, traffic class of IPv6; the low 2 bits are ECN */
+    RVT_WIRE_ROW_IP_ID = 26,         /* identification of IPv4; 0 for IPv6 */
+    RVT_WIRE_ROW_VLAN = 27,          /* VLAN id of the innermost tag, or RVT_WIRE_NO_VLAN */
+    /* RETH, or AtomicETH. The address has 64 bits, low word first. */
+    RVT_WIRE_ROW_ADDRESS = 28,
+    RVT_WIRE_ROW_RKEY = 30,
+    RVT_WIRE_ROW_LENGTH = 31, /* RETH: bytes of the whole message. AtomicETH: 8 */
+    /* AtomicETH and AtomicAckETH: 64 bits each, low word first. */
+    RVT_WIRE_ROW_SWAP_ADD = 32, /* the value to store (CMP_SWAP) or to add (FETCH_ADD) */
+    RVT_WIRE_ROW_COMPARE = 34,
+    RVT_WIRE_ROW_ORIGINAL_VALUE = 36, /* AtomicAckETH: the value before the atomic */
+    RVT_WIRE_ROW_SYNDROME = 38,       /* AETH, 8 bits: enum rvt_aeth_kind in the bits 5 and 6, see there */
+    RVT_WIRE_ROW_MSN = 39,            /* AETH, 24 bits */
+    RVT_WIRE_ROW_IMMEDIATE = 40,      /* ImmDt: the 4 bytes as a big-endian number */
+    RVT_WIRE_ROW_INVALIDATE = 41,     /* IETH: the rkey to invalidate */
+    RVT_WIRE_ROW_QKEY = 42,           /* DETH */
+    RVT_WIRE_ROW_SOURCE_QP = 43,      /* DETH, 24 bits */
+    /* Offset of the payload: in the chunk of this call; with RVT_WIRE_FLAG_CARRIED from RVT_WIRE_CARRIED_AT on
+     * instead. */
+    RVT_WIRE_ROW_PAYLOAD_AT = 44,
+    RVT_WIRE_ROW_PAYLOAD_LENGTH = 45, /* bytes of the payload on the wire, without pad bytes */
+    RVT_WIRE_ROW_PAYLOAD_BYTES = 46,  /* of these: bytes that are there, from PAYLOAD_AT on */
+    RVT_WIRE_ROW_PAD = 47,            /* pad bytes, 0 to 3 */
+    RVT_WIRE_ROW_ICRC = 48,           /* enum rvt_icrc_verdict */
+    RVT_WIRE_ROW_ICRC_FOUND = 49,     /* the ICRC that the packet has; 0 if not checked */
+    RVT_WIRE_ROW_ICRC_COMPUTED = 50,  /* the ICRC that it should have; 0 if not checked */
+    RVT_WIRE_ROW_ICRC_IP_ID = 51,     /* with RVT_ICRC_OTHER_ID: the IP ID for which the ICRC is right */
+    RVT_WIRE_ROW_WORDS = 52,
+};
+
+/* ts: WireFlag, RVT_WIRE_FLAG_ */
+enum rvt_wire_flag {
+    RVT_WIRE_FLAG_SOLICITED = 1,           /* BTH: solicited event */
+    RVT_WIRE_FLAG_MIGREQ = 2,              /* BTH: migration request */
+    RVT_WIRE_FLAG_ACK_REQ = 4,             /* BTH: acknowledge request */
+    RVT_WIRE_FLAG_FECN = 8,                /* BTH: forward congestion notification */
+    RVT_WIRE_FLAG_BECN = 16,               /* BTH: backward congestion notification */
+    RVT_WIRE_FLAG_IPV6 = 32,               /* IPv6; otherwise IPv4 */
+    RVT_WIRE_FLAG_CUT = 64,                /* the file has only the beginning of the frame (snap length) */
+    RVT_WIRE_FLAG_CARRIED = 128,           /* the payload is in the block, see RVT_WIRE_ROW_PAYLOAD_AT */
+    RVT_WIRE_FLAG_IP_OPTIONS = 256,        /* IPv4 options or IPv6 extension headers */
+    RVT_WIRE_FLAG_BAD_IP_CHECKSUM = 512,   /* wrong checksum of the IPv4 header */
+    RVT_WIRE_FLAG_BAD_UDP_CHECKSUM = 1024, /* the UDP checksum is not 0, and wrong */
+    RVT_WIRE_FLAG_TRAILER =
+        2048, /* bytes follow the IP packet in the frame: padding, or a frame check sequence */
+};
+
+/* ts: WireHeaders, RVT_WIRE_HAS_ */
+enum rvt_wire_headers {
+    RVT_WIRE_HAS_BTH = 1,
+    RVT_WIRE_HAS_RETH = 2,
+    RVT_WIRE_HAS_ATOMIC_ETH = 4,
+    RVT_WIRE_HAS_AETH = 8,
+    RVT_WIRE_HAS_ATOMIC_ACK_ETH = 16,
+    RVT_WIRE_HAS_IMM = 32,
+    RVT_WIRE_HAS_IETH = 64,
+    RVT_WIRE_HAS_DETH = 128,
+};
+
+/* ts: WireFault, RVT_WIRE_FAULT_ */
+/* Why a packet to the port of RoCEv2 is malformed: the first rule that it breaks. What was decoded before is
+ * valid. */
+enum rvt_wire_fault {
+    RVT_WIRE_FAULT_NONE = 0,
+    RVT_WIRE_FAULT_FRAGMENT = 1,   /* the first fragment of an IP packet, which is not reassembled */
+    RVT_WIRE_FAULT_IP_LENGTH = 2,  /* the length in the IP header is not that of a packet within the frame */
+    RVT_WIRE_FAULT_UDP_LENGTH = 3, /* the UDP length is not the rest of the IP packet */
+    RVT_WIRE_FAULT_SHORT = 4,      /* no room for a BTH and an ICRC */
+    RVT_WIRE_FAULT_VERSION = 5,    /* the transport header version is not 0 */
+    RVT_WIRE_FAULT_OPCODE = 6,     /* an opcode that is not of RC, UC, UD or CNP */
+    RVT_WIRE_FAULT_HEADERS = 7,    /* no room for the headers that the opcode has */
+    RVT_WIRE_FAULT_PAD = 8,        /* more pad bytes than bytes, or a length that is not a multiple of 4 */
+    RVT_WIRE_FAULT_PAYLOAD = 9,    /* a payload length that the opcode cannot have */
+    RVT_WIRE_FAULT_CUT = 10,       /* the file ends the frame in front of or in one of its headers */
+};
+
+/* ts: IcrcVerdict, RVT_ICRC_ */
+enum rvt_icrc_verdict {
+    RVT_ICRC_NOT_CHECKED = 0, /* the file does not have all bytes of the packet, or its lengths are wrong */
+    RVT_ICRC_GOOD = 1,
+    RVT_ICRC_BAD = 2,
+    /* wrong, but it would be right if the IPv4 header had another identification (RVT_WIRE_ROW_ICRC_IP_ID). One
+     * in 65,536 damaged packets gets this verdict by chance. */
+    RVT_ICRC_OTHER_ID = 3,
+};
+
+/* ts: AethKind, RVT_AETH_ */
+/* The kind of an acknowledge packet: (syndrome >> 5) & 3. The low 5 bits are the credits (ACK), the timer (RNR
+ * NAK) or enum rvt_nak_code (NAK). */
+enum rvt_aeth_kind {
+    RVT_AETH_ACK = 0,
+    RVT_AETH_RNR_NAK = 1,
+    RVT_AETH_RESERVED = 2,
+    RVT_AETH_NAK = 3,
+};
+
+/* ts: NakCode, RVT_NAK_ */
+enum rvt_nak_code {
+    RVT_NAK_PSN_SEQUENCE_ERROR = 0,
+    RVT_NAK_INVALID_REQUEST = 1,
+    RVT_NAK_REMOTE_ACCESS_ERROR = 2,
+    RVT_NAK_REMOTE_OPERATIONAL_ERROR = 3,
+    RVT_NAK_INVALID_RD_REQUEST = 4,
+};
+
+/* ts: BthOpcode, RVT_BTH_ */
+/* Opcodes of the base transport header. The top 3 bits are the transport: 0 RC, 1 UC, 3 UD, 4 congestion
+ * notification. */
+enum rvt_bth_opcode {
+    RVT_BTH_RC_SEND_FIRST = 0x00,
+    RVT_BTH_RC_SEND_MIDDLE = 0x01,
+    RVT_BTH_RC_SEND_LAST = 0x02,
+    RVT_BTH_RC_SEND_LAST_WITH_IMM = 0x03,
+    RVT_BTH_RC_SEND_ONLY = 0x04,
+    RVT_BTH_RC_SEND_ONLY_WITH_IMM = 0x05,
+    RVT_BTH_RC_WRITE_FIRST = 0x06,
+    RVT_BTH_RC_WRITE_MIDDLE = 0x07,
+    RVT_BTH_RC_WRITE_LAST = 0x08,
+    RVT_BTH_RC_WRITE_LAST_WITH_IMM = 0x09,
+    RVT_BTH_RC_WRITE_ONLY = 0x0a,
+    RVT_BTH_RC_WRITE_ONLY_WITH_IMM = 0x0b,
+    RVT_BTH_RC_READ_REQUEST = 0x0c,
+    RVT_BTH_RC_READ_RESPONSE_FIRST = 0x0d,
+    RVT_BTH_RC_READ_RESPONSE_MIDDLE = 0x0e,
+    RVT_BTH_RC_READ_RESPONSE_LAST = 0x0f,
+    RVT_BTH_RC_READ_RESPONSE_ONLY = 0x10,
+    RVT_BTH_RC_ACKNOWLEDGE = 0x11,
+    RVT_BTH_RC_ATOMIC_ACKNOWLEDGE = 0x12,
+    RVT_BTH_RC_CMP_SWAP = 0x13,
+    RVT_BTH_RC_FETCH_ADD = 0x14,
+    RVT_BTH_RC_SEND_LAST_WITH_INV = 0x16,
+    RVT_BTH_RC_SEND_ONLY_WITH_INV = 0x17,
+    RVT_BTH_UC_SEND_FIRST = 0x20,
+    RVT_BTH_UC_SEND_MIDDLE = 0x21,
+    RVT_BTH_UC_SEND_LAST = 0x22,
+    RVT_BTH_UC_SEND_LAST_WITH_IMM = 0x23,
+    RVT_BTH_UC_SEND_ONLY = 0x24,
+    RVT_BTH_UC_SEND_ONLY_WITH_IMM = 0x25,
+    RVT_BTH_UC_WRITE_FIRST = 0x26,
+    RVT_BTH_UC_WRITE_MIDDLE = 0x27,
+    RVT_BTH_UC_WRITE_LAST = 0x28,
+    RVT_BTH_UC_WRITE_LAST_WITH_IMM = 0x29,
+    RVT_BTH_UC_WRITE_ONLY = 0x2a,
+    RVT_BTH_UC_WRITE_ONLY_WITH_IMM = 0x2b,
+    RVT_BTH_UD_SEND_ONLY = 0x64,
+    RVT_BTH_UD_SEND_ONLY_WITH_IMM = 0x65,
+    RVT_BTH_CNP = 0x81, /* congestion notification packet */
+};
+
 #endif

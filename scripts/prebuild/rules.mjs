@@ -10,7 +10,7 @@ import { entryPoints } from './toolchains.mjs';
 /** @typedef {import('./binary.mjs').Binary} Binary */
 /** @typedef {import('./targets.mjs').Target} Target */
 
-const MOST_BYTES = 400 * 1024;
+const MOST_BYTES = 480 * 1024;
 
 const formats = { linux: 'ELF', win32: 'PE', darwin: 'Mach-O' };
 

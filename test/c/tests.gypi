@@ -36,5 +36,9 @@
       'target_name': 'rdmavt_core_tested',
       'includes': ['../../native/core/core.gypi'],
     },
+    {
+      'target_name': 'rdmavt_wire_tested',
+      'includes': ['../../native/wire/wire.gypi'],
+    },
   ],
 }

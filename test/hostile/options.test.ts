@@ -2,7 +2,7 @@
 // rejected.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Device, SgeState } from '../../lib';
+import { Device, explainCapture, SgeState } from '../../lib';
 import { argumentError, wrongType } from '../support/answers';
 import { everything as everyClass } from '../support/everything';
 import { runProgram } from '../support/programs';
@@ -360,6 +360,12 @@ const takers: Taker[] = [
     all: { signal },
     call: ({ a }, options) => start(a.read([], { remoteAddr: 0, rkey: 0 }, options)),
   },
+  {
+    type: 'ExplainOptions',
+    name: 'explainCapture',
+    all: { regions: '[]', only: 'refused', key: 1, queuePair: 1 },
+    call: (_, options) => void explainCapture('', options),
+  },
 ];
 
 /** Runs a call on new objects and returns the outcome. */
@@ -371,10 +377,12 @@ function ask({ call }: Taker, options: unknown): string {
 }
 
 test('this file covers every interface of options', () => {
-  const folder = join(__dirname, '../../lib/verbs');
-  const kinds = readdirSync(folder).flatMap((file) =>
-    [...readFileSync(join(folder, file), 'utf8').matchAll(/ptionsOf<(\w+)>/g)].map(([, kind]) => kind),
-  );
+  const kinds = ['verbs', 'explain'].flatMap((room) => {
+    const folder = join(__dirname, '../../lib', room);
+    return readdirSync(folder).flatMap((file) =>
+      [...readFileSync(join(folder, file), 'utf8').matchAll(/ptionsOf<(\w+)>/g)].map(([, kind]) => kind),
+    );
+  });
   expect(kinds.length).toBeGreaterThan(20);
   expect([...new Set(takers.map(({ type }) => type))].sort()).toEqual([...new Set(kinds)].sort());
 });

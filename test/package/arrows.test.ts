@@ -13,6 +13,7 @@ describe('imports', () => {
   const verbs = 'lib/verbs/planted.ts';
   const replay = 'lib/replay/planted.ts';
   const replayVerbs = 'lib/replay/verbs/planted.ts';
+  const wire = 'lib/wire/planted.ts';
   const cli = 'lib/cli/planted.ts';
   const index = 'lib/planted.ts';
   const question = 'bench/planted.mjs';
@@ -31,12 +32,15 @@ describe('imports', () => {
     ),
     ...['../replay/replay', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(verbs, source)),
     ...['../verbs/device', '../cli/main', '../index', '..', 'rdmavt'].map((source) => named(replay, source)),
+    ...['../verbs/device', '../replay/replay', '../cli/main', '../index'].map((source) =>
+      named(wire, source),
+    ),
     ...['../../verbs/device', '../../cli/main', '../../index', 'rdmavt'].map((source) =>
       named(replayVerbs, source),
     ),
     ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
     // Imports of unpublished files, or of a package other than node-gyp-build, by published files.
-    ...[internal, verbs, replay, cli, index].flatMap((file) =>
+    ...[internal, verbs, replay, wire, cli, index].flatMap((file) =>
       [
         '../../scripts/counts.mjs',
         '../../fuzz/api/random.mjs',
@@ -104,6 +108,9 @@ describe('imports', () => {
     named(verbs, '../internal/errors'),
     named(replay, './session'),
     named(replay, '../internal/errors'),
+    named(wire, './packet-reader'),
+    named(wire, '../internal/layout'),
+    named(cli, '../wire/packet-reader'),
     named(cli, './command'),
     named(cli, '../internal/errors'),
     named(cli, '../replay/replay'),
@@ -233,8 +240,11 @@ describe('includes', () => {
     ['core/rvt.h', 'binding/objects/pd.h'],
     ['core/layout.h', 'core/base/pool.h'],
     ['core/engine/cq.c', 'core/rvt.h'],
-    ['wire/headers.c', 'core/access/check.h'],
-    ['wire/headers.c', 'binding/objects/pd.h'],
+    ['wire/frame.c', 'core/access/check.h'],
+    ['wire/frame.c', 'core/rvt.h'],
+    ['wire/frame.c', 'binding/objects/pd.h'],
+    ['binding/wire/packet_reader.cc', 'binding/objects/pd.h'],
+    ['core/base/pool.c', 'wire/wire.h'],
     ['ibverbs/verbs.c', 'core/objects/mr.h'],
     ['ibverbs/verbs.c', 'binding/objects/pd.h'],
     ['binding/environment/environment.cc', 'binding/values/wrapper.h'],
@@ -268,7 +278,7 @@ describe('includes', () => {
   it('allows downward includes', () => {
     const planted = [
       ['core/engine/cq.c', 'core/access/check.h'],
-      ['wire/headers.c', 'core/rvt.h'],
+      ['wire/frame.c', 'core/base/pool.h'],
       ['ibverbs/verbs.c', 'core/rvt.h'],
       ['binding/batch/batch.cc', 'binding/values/js_memory.h'],
       ['binding/addon.cc', 'core/rvt.h'],
@@ -281,7 +291,7 @@ describe('includes', () => {
     const including = [
       'core/base/pool.c',
       'core/objects/mr.c',
-      'wire/headers.c',
+      'wire/frame.c',
       'binding/values/js_memory.cc',
     ];
     const planted = including.map((file): Planted => [file, '\n#include "core/layout.h"\n']);

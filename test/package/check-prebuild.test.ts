@@ -92,7 +92,7 @@ const anywhere: [string, Change, string][] = [
     replaced('napi_create_object', 'napi_create_obzect'),
     'imports napi_create_obzect, which is not in Node-API 9',
   ],
-  ['it is too large', followedBy(Buffer.alloc(400 * 1024)), '409600'],
+  ['it is too large', followedBy(Buffer.alloc(480 * 1024)), '491520'],
   [
     'it contains the path of its build folder',
     followedBy(Buffer.from(`${root}/`)),

@@ -16,7 +16,7 @@ function rdmavt(...args: string[]) {
 }
 
 describe('help', () => {
-  const commands = ['bench', 'build', 'help', 'replay'];
+  const commands = ['bench', 'build', 'explain', 'help', 'replay'];
 
   it.each([[['--help']], [['-h']], [['help']], [['help', 'help']], [['help', '--help']]])(
     '%j lists the commands',
@@ -29,19 +29,22 @@ describe('help', () => {
     },
   );
 
-  it.each(['bench', 'build', 'replay'])('of %s is the same for every way to request it', (command) => {
-    const asked = rdmavt(command, '--help');
-    expect(asked).toMatchObject({ status: 0, stderr: '' });
-    expect(asked.stdout).toMatch(new RegExp(`^Usage: rdmavt ${command}\\b`));
-    for (const args of [
-      [command, '-h'],
-      ['help', command],
-      ['--help', command],
-      ['-h', command],
-    ]) {
-      expect(rdmavt(...args)).toEqual(asked);
-    }
-  });
+  it.each(['bench', 'build', 'explain', 'replay'])(
+    'of %s is the same for every way to request it',
+    (command) => {
+      const asked = rdmavt(command, '--help');
+      expect(asked).toMatchObject({ status: 0, stderr: '' });
+      expect(asked.stdout).toMatch(new RegExp(`^Usage: rdmavt ${command}\\b`));
+      for (const args of [
+        [command, '-h'],
+        ['help', command],
+        ['--help', command],
+        ['-h', command],
+      ]) {
+        expect(rdmavt(...args)).toEqual(asked);
+      }
+    },
+  );
 
   it('of replay describes its options, input and exit statuses', () => {
     const { stdout } = rdmavt('replay', '--help');
@@ -70,6 +73,29 @@ describe('wrong usage', () => {
       ['replay', '-', '--expect', '-'],
       'standard input cannot be both the trace and the expected answers',
       'rdmavt replay --help',
+    ],
+    [['explain'], 'a capture is required', 'rdmavt explain --help'],
+    [['explain', 'a', 'b'], "unexpected argument 'b'", 'rdmavt explain --help'],
+    [['explain', 'a', '--only', 'all'], "--only takes 'refused', not 'all'", 'rdmavt explain --help'],
+    [
+      ['explain', 'a', '--key', 'x'],
+      "--key takes a number up to 0xffffffff, not 'x'",
+      'rdmavt explain --help',
+    ],
+    [
+      ['explain', 'a', '--key', '0x1ffffffff'],
+      "--key takes a number up to 0xffffffff, not '0x1ffffffff'",
+      'rdmavt explain --help',
+    ],
+    [
+      ['explain', 'a', '--qp', '16777216'],
+      "--qp takes a number up to 0xffffff, not '16777216'",
+      'rdmavt explain --help',
+    ],
+    [
+      ['explain', '-', '--regions', '-'],
+      'standard input cannot be both the capture and the regions',
+      'rdmavt explain --help',
     ],
     [['build', 'x'], "unexpected argument 'x'", 'rdmavt build --help'],
     [['build', '--wrong'], "unknown option '--wrong'", 'rdmavt build --help'],

@@ -1,0 +1,134 @@
+/** Messages of the connection manager: datagrams to queue pair 1. */
+
+/** Queue pair and Q_Key of the general service interface. */
+export const CM_QUEUE_PAIR = 1;
+export const CM_QKEY = 0x8001_0000;
+
+/** Bytes of a management datagram; its header has 24. */
+export const MAD_BYTES = 256;
+const HEADER = 24;
+const CM_CLASS = 7;
+
+/** Attribute ids of connection management. */
+export const enum CmAttribute {
+  Req = 0x10,
+  Mra = 0x11,
+  Rej = 0x12,
+  Rep = 0x13,
+  Rtu = 0x14,
+  Dreq = 0x15,
+  Drep = 0x16,
+  SidrReq = 0x17,
+  SidrRep = 0x18,
+  Lap = 0x19,
+  Apr = 0x1a,
+}
+
+const names: Readonly<Record<number, readonly [name: string, meaning: string]>> = {
+  [CmAttribute.Req]: ['REQ', 'request for a connection'],
+  [CmAttribute.Mra]: ['MRA', 'the answer takes longer'],
+  [CmAttribute.Rej]: ['REJ', 'rejected'],
+  [CmAttribute.Rep]: ['REP', 'accepted'],
+  [CmAttribute.Rtu]: ['RTU', 'ready to use'],
+  [CmAttribute.Dreq]: ['DREQ', 'request to disconnect'],
+  [CmAttribute.Drep]: ['DREP', 'disconnected'],
+  [CmAttribute.SidrReq]: ['SIDR_REQ', 'request for the queue pair of a service'],
+  [CmAttribute.SidrRep]: ['SIDR_REP', 'the queue pair of a service'],
+  [CmAttribute.Lap]: ['LAP', 'load an alternate path'],
+  [CmAttribute.Apr]: ['APR', 'answer about an alternate path'],
+};
+
+/** Reasons of a REJ (InfiniBand specification, "REJ reason codes"). */
+const reasons: Readonly<Record<number, string>> = {
+  1: 'no queue pair available',
+  2: 'no end-to-end context available',
+  3: 'no resources available',
+  4: 'timeout',
+  5: 'unsupported request',
+  6: 'invalid communication id',
+  7: 'invalid communication instance',
+  8: 'invalid service id: nobody listens there',
+  9: 'invalid transport service type',
+  10: 'stale connection',
+  11: 'RDC does not exist',
+  12: 'primary remote port GID rejected',
+  13: 'primary remote port LID rejected',
+  14: 'invalid primary SL',
+  15: 'invalid primary traffic class',
+  16: 'invalid primary hop limit',
+  17: 'invalid primary packet rate',
+  18: 'alternate remote port GID rejected',
+  19: 'alternate remote port LID rejected',
+  20: 'invalid alternate SL',
+  21: 'invalid alternate traffic class',
+  22: 'invalid alternate hop limit',
+  23: 'invalid alternate packet rate',
+  24: 'port and CM redirection',
+  25: 'port redirection',
+  26: 'invalid path MTU',
+  27: 'insufficient responder resources',
+  28: 'rejected by the program',
+  29: 'RNR retry count rejected',
+  30: 'duplicate local communication id',
+  31: 'unsupported CM class version',
+  32: 'invalid flow label',
+  33: 'invalid alternate flow label',
+};
+
+export function cmName(attribute: number): string {
+  return names[attribute]?.[0] ?? `attribute 0x${attribute.toString(16)}`;
+}
+
+export function cmMeaning(attribute: number): string {
+  return names[attribute]?.[1] ?? 'unknown';
+}
+
+export function cmReason(reason: number): string {
+  return reasons[reason] ?? 'unknown reason';
+}
+
+/** A message of the connection manager. Numbers that the message does not have are 0. */
+export interface CmMessage {
+  readonly attribute: number;
+  /** The communication ids of the sender and of the receiver. */
+  readonly localId: number;
+  readonly remoteId: number;
+  /** REQ and REP: the sender's queue pair. */
+  readonly queuePair: number;
+  /** REQ: bytes of the path MTU. */
+  readonly mtu: number;
+  /** REJ */
+  readonly reason: number;
+}
+
+/**
+ * Reads a management datagram.
+ *
+ * @param bytes - the payload, as much of it as the capture has
+ * @returns undefined if it is not a message of the connection manager, or is cut before the fields that are read
+ */
+export function parseCm(bytes: Uint8Array): CmMessage | undefined {
+  if (bytes.length < HEADER + 12 || bytes[1] !== CM_CLASS) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const attribute = view.getUint16(16);
+  if (!(attribute in names)) return undefined;
+  const word = (at: number): number => (bytes.length >= HEADER + at + 4 ? view.getUint32(HEADER + at) : 0);
+  let queuePair = 0;
+  let mtu = 0;
+  if (attribute === CmAttribute.Req) {
+    queuePair = word(32) >>> 8;
+    mtu = 128 << ((word(48) >>> 12) & 15);
+  } else if (attribute === CmAttribute.Rep) {
+    queuePair = word(12) >>> 8;
+  }
+  // A SIDR_REQ has a request id only; what follows is not an id.
+  const hasRemote = attribute !== CmAttribute.Req && attribute !== CmAttribute.SidrReq;
+  return {
+    attribute,
+    localId: word(0),
+    remoteId: hasRemote ? word(4) : 0,
+    queuePair,
+    mtu: mtu >= 256 && mtu <= 4096 ? mtu : 0,
+    reason: attribute === CmAttribute.Rej ? word(8) & 0xffff : 0,
+  };
+}

@@ -1,0 +1,26 @@
+# The body of a target that compiles the RoCEv2 codec: included by the package's own library (/binding.gyp) and by the
+# test build (/test/c/tests.gypi), as native/core/core.gypi is.
+{
+  'type': 'static_library',
+  'include_dirs': ['..'],
+  'sources': [
+    'capture.c',
+    'crc32.c',
+    'frame.c',
+    'icrc.c',
+    'rows.c',
+    'transport.c',
+  ],
+  'direct_dependent_settings': {
+    'include_dirs': ['..'],
+  },
+  'cflags_c': ['-std=c11', '-Wshadow', '-Wstrict-prototypes', '-Wmissing-prototypes'],
+  'xcode_settings': {
+    'GCC_C_LANGUAGE_STANDARD': 'c11',
+  },
+  'msvs_settings': {
+    'VCCLCompilerTool': {
+      'AdditionalOptions': ['/std:c11', '/experimental:c11atomics'],
+    },
+  },
+}

@@ -1,0 +1,228 @@
+// The command `rdmavt explain`: its output, its options, its exit status, its memory.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Ajv from 'ajv';
+import { tellsMemory, testIf } from '../support/conditions';
+import { connection, frame, Op, pcapHeader, pcapRecord } from '../support/roce-captures';
+import { captureBytes, capturePath } from './explained';
+
+const root = join(__dirname, '..', '..');
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { bin: { rdmavt: string } };
+const main = join(root, manifest.bin.rdmavt);
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rdmavt-explain-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function rdmavt(args: string[], input: string | Buffer = '') {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+    input,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+  });
+  return { status, stdout, stderr };
+}
+
+function file(name: string, content: string | Buffer): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+const requestLines = (stdout: string): string[] =>
+  stdout.split('\n').filter((line) => /^ *\d+ +\d+\.\d{6} /.test(line));
+
+test('prints a line for each request, its explanation, and a summary', () => {
+  expect(rdmavt(['explain', capturePath('rxe-endpoint/peer-sends-with-invalidate')])).toEqual({
+    status: 0,
+    stderr: '',
+    stdout: readFileSync(join(__dirname, 'peer-sends-with-invalidate.txt'), 'utf8'),
+  });
+});
+
+test('reads standard input, with the same output', () => {
+  const name = 'programs/program-rping';
+  const fromFile = rdmavt(['explain', capturePath(name)]);
+  expect(fromFile.status).toBe(0);
+  expect(requestLines(fromFile.stdout).length).toBe(65);
+  expect(rdmavt(['explain', '-'], captureBytes(name))).toEqual(fromFile);
+});
+
+test('--only, --key and --qp choose requests', () => {
+  const path = capturePath('programs/program-rping');
+  expect(requestLines(rdmavt(['explain', path, '--only', 'refused']).stdout)).toEqual([]);
+  for (const key of ['0xec4', '3780']) {
+    expect(requestLines(rdmavt(['explain', path, '--key', key]).stdout).length).toBe(10);
+  }
+  expect(requestLines(rdmavt(['explain', path, '--qp', '0x10a']).stdout).length).toBe(60);
+  expect(requestLines(rdmavt(['explain', path, '--qp', '1', '--key=0xec4']).stdout)).toEqual([]);
+  const bad = rdmavt(['explain', capturePath('rxe-endpoint/variant-after-error'), '--only=refused']);
+  expect(requestLines(bad.stdout).length).toBe(1);
+});
+
+test('--regions judges requests; the list may come from standard input', () => {
+  const list = JSON.stringify([
+    { key: '0x22a', address: '0x55abb94c2000', length: 16384, rights: ['RemoteWrite'] },
+  ]);
+  const path = capturePath('rxe-rxe/out-of-bounds-write');
+  const fromFile = rdmavt(['explain', path, '--regions', file('regions.json', list)]);
+  expect(fromFile).toMatchObject({ status: 0, stderr: '' });
+  expect(fromFile.stdout).toContain('OutOfBounds, by the regions: It ends 16 bytes past the last byte');
+  expect(rdmavt(['explain', path, '--regions', '-'], list)).toEqual(fromFile);
+});
+
+test('--json prints objects that its schema describes, for every kind of capture', () => {
+  const schema = JSON.parse(readFileSync(join(root, 'docs', 'explain.schema.json'), 'utf8')) as object;
+  const validate = new Ajv().compile(schema);
+  const regions = file(
+    'b.json',
+    JSON.stringify([{ key: '0x22a', address: '0x55abb94c2000', length: 16384, rights: 15 }]),
+  );
+  const types = new Set<string>();
+  for (const name of [
+    'rxe-rxe/bad-rkey',
+    'rxe-rxe/cas-faa',
+    'rxe-rxe/send-inv-own',
+    'rxe-rxe/rnr-exceeded',
+    'rxe-rxe/retry-exceeded',
+    'rxe-endpoint/over-ipv6',
+    'rxe-endpoint/endpoint-loses-a-request',
+    'rxe-endpoint/variant-wrong-icrc',
+    'programs/program-rej',
+    'programs/program-read_bw',
+    'udp-socket-variants',
+  ]) {
+    const { status, stdout } = rdmavt(['explain', capturePath(name), '--json', '--regions', regions]);
+    expect(status).toBe(0);
+    for (const line of stdout.trimEnd().split('\n')) {
+      const object = JSON.parse(line) as { type: string };
+      types.add(object.type);
+      expect([line, validate(object), validate.errors]).toEqual([line, true, null]);
+    }
+  }
+  expect([...types].sort()).toEqual(['finding', 'key', 'queuePair', 'request', 'summary']);
+});
+
+describe('input that cannot be read', () => {
+  it('ends with status 2 and one line that names the file', () => {
+    for (const [content, message] of [
+      ['', 'the file is empty (at byte 0)'],
+      ['this is no capture, whatever its name', 'not a capture file (pcap or pcapng) (at byte 0)'],
+      [Buffer.from('1f8b0800000000000003', 'hex'), 'the file is compressed'],
+    ] as const) {
+      const path = file('bad.pcap', content);
+      const answer = rdmavt(['explain', path]);
+      expect(answer).toEqual({
+        status: 2,
+        stdout: '',
+        stderr: expect.stringContaining(`rdmavt: ${path}: ${message}`),
+      });
+      expect(answer.stderr.split('\n').length).toBe(2);
+    }
+    const missing = join(folder, 'missing.pcap');
+    expect(rdmavt(['explain', missing])).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^rdmavt: .*missing\.pcap: cannot be read: ENOENT.*\n$/),
+    });
+  });
+
+  it('is explained as far as it goes', () => {
+    const bytes = captureBytes('rxe-rxe/many');
+    const { status, stdout, stderr } = rdmavt(['explain', '-'], bytes.subarray(0, bytes.length - 10));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(
+      /^rdmavt: standard input: the file ends in the middle of a packet \(at byte \d+\)\n$/,
+    );
+    expect(requestLines(stdout).length).toBe(40);
+    expect(stdout).toContain('40 requests: 39 acknowledged and 1 without an answer');
+  });
+
+  it('may be the list of regions', () => {
+    const path = file('regions.json', '[{"key":1}]');
+    expect(rdmavt(['explain', capturePath('rxe-rxe/write'), '--regions', path])).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: `rdmavt: ${path}: regions[0].address must be a number, or a text such as "0x1000"\n`,
+    });
+    expect(
+      rdmavt(['explain', capturePath('rxe-rxe/write'), '--regions', join(folder, 'none')]),
+    ).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('cannot be read: ENOENT'),
+    });
+  });
+});
+
+test('prints the lines of a live capture before it ends', async () => {
+  const { ask, ack } = connection({ host: '10.0.0.1', qp: 1 }, { host: '10.0.0.2', qp: 2 });
+  const child = spawn(process.execPath, [main, 'explain', '-']);
+  const first = new Promise<string>((resolve) =>
+    child.stdout.once('data', (data: Buffer) => resolve(data.toString())),
+  );
+  child.stdin.write(
+    Buffer.concat([
+      pcapHeader(),
+      pcapRecord(frame(ask(Op.SendOnly, 1, { payload: 8 })), 0),
+      pcapRecord(frame(ack(1)), 10),
+      // Three seconds later in the time of the capture nothing more is expected for the first request.
+      pcapRecord(frame(ask(Op.SendOnly, 2, { payload: 8 })), 3e6),
+    ]),
+  );
+  expect(await first).toContain('SEND 8 bytes, PSN 1: acknowledged, packet 2 after 0.010 ms');
+  child.stdin.end();
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
+});
+
+test('ends quietly when no reader is left', async () => {
+  const child = spawn(process.execPath, [main, 'explain', capturePath('programs/program-send_lat')]);
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdout.destroy();
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
+  expect(stderr).toBe('');
+});
+
+testIf(existsSync('/proc/self/status') && tellsMemory, 'needs /proc/self/status, which only Linux has')(
+  'needs no more memory for a longer capture',
+  () => {
+    const { ask, ack } = connection({ host: '10.0.0.1', qp: 1 }, { host: '10.0.0.2', qp: 2 });
+    const records: Buffer[] = [pcapHeader()];
+    const grow = (from: number, to: number): void => {
+      for (let psn = from; psn < to; psn++) {
+        const reth = { address: BigInt(psn * 64), key: 0x1234_5600 + (psn & 255), length: 64 };
+        records.push(pcapRecord(frame(ask(Op.WriteOnly, psn, { reth, payload: 64 })), 4 * psn));
+        records.push(pcapRecord(frame(ack(psn, psn)), 4 * psn + 2));
+      }
+    };
+    const preload = file(
+      'memory.cjs',
+      // Not resourceUsage().maxRSS: Linux passes the memory of the parent on to it.
+      "const { readFileSync } = require('node:fs');\nprocess.on('exit', () => process.stderr.write(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'latin1'))[1]));\n",
+    );
+    const kilobytes = (name: string): number => {
+      const path = file(name, Buffer.concat(records));
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        ['--require', preload, main, 'explain', path],
+        {
+          encoding: 'utf8',
+          maxBuffer: 2 ** 28,
+        },
+      );
+      expect(status).toBe(0);
+      expect(stdout).toContain(`${(records.length - 1) / 2 === 20_000 ? '20,000' : '120,000'} acknowledged`);
+      return Number(stderr);
+    };
+    grow(0, 20_000);
+    const short = kilobytes('short.pcap'); // 4.6 MB
+    grow(20_000, 120_000);
+    const long = kilobytes('long.pcap'); // 28 MB
+    expect(long).toBeLessThan(100_000);
+    expect(long - short).toBeLessThan(12_000);
+  },
+);
