@@ -45,8 +45,8 @@ static enum rvt_response refuse_by_flags(struct rvt_engine_qp *qp, struct rvt_wh
 /* --- receives --- */
 
 /* Judges one access and takes a reference. Returns whether it is accepted; fills *refused if not. */
-static bool accept(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t access,
-                   uint64_t judge, struct rvt_sge *sge, struct rvt_refused_access *refused) {
+static bool accept_access(const struct rvt_checker *checker, const struct rvt_ib_sge *asked, uint32_t access,
+                          uint64_t judge, struct rvt_sge *sge, struct rvt_refused_access *refused) {
     enum rvt_reason reason = RVT_REASON_NONE;
     if (rvt_acquire_one(checker, asked, access, NULL, sge, &reason) == 1)
         return true;
@@ -74,8 +74,8 @@ static bool accept_receive(struct rvt_engine_qp *qp, const struct rvt_rwqe *wqe,
         rvt_data_call_spend(call, 0);
         if (!sges[i].length)
             continue;
-        accepted =
-            accept(&qp->receives, &sges[i], RVT_ACCESS_LOCAL_WRITE, 0, &hand->sges[hand->num_sge], refused);
+        accepted = accept_access(&qp->receives, &sges[i], RVT_ACCESS_LOCAL_WRITE, 0,
+                                 &hand->sges[hand->num_sge], refused);
         if (accepted) {
             hand->num_sge++;
             hand->length += sges[i].length;
