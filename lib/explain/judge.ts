@@ -219,6 +219,10 @@ export class Judge {
       case 'KeyZeroDenied':
         return 'Key 0 is refused from peers: probably the key was never set.';
       case 'NoSuchKey':
+        // The core registers no region without bytes, so it cannot know this key.
+        if (this.#list.regions.some(({ key, length }) => key === request.key && length === 0n)) {
+          return `The region with key ${hex(request.key)} is listed with a length of 0, so nothing in it can be accessed.`;
+        }
         return `No listed region has key ${hex(request.key)}.${this.#meantKey(request)}`;
       case 'Revoked':
         return `The region with key ${hex(request.key)} was released.`;

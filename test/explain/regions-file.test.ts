@@ -74,3 +74,13 @@ testIf(existsSync('/dev/zero'), 'needs /dev/zero')('a list that does not end is 
     stderr: 'rdmavt: /dev/zero: longer than 268435456 bytes\n',
   });
 });
+
+test('a region without bytes is not said to be missing in the list', async () => {
+  const { requests } = await explainBytes(captureBytes('rxe-rxe/out-of-bounds-write'), {
+    regions: [{ key: '0x22a', address: '0x55abb94c2000', length: 0, rights: ['RemoteWrite'] }],
+    only: 'refused',
+  });
+  expect(requests.map(({ explanation }) => explanation)).toEqual([
+    expect.stringContaining('The region with key 0x22a is listed with a length of 0'),
+  ]);
+});
