@@ -1,5 +1,4 @@
 /** Explains a capture on the command line, from its first packet to its last. */
-import { readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 
 import { Progress, type Terminal } from '../replay/progress';
@@ -115,20 +114,19 @@ const MOST_LIST_BYTES = 2 ** 28;
 
 /** @throws RegionListError */
 async function readRegions(path: string, stdin: Readable): Promise<RegionList> {
-  if (path !== '-') {
-    try {
-      return parseRegions(await readFile(path, 'utf8'));
-    } catch (error) {
-      if (isSystemError(error)) throw new RegionListError(`cannot be read: ${error.message}`);
-      throw error;
-    }
-  }
+  // A file is read in chunks too: it may be a device or a pipe that never ends, which only the count of bytes shows.
+  const stream: AsyncIterable<Uint8Array> = path === '-' ? stdin : fileChunks(path);
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of stdin as AsyncIterable<Uint8Array>) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes > MOST_LIST_BYTES) throw new RegionListError('too long');
+  try {
+    for await (const chunk of stream) {
+      bytes += chunk.length;
+      if (bytes > MOST_LIST_BYTES) throw new RegionListError(`longer than ${MOST_LIST_BYTES} bytes`);
+      chunks.push(Uint8Array.from(chunk)); // the buffer of a chunk is used again
+    }
+  } catch (error) {
+    if (isSystemError(error)) throw new RegionListError(`cannot be read: ${error.message}`);
+    throw error;
   }
   return parseRegions(Buffer.concat(chunks).toString('utf8'));
 }

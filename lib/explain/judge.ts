@@ -86,11 +86,15 @@ export class Judge {
   readonly #list: RegionList;
   readonly #device: NativeDevice;
   readonly #domains = new Map<number, Domain>();
-  readonly #byKey = new Map<number, Registered[]>();
+  /** Regions by key, then by the host that the list names; a list of one key for each host must not be searched for each request. */
+  readonly #byKey = new Map<number, Map<string | undefined, Registered>>();
+  /** Hosts that the list names; undefined, if a region of it is of any host. */
+  readonly #hosts: ReadonlySet<string | undefined>;
 
   /** @throws RegionListError if a region cannot be registered, or there is not enough memory for its addresses */
   constructor(list: RegionList) {
     this.#list = list;
+    this.#hosts = new Set(list.regions.map(({ host }) => host));
     const bits = Math.min(17, 1 + Math.ceil(Math.log2(list.regions.length + 2)));
     const device = native.openDevice(bits, false, false, true, limitWords(defaultLimits));
     if (typeof device === 'number') throw new RegionListError('not enough memory for the regions');
@@ -148,9 +152,9 @@ export class Judge {
         window,
         invalidated: false,
       };
-      const others = this.#byKey.get(listed.key);
-      if (others === undefined) this.#byKey.set(listed.key, [registered]);
-      else others.push(registered);
+      const sameKey = this.#byKey.get(listed.key) ?? new Map<string | undefined, Registered>();
+      this.#byKey.set(listed.key, sameKey);
+      if (!sameKey.has(listed.host)) sameKey.set(listed.host, registered);
       if (listed.state === 'Invalid') this.#invalidate(registered);
       if (listed.state === 'HalfDead') releaseRegion(region, ReleaseMode.Release);
     }
@@ -170,10 +174,7 @@ export class Judge {
 
   #find(host: string, key: number): Registered | undefined {
     const regions = this.#byKey.get(key);
-    return (
-      regions?.find(({ listed }) => listed.host === host) ??
-      regions?.find(({ listed }) => listed.host === undefined)
-    );
+    return regions?.get(host) ?? regions?.get(undefined);
   }
 
   #invalidate(region: Registered): void {
@@ -183,7 +184,7 @@ export class Judge {
 
   /** Returns whether the list says anything about this responder. */
   knows(host: string): boolean {
-    return this.#list.regions.some((region) => region.host === undefined || region.host === host);
+    return this.#hosts.has(undefined) || this.#hosts.has(host);
   }
 
   /** Invalidates a key: a SEND_WITH_INV of it was carried out. */
@@ -218,6 +219,10 @@ export class Judge {
       case 'KeyZeroDenied':
         return 'Key 0 is refused from peers: probably the key was never set.';
       case 'NoSuchKey':
+        // The core registers no region without bytes, so it cannot know this key.
+        if (this.#list.regions.some(({ key, length }) => key === request.key && length === 0n)) {
+          return `The region with key ${hex(request.key)} is listed with a length of 0, so nothing in it can be accessed.`;
+        }
         return `No listed region has key ${hex(request.key)}.${this.#meantKey(request)}`;
       case 'Revoked':
         return `The region with key ${hex(request.key)} was released.`;

@@ -1,5 +1,8 @@
 /** Reads the regions of a responder: the JSON of `device.resources()`, or a list that a person wrote. */
+import { isIPv4, isIPv6 } from 'node:net';
+
 import { AccessBit } from '../internal/layout';
+import { formatAddress } from './hosts';
 
 /** A region of a responder. */
 export interface ListedRegion {
@@ -30,13 +33,14 @@ export class RegionListError extends Error {
 /** Most regions of a list. */
 export const MOST_REGIONS = 65_536;
 
-const rightBits: Readonly<Record<string, number>> = {
-  LocalWrite: AccessBit.LocalWrite,
-  RemoteWrite: AccessBit.RemoteWrite,
-  RemoteRead: AccessBit.RemoteRead,
-  RemoteAtomic: AccessBit.RemoteAtomic,
-  MwBind: AccessBit.MwBind,
-};
+/** A map, because an object would also know names such as `constructor`, which a list could contain. */
+const rightBits: ReadonlyMap<unknown, number> = new Map([
+  ['LocalWrite', AccessBit.LocalWrite],
+  ['RemoteWrite', AccessBit.RemoteWrite],
+  ['RemoteRead', AccessBit.RemoteRead],
+  ['RemoteAtomic', AccessBit.RemoteAtomic],
+  ['MwBind', AccessBit.MwBind],
+]);
 
 /**
  * Reads a list of regions.
@@ -77,9 +81,6 @@ function regionOf(value: unknown, place: string): ListedRegion {
   if (address + length > 2n ** 64n) throw new RegionListError(`${place} passes the end of the address space`);
   const given = row.domain ?? row.pd;
   const { host, state = 'Valid' } = row;
-  if (host !== undefined && typeof host !== 'string') {
-    throw new RegionListError(`${place}.host must be an address, such as "10.0.0.2"`);
-  }
   if (state !== 'Valid' && state !== 'Invalid' && state !== 'HalfDead') {
     throw new RegionListError(`${place}.state must be "Valid", "Invalid" or "HalfDead"`);
   }
@@ -89,9 +90,27 @@ function regionOf(value: unknown, place: string): ListedRegion {
     length,
     rights: rightsOf(row.rights ?? row.access, `${place}.rights`),
     domain: given === undefined ? undefined : Number(integerOf(given, `${place}.domain`, 0xffff_ffffn)),
-    host,
+    host: host === undefined ? undefined : addressOf(host, `${place}.host`),
     state,
   };
+}
+
+/** Reads an address, and returns it as packets' addresses are written; an IPv6 address has many other spellings. */
+function addressOf(value: unknown, place: string): string {
+  if (typeof value === 'string' && isIPv4(value)) return value;
+  if (typeof value !== 'string' || !isIPv6(value) || value.includes('%')) {
+    throw new RegionListError(`${place} must be an address, such as "10.0.0.2"`);
+  }
+  // A host name of a URL has groups without leading zeros, and no dotted part.
+  const [front = '', back] = new URL(`http://[${value}]`).hostname.slice(1, -1).split('::');
+  const groupsOf = (text: string): number[] =>
+    text === '' ? [] : text.split(':').map((group) => parseInt(group, 16));
+  const before = groupsOf(front);
+  const after = groupsOf(back ?? '');
+  const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0);
+  const groups = [...before, ...zeros, ...after];
+  const words = [0, 2, 4, 6].map((i) => (((groups[i] ?? 0) << 16) | (groups[i + 1] ?? 0)) >>> 0);
+  return formatAddress(words, 0);
 }
 
 function rightsOf(value: unknown, place: string): number {
@@ -99,7 +118,7 @@ function rightsOf(value: unknown, place: string): number {
     return Number(integerOf(value, place, 0xffff_ffffn));
   let rights = 0;
   for (const [i, name] of arrayOf(value, place).entries()) {
-    const bit = typeof name === 'string' ? rightBits[name] : undefined;
+    const bit = rightBits.get(name);
     if (bit !== undefined) rights |= bit;
     else rights |= Number(integerOf(name, `${place}[${i}]`, 0xffff_ffffn));
   }
