@@ -1,4 +1,6 @@
 /** Reads captures and gives their packets to an analysis. */
+import { illegalConstructor } from '../internal/arguments';
+import { construction } from '../internal/construction';
 import { CaptureStatus, WireRow } from '../internal/layout';
 import { PacketReader } from '../wire/packet-reader';
 import { type Analysis } from './analysis';
@@ -35,7 +37,8 @@ export class CaptureError extends Error {
   readonly position: number;
 
   /** @internal */
-  constructor(status: CaptureStatus, position: number) {
+  constructor(token: typeof construction, status: CaptureStatus, position: number) {
+    if (token !== construction) throw illegalConstructor();
     super(`${statusTexts[status]} (at byte ${position})`);
     this.position = position;
   }
@@ -78,7 +81,7 @@ export class CaptureFeed {
   }
 
   #fail(): never {
-    throw new CaptureError(this.#reader.status, this.#reader.position);
+    throw new CaptureError(construction, this.#reader.status, this.#reader.position);
   }
 
   /** Creates the summary, after the analysis has ended. */

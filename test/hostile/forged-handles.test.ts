@@ -336,6 +336,20 @@ describe('the classes', () => {
     },
   );
 
+  test.each([rdmavt.CaptureError, rdmavt.CaptureExplanation])(
+    '%p cannot be constructed by a program',
+    (type: any) => {
+      const poison = {
+        toString: () => {
+          throw new Error('called');
+        },
+      };
+      for (const args of [[], [Symbol('construction'), 1, 2], [poison, poison, poison]]) {
+        expect(() => new type(...args)).toThrow(argumentError('ERR_ILLEGAL_CONSTRUCTOR'));
+      }
+    },
+  );
+
   test('objects expose no internal state', () => {
     const all = everything();
     const shown: Record<string, string[]> = {
@@ -380,6 +394,8 @@ describe('the classes', () => {
     expect(Object.keys(rdmavt).sort()).toEqual([
       'Access',
       'AddressHandle',
+      'CaptureError',
+      'CaptureExplanation',
       'CheckBatch',
       'Checker',
       'Completion',
@@ -403,7 +419,9 @@ describe('the classes', () => {
       'accessNames',
       'checkReasons',
       'dataPathReasons',
+      'explainCapture',
       'fastRegKey',
+      'findingKinds',
       'formatAdvertisement',
       'lkey',
       'packAdvertisement',
