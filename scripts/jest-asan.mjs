@@ -34,6 +34,10 @@ const excluded = [
     because: 'the sanitizer delays freeing memory, which the test measures',
   },
   {
+    file: 'test/explain/resident-memory',
+    because: 'the sanitizer takes memory for itself, which the test would measure',
+  },
+  {
     file: 'test/hostile/stack-end',
     because:
       'it fills the stack 20,000 times, which takes many minutes here; other tests cover the same native calls',

@@ -259,9 +259,10 @@ describe('the RNR timer', () => {
   test('of a queue pair whose peer ends with its thread fails the request', async () => {
     const device = open();
     const { own, peer } = await connectedWith(device, path);
-    const sent = own.qp.send(own.sge(0, 8));
+    // Awaited from here: the promise may be rejected before `terminate` is done.
+    const refused = expect(own.qp.send(own.sge(0, 8))).rejects.toMatchObject({ status: 'RETRY_EXC_ERR' });
     await peer.worker.terminate();
-    await expect(sent).rejects.toMatchObject({ status: 'RETRY_EXC_ERR' });
+    await refused;
     expect(own.mr.refs).toBe(2);
   });
 });
