@@ -3,6 +3,7 @@
 //
 //   node scripts/test-prebuilt.mjs [MAJOR ...]   installs these Node versions from npm; default: 20 and 26
 //   node scripts/test-prebuilt.mjs this          uses the Node that runs this script: for musl, for which npm has no Node
+//   --all                                        runs the long and random tests, too
 //
 // Every process and thread of a run records which add-on it loads. Loading any file whose bytes differ from the prebuilt binary
 // is a failure.
@@ -29,7 +30,20 @@ import { nodeOf } from './npm-tools.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const recorder = fileURLToPath(new URL('test-prebuilt/record-addons.cjs', import.meta.url));
 const machine = `${process.platform}-${process.arch}`;
-const names = process.argv.length > 2 ? process.argv.slice(2) : ['20', '26'];
+const wanted = process.argv.slice(2).filter((argument) => argument !== '--all');
+const names = wanted.length ? wanted : ['20', '26'];
+
+/** Long and random tests, which find faults of the sources, not of one binary: only `--all` runs them here. */
+const longTests = [
+  'hostile/random-programs',
+  'model/property',
+  'model/verbs/property',
+  'process/bench',
+  'threads/revocation',
+  'threads/verbs-chaos',
+  'threads/worker-endings',
+].map((name) => `test/${name}`);
+const leftOut = [...testsWithoutAddon, ...(process.argv.includes('--all') ? [] : longTests)];
 
 const copy = realpathSync(mkdtempSync(join(tmpdir(), 'rdmavt-prebuilt-')));
 process.on('exit', () => rmSync(copy, { recursive: true, force: true }));
@@ -67,7 +81,7 @@ function test(node) {
   const countsFolder = join(copy, `counts-${version}`);
   const record = join(copy, `addons-${version}`);
   const inherited = Object.entries(process.env).filter(([name]) => !/^(npm_|RDMAVT_)/i.test(name));
-  const without = testsWithoutAddon.flatMap((file) => ['--testPathIgnorePatterns', file]);
+  const without = leftOut.flatMap((file) => ['--testPathIgnorePatterns', file]);
   const { status } = spawnSync(
     node,
     ['--expose-gc', join('node_modules', 'jest', 'bin', 'jest.js'), ...without],
