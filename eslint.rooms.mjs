@@ -50,9 +50,16 @@ const rooms = [
     paths: UNPUBLISHED,
   },
   {
+    // What commands that read files print beside their results.
+    name: 'lib/terminal',
+    files: ['lib/terminal/**'],
+    may: [NODE, HERE],
+    paths: UNPUBLISHED,
+  },
+  {
     name: 'lib/replay',
     files: ['lib/replay/*'],
-    may: [NODE, HERE, '\\./verbs/[\\w-]+', '\\.\\./internal/[\\w-]+'],
+    may: [NODE, HERE, '\\./verbs/[\\w-]+', '\\.\\./(internal|terminal)/[\\w-]+'],
     paths: UNPUBLISHED,
   },
   {
@@ -70,8 +77,7 @@ const rooms = [
   {
     name: 'lib/explain',
     files: ['lib/explain/**'],
-    // The command shows its progress, and names in messages, as the trace player does.
-    may: [NODE, HERE, '\\.\\./(internal|wire)/[\\w-]+', '\\.\\./replay/(progress|trace-format)'],
+    may: [NODE, HERE, '\\.\\./(internal|wire|terminal)/[\\w-]+'],
     paths: UNPUBLISHED,
   },
   {

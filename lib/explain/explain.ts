@@ -1,8 +1,8 @@
 /** Explains a capture on the command line, from its first packet to its last. */
 import type { Readable, Writable } from 'node:stream';
 
-import { Progress, type Terminal } from '../replay/progress';
-import { toPrintable } from '../replay/trace-format';
+import { toPrintable } from '../terminal/printable';
+import { Progress, type Terminal } from '../terminal/progress';
 import { Analysis, type RequestFilter } from './analysis';
 import { CaptureError, CaptureFeed } from './capture-source';
 import { fileChunks } from './file-chunks';

@@ -4,7 +4,8 @@ import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 
 import { decompress, GzipError } from './gunzip';
-import { toPrintable, TraceError } from './trace-format';
+import { toPrintable } from '../terminal/printable';
+import { TraceError } from './trace-format';
 
 /** Maximum length of a line in bytes. Parsing a longer line would need too much memory. */
 const MOST_BYTES = 64 * 2 ** 20;

@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 
 import { AnswerComparer, AnswerPrinter, type AnswerSink } from './answer-sinks';
 import { TracePlayer } from './player';
-import { Progress, type Terminal } from './progress';
+import { Progress, type Terminal } from '../terminal/progress';
 import { InputError, LineReader, runOnLine } from './read-lines';
 import { parseOperation } from './trace-format';
 

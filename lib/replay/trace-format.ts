@@ -3,6 +3,7 @@
  * that the format does not allow, so that the player never executes a line that it misunderstands.
  */
 
+import { toPrintable } from '../terminal/printable';
 import {
   flag,
   hex32,
@@ -261,9 +262,4 @@ const MOST_QUOTED = 60;
 export function quote(text: string): string {
   const cut = text.length > MOST_QUOTED ? `${text.slice(0, MOST_QUOTED)}...` : text;
   return `"${toPrintable(cut)}"`;
-}
-
-/** Replaces characters that would break the line or control the terminal with `?`. */
-export function toPrintable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '?');
 }

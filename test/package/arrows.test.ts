@@ -14,6 +14,8 @@ describe('imports', () => {
   const replay = 'lib/replay/planted.ts';
   const replayVerbs = 'lib/replay/verbs/planted.ts';
   const wire = 'lib/wire/planted.ts';
+  const explain = 'lib/explain/planted.ts';
+  const terminal = 'lib/terminal/planted.ts';
   const cli = 'lib/cli/planted.ts';
   const index = 'lib/planted.ts';
   const question = 'bench/planted.mjs';
@@ -35,12 +37,18 @@ describe('imports', () => {
     ...['../verbs/device', '../replay/replay', '../cli/main', '../index'].map((source) =>
       named(wire, source),
     ),
+    ...['../verbs/device', '../replay/replay', '../cli/main', '../index'].map((source) =>
+      named(explain, source),
+    ),
+    ...['../internal/native', '../replay/replay', '../explain/explain', '../index'].map((source) =>
+      named(terminal, source),
+    ),
     ...['../../verbs/device', '../../cli/main', '../../index', 'rdmavt'].map((source) =>
       named(replayVerbs, source),
     ),
     ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
     // Imports of unpublished files, or of a package other than node-gyp-build, by published files.
-    ...[internal, verbs, replay, wire, cli, index].flatMap((file) =>
+    ...[internal, verbs, replay, wire, explain, terminal, cli, index].flatMap((file) =>
       [
         '../../scripts/counts.mjs',
         '../../fuzz/api/random.mjs',

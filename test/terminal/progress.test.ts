@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 
-import { Progress } from '../../lib/replay/progress';
+import { Progress } from '../../lib/terminal/progress';
 
 function terminal(isTTY: boolean) {
   const written: string[] = [];
