@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { label } from './labels.mjs';
+import { functionOf } from './pool.mjs';
 import { isOfEmitter } from './verbs.mjs';
 
 /** @typedef {import('./world.mjs').World} World */
@@ -184,7 +185,7 @@ export class Mischief {
     ];
     const [owner, name, patch] = this.#random.pick(patches);
     const original = Object.getOwnPropertyDescriptor(owner, name);
-    const invoke = /** @type {Function} */ (member.invoke ?? /** @type {any} */ (self)[member.key]);
+    const invoke = functionOf(member, self);
     this.#world.note(`${member.name} while ${name} is patched`);
     this.#world.alone(() => {
       try {

@@ -18,6 +18,14 @@ import { label } from './labels.mjs';
  * @property {object[]} objects
  */
 
+/**
+ * Returns the function of a member. `self` is an object that has it, because a function of a plain object is a property of it.
+ * @param {Member} member
+ * @param {any} self
+ * @returns {any}
+ */
+export const functionOf = (member, self) => member.invoke ?? self[member.key];
+
 /** Limit per kind. With more objects, related objects would rarely be used together. */
 const MOST_OBJECTS = 60;
 

@@ -12,6 +12,7 @@ import { label } from './labels.mjs';
 import { Mischief } from './mischief.mjs';
 import { Natives } from './natives.mjs';
 import { Plausible } from './plausible.mjs';
+import { functionOf } from './pool.mjs';
 import { mix } from './random.mjs';
 import { parseRanges } from './ranges.mjs';
 import { openScene, openShared } from './scenes.mjs';
@@ -153,11 +154,9 @@ function wrongCall() {
   const { member, self } = anyMember();
   if (member.name === 'new RdmaError') return;
   const how = { wrongThis: true };
-  // A method of a plain object is a property of that object: the wrong `this` need not have it.
-  const invoke = member.invoke ?? /** @type {any} */ (self)[member.key];
   if (random.chance(0.7))
     return world.call(
-      { ...member, invoke },
+      { ...member, invoke: functionOf(member, self) }, // the wrong `this` need not have it
       random.chance(0.7) ? hostile.impostor() : hostile.value(),
       plausible.arguments(member, self),
       { ...how, construct: false },

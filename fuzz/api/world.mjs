@@ -5,7 +5,7 @@ import { types } from 'node:util';
 import { describe } from './labels.mjs';
 import { Ledger } from './ledger.mjs';
 import { Memories } from './memories.mjs';
-import { Pool } from './pool.mjs';
+import { functionOf, Pool } from './pool.mjs';
 import { Random } from './random.mjs';
 import { judge } from './verdict.mjs';
 
@@ -88,13 +88,13 @@ export class World {
    * @returns {any} the result; undefined if it threw
    */
   call(member, self, args, how = {}) {
-    const { name, key, kind } = member;
+    const { name, kind } = member;
     const target =
       member.kind === 'method' || kind === 'getter' || kind === 'setter' ? `${describe(self)} ` : '';
     this.note(
       `${target}${how.construct && !name.includes('new ') ? 'new ' : ''}${name}(${args.map(describe).join(', ')})`,
     );
-    const invoke = member.invoke ?? self[key];
+    const invoke = functionOf(member, self);
     const construct = how.construct ?? kind === 'constructor';
     return this.attempt(
       name,
