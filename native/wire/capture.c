@@ -51,7 +51,7 @@ void rvt_capture_start(struct rvt_capture *capture, unsigned char *carry) {
 
 void rvt_capture_give(struct rvt_capture *capture, const unsigned char *bytes, size_t length) {
     static const unsigned char nothing[1];
-    /* Never NULL, so that packets of 0 bytes are somewhere. */
+    /* Never NULL, because a packet of 0 bytes needs an address, too. */
     capture->input = length ? bytes : nothing;
     capture->left = length;
 }
@@ -162,9 +162,9 @@ static bool start_block(struct rvt_capture *capture, uint32_t length, uint32_t l
 }
 
 static bool read_block(struct rvt_capture *capture, const unsigned char *bytes) {
+    const uint32_t type = load_32(capture, bytes);
     uint32_t least = 0;
-    capture->block_type = load_32(capture, bytes);
-    switch (capture->block_type) {
+    switch (type) {
     case BLOCK_SECTION:
         memcpy(capture->first_length, bytes + 4, 4);
         capture->stage = SECTION;
@@ -194,7 +194,7 @@ static bool read_block(struct rvt_capture *capture, const unsigned char *bytes) 
     /* An interface description is read as a whole, so it must fit. */
     if (capture->stage == INTERFACE && capture->block_left > RVT_CAPTURE_MAX_PACKET)
         return fail(capture, RVT_CAPTURE_BLOCK_LENGTH);
-    if (capture->block_type == BLOCK_JOURNAL)
+    if (type == BLOCK_JOURNAL)
         capture->packets++;
     return true;
 }
@@ -278,7 +278,7 @@ static void set_time(struct rvt_captured_packet *packet, const struct rvt_captur
         seconds = stamp / powers[digits];
         nanoseconds = stamp % powers[digits] * powers[9 - digits];
     } else {
-        /* 10^digits in two steps: the powers have one number of digits at most. */
+        /* Divides by 10^digits in two steps, because the table ends at 10^9. `rest` is at most 10. */
         const uint32_t rest = digits - 9;
         const uint64_t finer = rest <= 9 ? powers[rest] : powers[9] * 10;
         const uint64_t all_nanoseconds = stamp / finer;
@@ -341,7 +341,7 @@ static bool read_trailer(struct rvt_capture *capture, const unsigned char *bytes
     return true;
 }
 
-/* Takes bytes of a block that nobody reads. Returns whether all were there. */
+/* Skips the rest of a block in front of its second length. Returns false if some of it has not arrived yet. */
 static bool skip_rest(struct rvt_capture *capture) {
     const size_t now = capture->left < capture->block_left ? capture->left : capture->block_left;
     if (now) {

@@ -35,25 +35,26 @@ struct rvt_capture_interface {
     int64_t offset_seconds; /* added to time stamps */
 };
 
-/* The fields are the reader's own, but for those that the comments name. */
+/* Only the functions below change the fields. */
 struct rvt_capture {
-    enum rvt_capture_status status; /* read only; not OK: the reader has stopped */
-    enum rvt_capture_format format; /* read only */
-    uint64_t position;              /* read only: bytes of the stream taken so far */
-    uint64_t unit_at;               /* read only: position of the present packet or block */
-    uint64_t packets;               /* read only: packets so far */
+    /* May be read by the owner. */
+    enum rvt_capture_status status; /* not OK: the reader has stopped */
+    enum rvt_capture_format format;
+    uint64_t position; /* bytes of the stream taken so far */
+    uint64_t unit_at;  /* position of the present packet or block */
+    uint64_t packets;  /* packets so far */
 
+    /* For the reader only. */
     const unsigned char *input; /* the rest of the present piece */
     size_t left;
 
     unsigned char *carry; /* RVT_CAPTURE_MAX_PACKET bytes */
-    size_t carried;       /* bytes of the wanted ones in `carry` */
+    size_t carried;       /* bytes in `carry`: the beginning of what is read next */
 
     int stage;
     bool big_endian;
     bool nanoseconds;      /* pcap */
-    uint32_t block_type;   /* pcapng: of the present block */
-    uint32_t block_length; /* its total length */
+    uint32_t block_length; /* pcapng: total length of the present block */
     uint32_t block_left;   /* bytes of it in front of the second length field that were not taken yet */
     unsigned char first_length[4]; /* the length of a section header, whose byte order is not known yet */
     struct rvt_captured_packet next;

@@ -223,7 +223,8 @@ uint32_t rvt_crc32(uint32_t crc, const unsigned char *bytes, size_t length) {
 
 uint32_t rvt_crc32_multiply(uint32_t a, uint32_t b) {
     uint32_t product = 0;
-    /* The coefficients of a from x^0 up; b is multiplied by x in each step. No branches: each is a coin toss. */
+    /* The coefficients of a from x^0 up; b is multiplied by x in each step. Without branches, because the
+     * processor could not predict them. */
     for (int i = 0; i < 32; i++) {
         product ^= b & (0u - (a >> 31));
         a <<= 1;

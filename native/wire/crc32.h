@@ -14,7 +14,7 @@
 /* Continues a CRC over `length` bytes, by instructions of the processor if it has them. Any thread may call it. */
 uint32_t rvt_crc32(uint32_t crc, const unsigned char *bytes, size_t length);
 
-/* The ways to compute it, all with the same result. Tests and benchmarks choose one; others call rvt_crc32(). */
+/* The ways to compute it, all with the same result. Tests choose one; others call rvt_crc32(). */
 enum rvt_crc32_way {
     RVT_CRC32_SLICING,   /* tables, 8 bytes a step */
     RVT_CRC32_CARRYLESS, /* x86-64: folding by PCLMULQDQ */

@@ -11,9 +11,6 @@ enum {
     VLAN_TAG = 4,
     SLL_HEADER = 16,
     SLL2_HEADER = 20,
-    IPV4_HEADER = 20,
-    IPV6_HEADER = 40,
-    UDP_HEADER = 8,
 
     TYPE_IPV4 = 0x0800,
     TYPE_IPV6 = 0x86dd,
@@ -21,6 +18,8 @@ enum {
     TYPE_PROVIDER_VLAN = 0x88a8,
     TYPE_OLD_PROVIDER_VLAN = 0x9100,
     TYPE_ROCE_V1 = 0x8915,
+    NO_TYPE = 0,                /* an EtherType that is not known */
+    TYPE_UNREAD_LINK = 0x10000, /* no EtherType: the link layer cannot be read */
 
     PROTOCOL_UDP = 17,
     MORE_FRAGMENTS = 0x2000,
@@ -35,8 +34,8 @@ enum {
 
 /* --- checksums of the internet --- */
 
-/* Adds the 16-bit numbers of `length` bytes to a sum that is not folded yet. Fewer than 2^16 bytes are added to one
- * sum, so it does not overflow. */
+/* Adds the 16-bit numbers of `length` bytes to a sum that is not folded yet, two of them as one number of 32 bits:
+ * folding gives the same. Fewer than 2^16 bytes are added to one sum, so it does not overflow. */
 static uint64_t add_words(uint64_t sum, const unsigned char *bytes, size_t length) {
     for (; length >= 4; bytes += 4, length -= 4)
         sum += rvt_load_be32(bytes);
@@ -71,13 +70,13 @@ static void store_ipv4(uint8_t *address, const unsigned char *bytes) {
     memcpy(address + 12, bytes, 4);
 }
 
-/* Finds the IP header behind EtherType `type` at `at`, and steps over VLAN tags. Stores the EtherType that follows
- * them in *type, or 0 if the bytes end. */
+/* Steps over the VLAN tags at `at`, behind EtherType *type, and returns the position behind them. Stores the EtherType
+ * of what is there in *type; NO_TYPE if the bytes end, or if there are too many tags. */
 static uint32_t skip_tags(const unsigned char *bytes, uint32_t captured, uint32_t at, uint32_t *type,
                           struct rvt_frame *frame) {
     while (*type == TYPE_VLAN || *type == TYPE_PROVIDER_VLAN || *type == TYPE_OLD_PROVIDER_VLAN) {
         if (captured - at < VLAN_TAG || frame->tags == RVT_MAX_VLAN_TAGS) {
-            *type = 0;
+            *type = NO_TYPE;
             break;
         }
         frame->tag[frame->tags++] = *type << 16 | rvt_load_be16(bytes + at);
@@ -88,14 +87,14 @@ static uint32_t skip_tags(const unsigned char *bytes, uint32_t captured, uint32_
 }
 
 /* Decodes the link layer. Stores the position of the IP header in frame->ip_at. Returns the EtherType of what is
- * there; 0 if it is unknown. */
+ * there, NO_TYPE or TYPE_UNREAD_LINK. */
 static uint32_t decode_link(uint32_t link_type, const unsigned char *bytes, uint32_t captured,
                             struct rvt_frame *frame) {
-    uint32_t type = 0, at = 0;
+    uint32_t type = NO_TYPE, at = 0;
     switch (link_type) {
     case RVT_LINK_ETHERNET:
         if (captured < ETHERNET_HEADER)
-            return 0;
+            return NO_TYPE;
         frame->ethernet = true;
         memcpy(frame->mac_to, bytes, 6);
         memcpy(frame->mac_from, bytes + 6, 6);
@@ -104,13 +103,13 @@ static uint32_t decode_link(uint32_t link_type, const unsigned char *bytes, uint
         break;
     case RVT_LINK_LINUX_SLL:
         if (captured < SLL_HEADER)
-            return 0;
+            return NO_TYPE;
         type = rvt_load_be16(bytes + 14);
         at = SLL_HEADER;
         break;
     case RVT_LINK_LINUX_SLL2:
         if (captured < SLL2_HEADER)
-            return 0;
+            return NO_TYPE;
         type = rvt_load_be16(bytes);
         at = SLL2_HEADER;
         break;
@@ -120,10 +119,14 @@ static uint32_t decode_link(uint32_t link_type, const unsigned char *bytes, uint
     case RVT_LINK_IPV6:
         type = TYPE_IPV6;
         break;
-    default: /* raw IP: the version tells */
+    case RVT_LINK_RAW:
+    case RVT_LINK_RAW_BSD_12:
+    case RVT_LINK_RAW_BSD_14: /* the version in the IP header tells */
         if (captured)
-            type = bytes[0] >> 4 == 4 ? TYPE_IPV4 : bytes[0] >> 4 == 6 ? TYPE_IPV6 : 0;
+            type = bytes[0] >> 4 == 4 ? TYPE_IPV4 : bytes[0] >> 4 == 6 ? TYPE_IPV6 : NO_TYPE;
         break;
+    default:
+        return TYPE_UNREAD_LINK;
     }
     frame->ip_at = skip_tags(bytes, captured, at, &type, frame);
     return type;
@@ -131,22 +134,21 @@ static uint32_t decode_link(uint32_t link_type, const unsigned char *bytes, uint
 
 /* Decodes an IPv4 header of which `there` bytes can be read. */
 static enum rvt_frame_kind decode_ipv4(const unsigned char *ip, uint32_t there, struct rvt_frame *frame) {
-    if (there < IPV4_HEADER || ip[0] >> 4 != 4 || ip[9] != PROTOCOL_UDP)
+    if (there < RVT_IPV4_BYTES || ip[0] >> 4 != 4 || ip[9] != PROTOCOL_UDP)
         return RVT_FRAME_OTHER;
     frame->ip_header = (ip[0] & 15u) * 4;
-    if (frame->ip_header < IPV4_HEADER)
+    if (frame->ip_header < RVT_IPV4_BYTES)
         return RVT_FRAME_OTHER;
     frame->traffic_class = ip[1];
     frame->ip_bytes = rvt_load_be16(ip + 2);
     frame->id = rvt_load_be16(ip + 4);
     frame->fragment = rvt_load_be16(ip + 6);
     frame->ttl = ip[8];
-    frame->ip_checksum = rvt_load_be16(ip + 10);
     if (frame->fragment & FRAGMENT_OFFSET)
         return RVT_FRAME_FRAGMENT;
     store_ipv4(frame->source, ip + 12);
     store_ipv4(frame->destination, ip + 16);
-    frame->ip_options = frame->ip_header > IPV4_HEADER;
+    frame->ip_options = frame->ip_header > RVT_IPV4_BYTES;
     if (frame->fragment & MORE_FRAGMENTS)
         frame->fault = RVT_WIRE_FAULT_FRAGMENT;
     if (frame->ip_header <= there)
@@ -156,16 +158,16 @@ static enum rvt_frame_kind decode_ipv4(const unsigned char *ip, uint32_t there, 
 
 /* Decodes an IPv6 header, and steps over extension headers. */
 static enum rvt_frame_kind decode_ipv6(const unsigned char *ip, uint32_t there, struct rvt_frame *frame) {
-    if (there < IPV6_HEADER || ip[0] >> 4 != 6)
+    if (there < RVT_IPV6_BYTES || ip[0] >> 4 != 6)
         return RVT_FRAME_OTHER;
     frame->ipv6 = true;
     frame->traffic_class = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
     frame->flow_label = rvt_load_be24(ip + 1) & 0xfffff;
-    frame->ip_bytes = IPV6_HEADER + (uint32_t)rvt_load_be16(ip + 4);
+    frame->ip_bytes = RVT_IPV6_BYTES + (uint32_t)rvt_load_be16(ip + 4);
     frame->ttl = ip[7];
     memcpy(frame->source, ip + 8, 16);
     memcpy(frame->destination, ip + 24, 16);
-    uint32_t next = ip[6], at = IPV6_HEADER;
+    uint32_t next = ip[6], at = RVT_IPV6_BYTES;
     for (int i = 0; next != PROTOCOL_UDP; i++) {
         if (i == MAX_IPV6_EXTENSIONS || there - at < 8)
             return RVT_FRAME_OTHER;
@@ -193,7 +195,7 @@ static enum rvt_frame_kind decode_ipv6(const unsigned char *ip, uint32_t there, 
 
 /* Checks the ICRC of a packet that is there as a whole. `body`: the UDP payload's bytes without the ICRC. */
 static void check_icrc(const unsigned char *ip, uint32_t body, struct rvt_frame *frame) {
-    const unsigned char *transport = ip + frame->ip_header + UDP_HEADER;
+    const unsigned char *transport = ip + frame->ip_header + RVT_UDP_BYTES;
     frame->icrc = rvt_load_le32(transport + body);
     frame->icrc_computed = rvt_icrc(ip, frame->ip_header, transport + RVT_BTH_BYTES, body - RVT_BTH_BYTES);
     if (frame->icrc == frame->icrc_computed) {
@@ -212,10 +214,10 @@ static void check_icrc(const unsigned char *ip, uint32_t body, struct rvt_frame 
 static enum rvt_wire_fault decode_udp(const unsigned char *ip, uint32_t there, uint32_t frame_bytes,
                                       struct rvt_frame *frame) {
     const unsigned char *udp = ip + frame->ip_header;
-    if (frame->ip_bytes < frame->ip_header + UDP_HEADER || frame->ip_bytes > frame_bytes)
+    if (frame->ip_bytes < frame->ip_header + RVT_UDP_BYTES || frame->ip_bytes > frame_bytes)
         return RVT_WIRE_FAULT_IP_LENGTH;
     frame->trailer = frame->ip_bytes < frame_bytes;
-    if (there - frame->ip_header < UDP_HEADER)
+    if (there - frame->ip_header < RVT_UDP_BYTES)
         return RVT_WIRE_FAULT_CUT;
     frame->udp_checksum = rvt_load_be16(udp + 6);
     const uint32_t udp_bytes = rvt_load_be16(udp + 4);
@@ -224,16 +226,16 @@ static enum rvt_wire_fault decode_udp(const unsigned char *ip, uint32_t there, u
     const bool whole = there >= frame->ip_bytes;
     if (whole && frame->udp_checksum)
         frame->bad_udp_checksum = udp_sum(frame, udp, udp_bytes) != 0xffff;
-    if (udp_bytes < UDP_HEADER + RVT_BTH_BYTES + RVT_ICRC_BYTES)
+    if (udp_bytes < RVT_UDP_BYTES + RVT_BTH_BYTES + RVT_ICRC_BYTES)
         return RVT_WIRE_FAULT_SHORT;
-    const uint32_t body = udp_bytes - UDP_HEADER - RVT_ICRC_BYTES;
+    const uint32_t body = udp_bytes - RVT_UDP_BYTES - RVT_ICRC_BYTES;
     if (whole)
         check_icrc(ip, body, frame);
-    const uint32_t readable = there - frame->ip_header - UDP_HEADER;
+    const uint32_t readable = there - frame->ip_header - RVT_UDP_BYTES;
     const uint32_t body_there = readable < body ? readable : body;
     struct rvt_transport *transport = &frame->transport;
-    const enum rvt_wire_fault fault = rvt_decode_transport(udp + UDP_HEADER, body, body_there, transport);
-    frame->transport_at = frame->ip_at + frame->ip_header + UDP_HEADER;
+    const enum rvt_wire_fault fault = rvt_decode_transport(udp + RVT_UDP_BYTES, body, body_there, transport);
+    frame->transport_at = frame->ip_at + frame->ip_header + RVT_UDP_BYTES;
     frame->payload_at = frame->transport_at + transport->payload_at;
     const uint32_t payload_there =
         body_there > transport->payload_at ? body_there - transport->payload_at : 0;
@@ -244,21 +246,10 @@ static enum rvt_wire_fault decode_udp(const unsigned char *ip, uint32_t there, u
 
 enum rvt_frame_kind rvt_decode_frame(uint32_t link_type, const unsigned char *bytes, uint32_t captured,
                                      uint32_t original, struct rvt_frame *frame) {
-    switch (link_type) {
-    case RVT_LINK_ETHERNET:
-    case RVT_LINK_RAW_BSD_12:
-    case RVT_LINK_RAW_BSD_14:
-    case RVT_LINK_RAW:
-    case RVT_LINK_LINUX_SLL:
-    case RVT_LINK_IPV4:
-    case RVT_LINK_IPV6:
-    case RVT_LINK_LINUX_SLL2:
-        break;
-    default:
-        return RVT_FRAME_UNREAD_LINK;
-    }
     memset(frame, 0, sizeof(*frame));
     const uint32_t type = decode_link(link_type, bytes, captured, frame);
+    if (type == TYPE_UNREAD_LINK)
+        return RVT_FRAME_UNREAD_LINK;
     if (type != TYPE_IPV4 && type != TYPE_IPV6)
         return type == TYPE_ROCE_V1 ? RVT_FRAME_ROCE_V1 : RVT_FRAME_OTHER;
     const unsigned char *ip = bytes + frame->ip_at;
@@ -299,11 +290,11 @@ static unsigned char *encode_ip(const struct rvt_frame *frame, uint32_t udp_byte
         at[7] = frame->ttl;
         memcpy(at + 8, frame->source, 16);
         memcpy(at + 24, frame->destination, 16);
-        return at + IPV6_HEADER;
+        return at + RVT_IPV6_BYTES;
     }
     at[0] = 0x45;
     at[1] = frame->traffic_class;
-    rvt_store_be16(at + 2, IPV4_HEADER + udp_bytes);
+    rvt_store_be16(at + 2, RVT_IPV4_BYTES + udp_bytes);
     rvt_store_be16(at + 4, frame->id);
     rvt_store_be16(at + 6, frame->fragment);
     at[8] = frame->ttl;
@@ -311,8 +302,8 @@ static unsigned char *encode_ip(const struct rvt_frame *frame, uint32_t udp_byte
     rvt_store_be16(at + 10, 0);
     memcpy(at + 12, frame->source + 12, 4);
     memcpy(at + 16, frame->destination + 12, 4);
-    rvt_store_be16(at + 10, 0xffffu ^ fold_sum(add_words(0, at, IPV4_HEADER)));
-    return at + IPV4_HEADER;
+    rvt_store_be16(at + 10, 0xffffu ^ fold_sum(add_words(0, at, RVT_IPV4_BYTES)));
+    return at + RVT_IPV4_BYTES;
 }
 
 /* Returns the bytes of the link layer's header. */
@@ -324,28 +315,29 @@ static uint32_t link_bytes(const struct rvt_frame *frame) {
 uint32_t rvt_encode_frame(const struct rvt_frame *frame, uint32_t payload, unsigned char *bytes) {
     unsigned char headers[RVT_MAX_TRANSPORT_HEADERS];
     const uint32_t transport = rvt_encode_transport(&frame->transport, headers);
-    const uint32_t udp_bytes = UDP_HEADER + transport + payload + (frame->transport.pad & 3) + RVT_ICRC_BYTES;
+    const uint32_t udp_bytes =
+        RVT_UDP_BYTES + transport + payload + (frame->transport.pad & 3) + RVT_ICRC_BYTES;
     unsigned char *at = frame->ethernet ? encode_ethernet(frame, bytes) : bytes;
     at = encode_ip(frame, udp_bytes, at);
     rvt_store_be16(at, frame->source_port);
     rvt_store_be16(at + 2, RVT_ROCE_UDP_PORT);
     rvt_store_be16(at + 4, udp_bytes);
     rvt_store_be16(at + 6, frame->udp_checksum);
-    at += UDP_HEADER;
+    at += RVT_UDP_BYTES;
     memcpy(at, headers, transport);
     return (uint32_t)(at - bytes) + transport;
 }
 
 void rvt_seal_frame(const struct rvt_frame *frame, unsigned char *bytes, uint32_t length) {
     const unsigned char *ip = bytes + link_bytes(frame);
-    const uint32_t ip_header = frame->ipv6 ? IPV6_HEADER : IPV4_HEADER;
-    const unsigned char *body = ip + ip_header + UDP_HEADER + RVT_BTH_BYTES;
+    const uint32_t ip_header = frame->ipv6 ? RVT_IPV6_BYTES : RVT_IPV4_BYTES;
+    const unsigned char *body = ip + ip_header + RVT_UDP_BYTES + RVT_BTH_BYTES;
     unsigned char *icrc = bytes + length - RVT_ICRC_BYTES;
     rvt_store_le32(icrc, rvt_icrc(ip, ip_header, body, (size_t)(icrc - body)));
 }
 
 uint16_t rvt_frame_udp_checksum(const struct rvt_frame *frame, const unsigned char *bytes, uint32_t length) {
-    const uint32_t udp_at = link_bytes(frame) + (frame->ipv6 ? IPV6_HEADER : IPV4_HEADER);
+    const uint32_t udp_at = link_bytes(frame) + (frame->ipv6 ? RVT_IPV6_BYTES : RVT_IPV4_BYTES);
     const unsigned char *udp = bytes + udp_at;
     /* The checksum field itself does not count. */
     const uint64_t sum = (uint64_t)udp_sum(frame, udp, length - udp_at) + (0xffffu ^ rvt_load_be16(udp + 6));

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "core/layout.h"
+#include "wire/icrc.h"
 #include "wire/transport.h"
 
 /* Link types that can be read, with the numbers that capture files use (LINKTYPE_*). */
@@ -27,7 +28,8 @@ enum {
     RVT_MAX_VLAN_TAGS = 4,
     /* The most bytes that rvt_encode_frame() writes in front of the payload: Ethernet with all tags, IPv6, UDP,
      * transport headers. */
-    RVT_MAX_FRAME_HEADERS = 14 + 4 * RVT_MAX_VLAN_TAGS + 40 + 8 + RVT_MAX_TRANSPORT_HEADERS,
+    RVT_MAX_FRAME_HEADERS =
+        14 + 4 * RVT_MAX_VLAN_TAGS + RVT_IPV6_BYTES + RVT_UDP_BYTES + RVT_MAX_TRANSPORT_HEADERS,
 };
 
 /* What a frame holds. */
@@ -52,7 +54,6 @@ struct rvt_frame {
     uint8_t ttl;                         /* hop limit of IPv6 */
     uint16_t id;                         /* IPv4 */
     uint16_t fragment;                   /* IPv4: flags and offset; 0x4000 is "don't fragment" */
-    uint16_t ip_checksum;                /* IPv4 */
     uint32_t flow_label;                 /* IPv6 */
     uint8_t source[16], destination[16]; /* IPv4 as ::ffff:a.b.c.d */
 

@@ -8,7 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RVT_ICRC_BYTES = 4 };
+enum {
+    RVT_ICRC_BYTES = 4,
+    /* Headers without options and extension headers. */
+    RVT_IPV4_BYTES = 20,
+    RVT_IPV6_BYTES = 40,
+    RVT_UDP_BYTES = 8,
+};
 
 /* Returns the ICRC of an IP packet: the number that its last 4 bytes hold in little-endian order.
  *

@@ -23,13 +23,12 @@ struct rvt_row_reader {
 #define RVT_WIRE_MAX_CHUNK 0x7fffffffu
 
 /* Starts a reader that fills at most `rows` rows (1 to RVT_WIRE_MAX_ROWS) a call. The block stays in place as long
- * as the reader is used. It is only written, and each word is written once a call, so other threads may do anything
- * to it. */
+ * as the reader is used. The reader never reads from it, so other threads may write to it. */
 void rvt_rows_start(struct rvt_row_reader *reader, unsigned char *block, uint32_t rows);
 
-/* Takes bytes of `chunk`, which has at most RVT_WIRE_MAX_CHUNK of them, from `from` on, until the chunk or the rows
- * are used up, or the reader stops with a status that is not OK. Writes the rows and the header. Nobody may change
- * the chunk meanwhile. */
+/* Takes bytes of `chunk`, which has `length` of them (at most RVT_WIRE_MAX_CHUNK), from offset `from` (at most `length`)
+ * on, until the chunk or the rows are used up, or the reader stops with a status that is not OK. Writes the rows and
+ * the header. Nobody may change the chunk meanwhile. */
 void rvt_rows_read(struct rvt_row_reader *reader, const unsigned char *chunk, size_t length, size_t from);
 
 /* The file has ended. Writes the header: the status tells whether it ended behind a packet. */

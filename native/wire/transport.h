@@ -12,7 +12,7 @@
 
 enum {
     RVT_BTH_BYTES = 12,
-    RVT_MAX_TRANSPORT_HEADERS = 68, /* a BTH and every extension header; real packets have at most 40 */
+    RVT_MAX_TRANSPORT_HEADERS = 68, /* a BTH and all extension headers but RETH; real packets: at most 40 */
     RVT_MAX_PAYLOAD = 4096,         /* the largest path MTU */
     RVT_CNP_RESERVED_BYTES = 16,
 };
