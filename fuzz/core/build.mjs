@@ -30,13 +30,13 @@ const reproducible = '-Wl,--wrap=rvt_random_bytes';
 /* The fuzzer of the verbs does the work of other threads where the engine lets them in. */
 const yielding = '-Wl,--wrap=rvt_yield';
 
-/** Returns the source files of what is tested, read from its gypi file. */
+/** The source files of what a fuzzer tests. */
 const testedSources = {
   core: sourcesOf(coreDirectory, 'core.gypi'),
   wire: sourcesOf(wireDirectory, 'wire.gypi'),
 };
 
-/** @param {string} directory @param {string} name */
+/** Returns the source files that a gypi file lists. @param {string} directory @param {string} name of the gypi file */
 function sourcesOf(directory, name) {
   const gypi = readFileSync(join(directory, name), 'utf8');
   return [...gypi.matchAll(/'([\w/]+\.c)',/g)].map(([, source]) => join(directory, source ?? ''));

@@ -85,11 +85,18 @@ static void add(struct pcap *f, uint32_t seconds, const struct packet *p, uint32
     f->length += captured;
 }
 
+/* Makes a file with one SEND of `payload` bytes. */
+static void make_send_file(struct pcap *f, struct packet *p, size_t payload) {
+    make_send(p, payload);
+    start_pcap(f, 1);
+    add(f, 1, p, (uint32_t)p->length);
+}
+
 static void read_all(struct reader *r, const struct pcap *f) {
     rvt_rows_read(r->rows, f->bytes, f->length, 0);
 }
 
-/* An Ethernet frame with a VLAN tag and this opcode; put_extensions and finish_packet() follow. */
+/* Begins an Ethernet frame with a VLAN tag and this opcode. The caller puts the rest and calls finish_packet(). */
 static void start_packet(struct packet *p, unsigned opcode, unsigned pad) {
     memset(p, 0, sizeof(*p));
     put_macs(p);
@@ -309,9 +316,7 @@ static void a_full_block_ends_the_call(void) {
 static void a_packet_between_two_chunks_is_carried(void) {
     static struct pcap f;
     struct packet p;
-    make_send(&p, 4096);
-    start_pcap(&f, 1);
-    add(&f, 1, &p, (uint32_t)p.length);
+    make_send_file(&f, &p, 4096);
     add(&f, 2, &p, (uint32_t)p.length);
     for (size_t split = 1; split < f.length; split += 61) {
         struct reader r = new_reader();
@@ -344,9 +349,7 @@ static void longer_payloads_are_carried_in_part(void) {
     static struct pcap f;
     struct packet p;
     struct reader r = new_reader();
-    make_send(&p, 6000); /* more than a path MTU: a fault, but it is there */
-    start_pcap(&f, 1);
-    add(&f, 1, &p, (uint32_t)p.length);
+    make_send_file(&f, &p, 6000); /* more than a path MTU: a fault, but it is there */
     rvt_rows_read(r.rows, f.bytes, 100, 0);
     rvt_rows_read(r.rows, f.bytes, f.length, 100);
     CHECK_EQ(header(&r, RVT_WIRE_HEADER_ROWS), 1);
@@ -393,9 +396,7 @@ static void a_fault_of_the_file_comes_after_the_rows_before_it(void) {
     static struct pcap f;
     struct packet p;
     struct reader r = new_reader();
-    make_send(&p, 40);
-    start_pcap(&f, 1);
-    add(&f, 1, &p, (uint32_t)p.length);
+    make_send_file(&f, &p, 40);
     const size_t at = f.length;
     put_le(&f, 0);
     put_le(&f, 0);
@@ -426,9 +427,7 @@ static void empty_chunks_are_taken(void) {
     static struct pcap f;
     struct packet p;
     struct reader r = new_reader();
-    make_send(&p, 40);
-    start_pcap(&f, 1);
-    add(&f, 1, &p, (uint32_t)p.length);
+    make_send_file(&f, &p, 40);
     rvt_rows_read(r.rows, NULL, 0, 0);
     rvt_rows_read(r.rows, f.bytes, 30, 0);
     rvt_rows_read(r.rows, NULL, 0, 0);
