@@ -24,23 +24,18 @@ const rooms = {
   'core/engine': ['core/access', 'core/objects', 'core/base', ...LAYOUT],
   'core/rvt.h': ['core/engine', 'core/access', 'core/objects', 'core/base', ...LAYOUT],
   wire: ['core/base', ...LAYOUT],
-  ibverbs: ['wire', ...CORE, ...LAYOUT],
-  'binding/environment': ['wire', ...CORE, ...LAYOUT],
-  'binding/values': ['binding/environment', 'wire', ...CORE, ...LAYOUT],
-  'binding/objects': ['binding/values', 'binding/environment', 'wire', ...CORE, ...LAYOUT],
-  'binding/commands': [
-    ...['binding/objects', 'binding/values', 'binding/environment'],
-    ...['wire', ...CORE, ...LAYOUT],
-  ],
-  'binding/batch': [
-    ...['binding/objects', 'binding/values', 'binding/environment'],
-    ...['wire', ...CORE, ...LAYOUT],
-  ],
+  ibverbs: [...CORE, ...LAYOUT],
+  'binding/environment': [...CORE, ...LAYOUT],
+  'binding/values': ['binding/environment', ...CORE, ...LAYOUT],
+  'binding/objects': ['binding/values', 'binding/environment', ...CORE, ...LAYOUT],
+  'binding/commands': [...['binding/objects', 'binding/values', 'binding/environment'], ...CORE, ...LAYOUT],
+  'binding/batch': [...['binding/objects', 'binding/values', 'binding/environment'], ...CORE, ...LAYOUT],
   'binding/wire': ['binding/values', 'binding/environment', 'wire', ...CORE, ...LAYOUT],
   'binding/addon.cc': [
     ...['binding/batch', 'binding/commands', 'binding/wire'],
     ...['binding/objects', 'binding/values', 'binding/environment'],
-    ...['wire', ...CORE, ...LAYOUT],
+    ...CORE,
+    ...LAYOUT,
   ],
 };
 

@@ -33,8 +33,6 @@ function frame(back, opcode, psn, rest) {
   ip.writeUInt16BE(0x4500, 0);
   ip.writeUInt16BE(ip.length + 4, 2);
   ip.writeUInt32BE(0x4000_4011, 6); // do not fragment, TTL 64, UDP; the checksum is added below
-  ip.writeUInt16BE(0x4011, 8);
-  ip.writeUInt16BE(0, 10);
   ip.writeUInt32BE(back ? 0x0a000002 : 0x0a000001, 12);
   ip.writeUInt32BE(back ? 0x0a000001 : 0x0a000002, 16);
   let sum = 0;
