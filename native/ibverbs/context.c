@@ -10,16 +10,18 @@
 
 /* Protects the list of files and their members. Taken inside the gate only. */
 static pthread_mutex_t listing = PTHREAD_MUTEX_INITIALIZER;
-static struct shim_file *files;
+static struct rvt_link *files;
 
 /* --- files --- */
 
 /* Returns the file behind the descriptor, or NULL. The caller must hold the lock. */
 static struct shim_file *find_file(const struct stat *status) {
-    struct shim_file *file = files;
-    while (file && (file->device != status->st_dev || file->inode != status->st_ino))
-        file = file->next;
-    return file;
+    for (struct rvt_link *link = files; link; link = link->next) {
+        struct shim_file *file = RVT_LIST_ENTRY(link, struct shim_file, in_files);
+        if (file->device == status->st_dev && file->inode == status->st_ino)
+            return file;
+    }
+    return NULL;
 }
 
 /* Opens a file for a new context, which is its first user. Returns 0 or a positive errno. */
@@ -37,8 +39,7 @@ static int open_file(int fd, struct shim_file **opened) {
     file->inode = status.st_ino;
     file->contexts = file->users = 1;
     pthread_mutex_lock(&listing);
-    file->next = files;
-    files = file;
+    rvt_list_add(&files, &file->in_files);
     pthread_mutex_unlock(&listing);
     *opened = file;
     return 0;
@@ -64,12 +65,8 @@ static int share_file(int fd, struct shim_file **shared) {
 static void close_file(struct shim_file *file) {
     pthread_mutex_lock(&listing);
     bool last = !--file->contexts;
-    for (struct shim_file **at = &files; last && *at; at = &(*at)->next) {
-        if (*at == file) {
-            *at = file->next;
-            break;
-        }
-    }
+    if (last)
+        rvt_list_remove(&file->in_files);
     pthread_mutex_unlock(&listing);
     if (last)
         shim_close_core(file->core, file->ucontext);
@@ -90,7 +87,8 @@ static void put_file(struct shim_file *file) {
 
 /* --- contexts --- */
 
-/* Opens a context with this command descriptor, which it owns if it succeeds. */
+/* Opens a context on the file that `find` makes or finds for the command descriptor. A context that is opened
+ * owns the descriptor. Returns NULL and sets errno if it fails. */
 static struct ibv_context *open_context(int fd, int (*find)(int fd, struct shim_file **file)) {
     struct shim_context *context = calloc(1, sizeof(*context));
     if (!context)

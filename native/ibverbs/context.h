@@ -28,7 +28,7 @@ struct shim_file {
     dev_t device; /* with `inode`: names the open file behind every duplicate of cmd_fd */
     ino_t inode;
     /* Protected by the lock of context.c: */
-    struct shim_file *next;
+    struct rvt_link in_files;
     unsigned contexts; /* that are open */
     unsigned users;    /* structures of contexts */
     uint32_t last_handle;
@@ -44,7 +44,7 @@ struct shim_context {
 
 /* Returns the context of this library that the program names by `context`, which must not be NULL. */
 static inline struct shim_context *shim_context_of(struct ibv_context *context) {
-    return (struct shim_context *)(void *)((char *)context - offsetof(struct shim_context, verbs.context));
+    return RVT_LIST_ENTRY(context, struct shim_context, verbs.context);
 }
 
 /* Takes a reference for an object, so that the object can still be destroyed after ibv_close_device(). */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +50,7 @@ static void make_unreadable(const struct shim_event_queue *queue) {
 
 /* Makes the descriptor readable exactly if an event is pending. */
 static void update_descriptor(const struct shim_event_queue *queue) {
-    if (queue->first)
+    if (queue->events.first)
         make_readable(queue);
     else
         make_unreadable(queue);
@@ -106,14 +105,13 @@ static unsigned long eventfd_id(int fd) {
 /* An eventfd is shared with a forked child, which must neither take the parent's events nor wake the parent.
  * So the child gets an eventfd of its own under the same number. */
 static void renew_in_child(struct shim_repair *repair) {
-    struct shim_event_queue *queue =
-        (struct shim_event_queue *)((char *)repair - offsetof(struct shim_event_queue, repair));
+    struct shim_event_queue *queue = RVT_LIST_ENTRY(repair, struct shim_event_queue, repair);
     queue->readers = 0;
     int flags = fcntl(queue->fd, F_GETFL);
     /* A program may have closed the descriptor, and its number may stand for another file. */
     if (flags < 0 || eventfd_id(queue->fd) != queue->id)
         return;
-    int fd = eventfd(queue->first ? 1 : 0, EFD_CLOEXEC);
+    int fd = eventfd(queue->events.first ? 1 : 0, EFD_CLOEXEC);
     if (fd < 0)
         return; /* no free descriptor: the child shares the parent's */
     if (flags & O_NONBLOCK)
@@ -123,8 +121,14 @@ static void renew_in_child(struct shim_repair *repair) {
     queue->id = eventfd_id(queue->fd);
 }
 
+/* Returns the event that is pending longest, or NULL. The caller must hold the short lock. */
+static struct shim_event *first_of(const struct shim_event_queue *queue) {
+    struct rvt_link *first = queue->events.first;
+    return first ? RVT_LIST_ENTRY(first, struct shim_event, in_queue) : NULL;
+}
+
 int shim_events_open(struct shim_event_queue *queue) {
-    queue->first = queue->last = NULL;
+    rvt_fifo_init(&queue->events);
     queue->readers = 0;
     queue->fd = eventfd(0, EFD_CLOEXEC);
     if (queue->fd < 0)
@@ -139,34 +143,12 @@ void shim_events_close(struct shim_event_queue *queue) {
     shim_remove_repair(&queue->repair);
     shim_lock();
     queue->open = false;
-    for (struct shim_event *event = queue->first; event; event = event->next)
+    for (struct shim_event *event; (event = first_of(queue)) != NULL;) {
         event->pending = 0;
-    queue->first = queue->last = NULL;
+        rvt_fifo_remove(&queue->events, &event->in_queue);
+    }
     shim_unlock();
     close(queue->fd);
-}
-
-/* The caller must hold the short lock. */
-static void append(struct shim_event_queue *queue, struct shim_event *event) {
-    event->next = NULL;
-    if (queue->last)
-        queue->last->next = event;
-    else
-        queue->first = event;
-    queue->last = event;
-}
-
-/* Removes the event from the list of its queue, which contains it. The caller must hold the short lock. */
-static void remove_from(struct shim_event_queue *queue, struct shim_event *event) {
-    struct shim_event *before = NULL;
-    for (struct shim_event *at = queue->first; at != event; at = at->next)
-        before = at;
-    if (before)
-        before->next = event->next;
-    else
-        queue->first = event->next;
-    if (queue->last == event)
-        queue->last = before;
 }
 
 void shim_event_raise(struct shim_event *event, bool once) {
@@ -175,10 +157,10 @@ void shim_event_raise(struct shim_event *event, bool once) {
         return;
     shim_lock();
     if (queue->open && !(once && event->pending)) {
-        if (!queue->first)
+        if (!queue->events.first)
             make_readable(queue);
-        if (!event->pending++)
-            append(queue, event);
+        event->pending++;
+        rvt_fifo_append(&queue->events, &event->in_queue);
     }
     shim_unlock();
 }
@@ -186,14 +168,14 @@ void shim_event_raise(struct shim_event *event, bool once) {
 /* Takes the event that is pending longest, or returns NULL. */
 static struct shim_event *take_first(struct shim_event_queue *queue) {
     shim_lock();
-    struct shim_event *event = queue->first;
+    struct shim_event *event = first_of(queue);
     if (event) {
-        remove_from(queue, event);
+        rvt_fifo_remove(&queue->events, &event->in_queue);
         /* Behind the others: a queue that is busy must not hide another queue's event. */
         if (--event->pending)
-            append(queue, event);
+            rvt_fifo_append(&queue->events, &event->in_queue);
         event->taken++;
-        if (!queue->first)
+        if (!queue->events.first)
             make_unreadable(queue);
     }
     shim_unlock();
@@ -221,8 +203,8 @@ void shim_event_end(struct shim_event *event) {
     shim_lock();
     if (event->pending) {
         event->pending = 0;
-        remove_from(event->queue, event);
-        if (!event->queue->first)
+        rvt_fifo_remove(&event->queue->events, &event->in_queue);
+        if (!event->queue->events.first)
             make_unreadable(event->queue);
     }
     /* A program may acknowledge more than it has taken; it must not wait for ever then. */

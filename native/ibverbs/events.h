@@ -17,8 +17,8 @@ struct shim_event_queue {
     int fd;           /* constant while the queue is open */
     unsigned long id; /* tells the eventfd from other files that get its number; written by forked children */
     /* Protected by the short lock: */
-    struct shim_event *first, *last;
-    unsigned readers; /* threads that wait in read() */
+    struct rvt_fifo events; /* that are pending, in the order in which they are taken */
+    unsigned readers;       /* threads that wait in read() */
     bool open;
     struct shim_repair repair;
 };
@@ -29,8 +29,8 @@ struct shim_event {
     void *element;                  /* constant: the object as the program knows it */
     int type;                       /* constant: enum ibv_event_type; unused by completion events */
     /* Protected by the short lock: */
-    struct shim_event *next;
-    uint32_t pending;       /* raised and not yet taken; in the queue's list if not 0 */
+    struct rvt_link in_queue;
+    uint32_t pending;       /* raised and not yet taken; in the queue if not 0 */
     uint32_t taken;         /* modulo 2^32 */
     uint32_t *acknowledged; /* in the object as the program knows it; modulo 2^32 */
 };

@@ -11,7 +11,7 @@
  * ever. */
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static pthread_mutex_t short_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct shim_repair *repairs; /* protected by the short lock */
+static struct rvt_link *repairs; /* protected by the short lock */
 
 /* How often this thread has entered the gate, and taken the short lock. A signal handler that forks reads
  * them, so they count from before a lock is taken until after it is released. */
@@ -71,23 +71,14 @@ void shim_condition_init(pthread_cond_t *condition) {
 
 void shim_add_repair(struct shim_repair *repair, void (*in_child)(struct shim_repair *self)) {
     repair->in_child = in_child;
-    repair->previous = NULL;
     shim_lock();
-    repair->next = repairs;
-    if (repairs)
-        repairs->previous = repair;
-    repairs = repair;
+    rvt_list_add(&repairs, &repair->in_repairs);
     shim_unlock();
 }
 
 void shim_remove_repair(struct shim_repair *repair) {
     shim_lock();
-    if (repair->previous)
-        repair->previous->next = repair->next;
-    else
-        repairs = repair->next;
-    if (repair->next)
-        repair->next->previous = repair->previous;
+    rvt_list_remove(&repair->in_repairs);
     shim_unlock();
 }
 
@@ -131,8 +122,10 @@ static void after_fork_in_parent(void) {
 static void after_fork_in_child(void) {
     if (is_skipped())
         return;
-    for (struct shim_repair *repair = repairs; repair; repair = repair->next)
+    for (struct rvt_link *link = repairs; link; link = link->next) {
+        struct shim_repair *repair = RVT_LIST_ENTRY(link, struct shim_repair, in_repairs);
         repair->in_child(repair);
+    }
     shim_unlock();
 #ifdef __SANITIZE_THREAD__
     __tsan_mutex_pre_unlock(&gate, 0);

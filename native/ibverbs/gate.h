@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "core/rvt.h"
+
 /* Enters the gate. Waits while another thread forks. Calls may be nested. A thread must not wait for another
  * thread's progress (an event, an acknowledgement, a session) while it is inside. It cannot be cancelled
  * while it is inside, or while it holds the short lock. */
@@ -36,7 +38,7 @@ void shim_condition_init(pthread_cond_t *condition);
 /* Something that a forked child must repair: embedded in its object. `in_child` is called in the child with
  * both locks held, by its only thread. */
 struct shim_repair {
-    struct shim_repair *next, *previous;
+    struct rvt_link in_repairs;
     void (*in_child)(struct shim_repair *self);
 };
 

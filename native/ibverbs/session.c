@@ -2,12 +2,10 @@
 #include "ibverbs/session.h"
 
 #include <sched.h>
-#include <stddef.h>
 
 /* The thread that had the session does not exist in the child, unless it is the one that forked. */
 static void end_in_child(struct shim_repair *repair) {
-    struct shim_session *session =
-        (struct shim_session *)((char *)repair - offsetof(struct shim_session, repair));
+    struct shim_session *session = RVT_LIST_ENTRY(repair, struct shim_session, repair);
     if (!shim_session_is_mine(session))
         atomic_store_explicit(&session->owner, 0, memory_order_relaxed);
 }

@@ -2,7 +2,6 @@
 #include "ibverbs/timer.h"
 
 #include <signal.h>
-#include <stddef.h>
 
 static uint64_t microseconds_now(void) {
     struct timespec now;
@@ -39,7 +38,7 @@ static void *run(void *data) {
 
 /* The thread does not exist in the child. A verb starts it again, if the child calls one. */
 static void forget_thread(struct shim_repair *repair) {
-    struct shim_timer *timer = (struct shim_timer *)((char *)repair - offsetof(struct shim_timer, repair));
+    struct shim_timer *timer = RVT_LIST_ENTRY(repair, struct shim_timer, repair);
     if (timer->running)
         atomic_store_explicit(&timer->unserved, true, memory_order_relaxed);
     timer->running = timer->ending = false;
