@@ -121,8 +121,8 @@ static struct shim_core *create_core(void) {
     if (!core)
         return NULL;
     const struct rvt_device_options options = {.lkey_table_bits = SHIM_LKEY_TABLE_BITS, .random_keys = true};
-    /* Random numbers: programs in two processes that believe to be connected find no queue pair, instead of
-     * each its own, which would have the same number. */
+    /* Two processes may exchange queue pair numbers, but cannot reach each other. With numbers that count from
+     * the same start, a request would find a queue pair of its own process, and seem to succeed. */
     const struct rvt_engine_options engine = {
         .limits = shim_limits, .host = {report, core}, .random_qp_numbers = true};
     if (rvt_register_device(&options, &engine, &core->device)) {

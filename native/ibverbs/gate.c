@@ -88,9 +88,9 @@ uintptr_t shim_thread_number(void) {
 
 /* --- fork --- */
 
-/* Forks of this thread for which nothing is done: a signal handler forks, and has interrupted a verb or a
- * fork that has one of the locks. It must not wait for itself. Its child must not use the library, as a
- * signal handler must not. */
+/* Forks of this thread, not yet over, for which no lock is taken: they were called by a signal handler that has
+ * interrupted a verb or a fork of the same thread, which may have the locks. Waiting for them would never end.
+ * The child of such a fork may call only what a signal handler may, so nothing of this library. */
 static _Thread_local volatile unsigned skipped;
 
 static void before_fork(void) {

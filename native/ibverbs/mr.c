@@ -23,7 +23,7 @@ enum {
 static int judge_access(unsigned int access) {
     if (access & ~(unsigned int)(CORE_ACCESS | WITHOUT_EFFECT))
         return EINVAL;
-    /* The verbs core's rule, which is above the layer that the core of this project implements. */
+    /* In the kernel this is a rule of ib_core, which calls rdmavt. The core of this project follows rdmavt. */
     return (access & REMOTE_CHANGES) && !(access & IBV_ACCESS_LOCAL_WRITE) ? EINVAL : 0;
 }
 

@@ -35,10 +35,11 @@ struct shim_mr_init {
     struct shim_dm *dm;  /* as in struct shim_mr */
 };
 
-/* Registers a region, which may have no bytes. Takes no reference on the device memory.
+/* Registers a region, which may have no bytes. If it succeeds, the region owns the caller's reference on the
+ * device memory.
  * Returns NULL and sets errno:
  *   EINVAL  remote write or atomic access without local write access, unknown access flags, or the core's
- *           rvt_reg_user_mr() refuses the addresses
+ *           rvt_reg_user_mr_at() refuses the addresses
  *   ENOMEM  no memory, or no free key
  *   EBADF   the context is closed */
 struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init);

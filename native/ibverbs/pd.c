@@ -119,9 +119,9 @@ SHIM_PUBLIC struct ibv_pd *ibv_import_pd(struct ibv_context *into, uint32_t hand
 }
 
 SHIM_PUBLIC void ibv_unimport_pd(struct ibv_pd *of) {
+    /* Objects that were created with the imported domain still point to it: the last of them frees it. */
     if (of)
-        shim_put_pd(
-            shim_pd_of(of)); /* objects that were created with the imported domain still point to it */
+        shim_put_pd(shim_pd_of(of));
 }
 
 /* --- thread domains and parent domains --- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What both ways of posting know of send work requests. */
+/* Rules of send work requests that both ways of posting follow. */
 #ifndef SHIM_SEND_WR_H
 #define SHIM_SEND_WR_H
 

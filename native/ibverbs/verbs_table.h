@@ -5,8 +5,8 @@
 
 #include "ibverbs/public_api.h"
 
-/* Fills the table of a context. A verb without a function answers EOPNOTSUPP: memory windows, XRC, flows,
- * counters, work queues, tag matching, null regions, moderation, rate limits. */
+/* Fills the table of a context. Where it has no function, the header's inline function answers EOPNOTSUPP:
+ * memory windows, XRC, flows, counters, work queues, tag matching, null regions, moderation, rate limits. */
 void shim_fill_verbs(struct verbs_context *verbs);
 
 #endif

@@ -31,12 +31,11 @@ static void wr_abort(struct ibv_qp_ex *of) {
 /* Reads the list while the core posts it. */
 struct reader {
     struct shim_qp *qp;
-    uint32_t first_slot; /* inline slot of the first work request that needs one */
     struct rvt_ib_sge inline_sge;
 };
 
-/* Copies inline data to the present slot, which the next work request does not use any more. Returns the
- * elements of the work request. */
+/* Copies inline data to the present slot, and makes the next slot the present one. Returns the elements of the
+ * work request. */
 static struct rvt_ib_sge *copy_to_slot(struct reader *reader, const struct shim_built_wr *built,
                                        struct rvt_send_wr *wr) {
     struct shim_inline_slots *slots = &reader->qp->inline_slots;
@@ -69,10 +68,10 @@ static int post_built(struct shim_qp *qp) {
     const struct rvt_send_source source = {read_built, &reader};
     shim_enter();
     pthread_mutex_lock(&qp->posting);
-    reader.first_slot = qp->inline_slots.next;
+    const uint32_t first_slot = qp->inline_slots.next;
     int error = -rvt_post_send_whole(qp->core, &source, (uint32_t)qp->built.wr_count, NULL);
     if (error)
-        qp->inline_slots.next = reader.first_slot;
+        qp->inline_slots.next = first_slot;
     pthread_mutex_unlock(&qp->posting);
     shim_leave_and_serve(qp->pd->context);
     return error;

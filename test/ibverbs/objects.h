@@ -341,14 +341,27 @@ struct scene {
     struct memory local, remote;
 };
 
-/* Opens a scene whose queue pairs are made in this way, except that only b uses options->srq and that both
- * queue pairs are in RESET. */
-static inline bool scene_open_in_reset(struct scene *s, struct qp_options options) {
+/* Makes the objects of a scene whose world is open, with queue pairs in RESET. Only b uses options.srq. */
+static inline bool make_scene(struct scene *s, struct qp_options options) {
     struct qp_options of_a = options;
     of_a.srq = NULL;
-    return world_open(&s->w) && make_memory(&s->w, s->w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s->local) &&
+    return make_memory(&s->w, s->w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s->local) &&
            make_memory(&s->w, s->w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s->remote) &&
            make_end(&s->w, s->w.pd, of_a, &s->a) && make_end(&s->w, s->w.pd, options, &s->b);
+}
+
+static inline bool scene_open_in_reset(struct scene *s, struct qp_options options) {
+    return world_open(&s->w) && make_scene(s, options);
+}
+
+/* Opens a scene in which b is in RTS, but a only in RTR: for tests that give its move to RTS attributes of
+ * their own. */
+static inline bool scene_open_in_rtr(struct scene *s) {
+    if (!scene_open_in_reset(s, (struct qp_options){0}) || !bring_up(&s->b, s->a.qp->qp_num))
+        return false;
+    CHECK_EQ(to_init(&s->a), 0);
+    CHECK_EQ(to_rtr(&s->a, s->b.qp->qp_num), 0);
+    return true;
 }
 
 static inline bool scene_open_with(struct scene *s, struct qp_options options) {
@@ -357,6 +370,15 @@ static inline bool scene_open_with(struct scene *s, struct qp_options options) {
 
 static inline bool scene_open(struct scene *s) {
     return scene_open_with(s, (struct qp_options){0});
+}
+
+/* Opens a scene and a channel to which all its completion queues report. */
+static inline bool scene_open_with_channel(struct scene *s, struct ibv_comp_channel **channel) {
+    if (!world_open(&s->w))
+        return false;
+    *channel = ibv_create_comp_channel(s->w.context);
+    return world_keep(&s->w, CHANNEL, *channel) && make_scene(s, (struct qp_options){.channel = *channel}) &&
+           connect_ends(&s->a, &s->b);
 }
 
 static inline void scene_close(struct scene *s) {

@@ -75,10 +75,7 @@ static void the_local_element_must_hold_8_aligned_bytes(void) {
 static void without_resources_reads_and_atomics_are_refused(void) {
     struct scene s;
     struct ibv_qp_attr attr;
-    REQUIRE(scene_open_in_reset(&s, (struct qp_options){0}));
-    REQUIRE(bring_up(&s.b, s.a.qp->qp_num));
-    CHECK_EQ(to_init(&s.a), 0);
-    CHECK_EQ(to_rtr(&s.a, s.b.qp->qp_num), 0);
+    REQUIRE(scene_open_in_rtr(&s));
     int mask = rts_attributes(&s.a, &attr);
     attr.max_rd_atomic = 0;
     CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, mask), 0);

@@ -11,18 +11,7 @@ struct notified {
 };
 
 static bool notified_open(struct notified *n) {
-    /* The channel must exist before the queues, so the scene is opened by hand. */
-    struct scene *s = &n->s;
-    if (!world_open(&s->w))
-        return false;
-    n->channel = ibv_create_comp_channel(s->w.context);
-    if (!world_keep(&s->w, CHANNEL, n->channel))
-        return false;
-    struct qp_options options = {.channel = n->channel};
-    return make_memory(&s->w, s->w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s->local) &&
-           make_memory(&s->w, s->w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s->remote) &&
-           make_end(&s->w, s->w.pd, options, &s->a) && make_end(&s->w, s->w.pd, options, &s->b) &&
-           connect_ends(&s->a, &s->b);
+    return scene_open_with_channel(&n->s, &n->channel);
 }
 
 /* Takes one event of the channel, which must be there, and acknowledges it. */

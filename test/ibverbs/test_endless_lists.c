@@ -3,7 +3,7 @@
  * end in every state of the queue pair. */
 #include "threads.h"
 
-/* Posts, and what it answered. */
+/* What is posted, and the answer. */
 struct posting {
     struct end *end;
     struct ibv_srq *srq; /* NULL: the queue pair's own receives */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A program that unmaps registered memory ends when a request reaches it, and must be able to find out why: its
  * handler of SIGSEGV, or that of a sanitizer, runs in whichever thread the fault happens. */
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
-#include "threads.h"
+#include "children.h"
 
 enum { PAGE = 4096, HANDLED = 42 };
 
@@ -31,20 +29,16 @@ static void fault_in_the_background(void) {
     sleep_ms(PATIENCE_MS);
 }
 
+static void fault_with_a_handler(void *argument) {
+    struct sigaction action = {.sa_handler = end_as_handled};
+    (void)argument;
+    sigemptyset(&action.sa_mask);
+    REQUIRE(sigaction(SIGSEGV, &action, NULL) == 0);
+    fault_in_the_background();
+}
+
 static void a_handler_of_the_program_runs_in_the_background_thread(void) {
-    int status;
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        struct sigaction action = {.sa_handler = end_as_handled};
-        sigemptyset(&action.sa_mask);
-        sigaction(SIGSEGV, &action, NULL);
-        fault_in_the_background();
-        _exit(1);
-    }
-    REQUIRE(child > 0 && waitpid(child, &status, 0) == child);
-    CHECK(WIFEXITED(status));
-    CHECK_EQ(WEXITSTATUS(status), HANDLED);
+    CHECK_EQ(in_child(fault_with_a_handler, NULL), HANDLED);
 }
 
 CHECK_MAIN(TEST(a_handler_of_the_program_runs_in_the_background_thread))

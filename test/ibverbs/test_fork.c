@@ -1,39 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Processes that fork while the device is in use. A child has a time limit, so a deadlock fails the test. */
-#include <signal.h>
-#include <sys/wait.h>
-
+#include "children.h"
 #include "threads.h"
-
-/* Waits for the child. Returns its exit status, or -1: it hung or was ended by a signal. */
-static int status_of(pid_t child) {
-    uint64_t deadline = now_ms() + PATIENCE_MS;
-    int status;
-    for (;;) {
-        pid_t ended = waitpid(child, &status, WNOHANG);
-        if (ended == child)
-            return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        if (ended < 0 || now_ms() > deadline)
-            break;
-        sleep_ms(1);
-    }
-    kill(child, SIGKILL);
-    waitpid(child, &status, 0);
-    return -1;
-}
-
-/* Runs `body` in a child and returns its exit status. Checks that fail in the child print, and count. */
-static int in_child(void (*body)(void *argument), void *argument) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        atomic_store(&check_failures, 0);
-        body(argument);
-        fflush(stdout);
-        _exit(atomic_load(&check_failures) ? 1 : 0);
-    }
-    return child < 0 ? -1 : status_of(child);
-}
 
 static void do_nothing(void *argument) {
     (void)argument;
@@ -44,8 +12,8 @@ static void use_a_device_of_its_own(void *argument) {
     struct scene s;
     (void)argument;
     REQUIRE(scene_open_with(&s, (struct qp_options){.rnr_retry = 7, .min_rnr_timer = 10}));
-    CHECK_EQ(post(&s.a, send_of(1, part(&s.local, 0, 8))),
-             0); /* waits for a receive: the timer runs in a child too */
+    /* It waits for a receive: the timer runs in a child too. */
+    CHECK_EQ(post(&s.a, send_of(1, part(&s.local, 0, 8))), 0);
     sleep_ms(5);
     CHECK_EQ(receive(&s.b, 2, part(&s.remote, 0, 8)), 0);
     SENT(&s.a, 1, IBV_WC_SUCCESS);
@@ -116,8 +84,7 @@ static void a_child_can_close_what_it_inherited(void) {
     scene_close(&s);
 }
 
-/* Completes a write of its copy of the scene, into a queue that is armed, and leaves the event where it is.
- * */
+/* Completes a write of the child's copy of the scene, into a queue that is armed. The event stays pending. */
 static void cause_an_event(void *argument) {
     struct scene *s = argument;
     CHECK_EQ(ibv_req_notify_cq(s->a.scq, 0), 0);
@@ -137,18 +104,11 @@ static void take_an_event(void *argument) {
     CHECK(!is_readable(s->b.rcq->channel->fd, 0));
 }
 
-/* Descriptors are shared by parent and child, but the engine of the child is a copy: its events are its own.
- * */
+/* Parent and child share descriptors, but the engine of the child is a copy: its events are its own. */
 static void the_events_of_a_child_are_its_own(void) {
     struct scene s;
-    REQUIRE(world_open(&s.w));
-    struct ibv_comp_channel *channel = ibv_create_comp_channel(s.w.context);
-    REQUIRE(world_keep(&s.w, CHANNEL, channel));
-    struct qp_options options = {.channel = channel};
-    REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s.local));
-    REQUIRE(make_memory(&s.w, s.w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s.remote));
-    REQUIRE(make_end(&s.w, s.w.pd, options, &s.a) && make_end(&s.w, s.w.pd, options, &s.b));
-    REQUIRE(connect_ends(&s.a, &s.b));
+    struct ibv_comp_channel *channel;
+    REQUIRE(scene_open_with_channel(&s, &channel));
     CHECK_EQ(ibv_req_notify_cq(s.b.rcq, 0), 0);
     CHECK_EQ(receive(&s.b, 1, part(&s.remote, 0, 8)), 0);
     CHECK_EQ(in_child(cause_an_event, &s), 0);

@@ -330,7 +330,7 @@ static void each_operation_needs_its_right_of_the_region(void) {
     }
 }
 
-/* A peer may not do what the right of the region alone would allow, with that right alone. */
+/* An operation needs no other remote right than its own. Remote changes need local write to be registered. */
 static void one_right_of_the_region_is_enough(void) {
     static const int rights[OPERATIONS] = {
         IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE,
@@ -443,7 +443,7 @@ static void a_request_of_length_0_needs_no_key(void) {
     scene_close(&s);
 }
 
-/* WRITE_WITH_IMM into a bad range takes its receive along. */
+/* The receive that the immediate data would have completed fails, too. */
 static void a_write_with_immediate_to_a_bad_range_fails_its_receive(void) {
     struct scene s;
     REQUIRE(scene_open(&s));
@@ -522,8 +522,7 @@ static void memory_that_is_not_mapped_cannot_be_registered(void) {
     world_close(&w);
 }
 
-/* Registered with ibv_reg_mr_iova(), remote addresses count from the iova, and process addresses do not work.
- * */
+/* Remote addresses of a region of ibv_reg_mr_iova() count from the iova. Process addresses do not work. */
 static void an_iova_replaces_the_process_address(void) {
     static unsigned char bytes[64];
     const uint64_t iova = 0x123456789000;

@@ -7,8 +7,8 @@
 
 #include "objects.h"
 
-/* Runs `true` by the script of a clone with this name, which stands for the present one. Returns the exit
- * status, or -1. */
+/* Makes a folder with this name, with links to the scripts and the library of this clone, and runs `true` by
+ * its script. Returns the exit status, or -1. */
 static int status_in(const char *name) {
     char command[512];
     snprintf(

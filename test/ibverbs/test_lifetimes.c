@@ -55,8 +55,8 @@ static void parent_domains_keep_what_they_are_made_of(void) {
     REQUIRE(make_end(&w, parent, (struct qp_options){0}, &end));
     CHECK_EQ(world_destroy(&w, parent), EBUSY);
     REQUIRE(bring_up(&end, end.qp->qp_num));
-    CHECK_EQ(post(&end, write_of(1, part(&m, 0, 8), &m, 8)),
-             0); /* its queue pairs use the domain's regions */
+    /* Queue pairs of the parent domain use regions of the domain. */
+    CHECK_EQ(post(&end, write_of(1, part(&m, 0, 8), &m, 8)), 0);
     SENT(&end, 1, IBV_WC_SUCCESS);
     CHECK_EQ(world_destroy(&w, end.qp), 0);
     CHECK_EQ(world_destroy(&w, parent), 0);
@@ -177,8 +177,8 @@ static void closing_gives_descriptors_back(void) {
     CHECK_EQ(open_descriptors(), before);
 }
 
-/* Two contexts of one process are two users of one device: their queue pairs reach each other. Keys do not.
- * */
+/* Two contexts of one process use the same device, so their queue pairs reach each other. A key is valid in the
+ * queue pairs of its own domain only. */
 static void queue_pairs_of_two_contexts_reach_each_other(void) {
     struct world first, second;
     struct end a, b;
@@ -194,9 +194,10 @@ static void queue_pairs_of_two_contexts_reach_each_other(void) {
     CHECK_EQ(post(&a, write_of(1, part(&local, 0, 8), &remote, 0)), 0);
     SENT(&a, 1, IBV_WC_SUCCESS);
     CHECK(all_bytes_are(remote.bytes, 8, 1));
-    CHECK_EQ(post(&a, write_of(2, part(&remote, 0, 8), &remote, 8)),
-             EINVAL);                                                   /* an lkey of the other context */
-    CHECK_EQ(post(&a, write_of(3, part(&local, 0, 8), &local, 32)), 0); /* an rkey of this context */
+    /* an lkey of the other context */
+    CHECK_EQ(post(&a, write_of(2, part(&remote, 0, 8), &remote, 8)), EINVAL);
+    /* an rkey of this context */
+    CHECK_EQ(post(&a, write_of(3, part(&local, 0, 8), &local, 32)), 0);
     SENT(&a, 3, IBV_WC_REM_ACCESS_ERR);
     world_close(&second);
     world_close(&first);

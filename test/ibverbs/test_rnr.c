@@ -59,7 +59,7 @@ static void a_receive_within_the_retries_is_in_time(void) {
     scene_close(&s);
 }
 
-/* While a request waits, those behind it wait too, also such that need no receive. */
+/* While a request waits, those behind it wait too, even if they need no receive. */
 static void requests_behind_a_waiting_one_keep_their_order(void) {
     struct scene s;
     REQUIRE(scene_open_with(&s, (struct qp_options){.rnr_retry = 7, .min_rnr_timer = 16}));

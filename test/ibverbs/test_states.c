@@ -15,7 +15,7 @@ static struct ibv_qp_attr attributes_of(const struct end *end) {
     return attr;
 }
 
-/* ibv_modify_qp() also updates the state in the structure, which is looked at before ibv_query_qp() can. */
+/* ibv_modify_qp() also updates qp->state. ibv_query_qp() updates it as well, so it is compared before that. */
 static void query_reports_the_attributes_of_each_move(void) {
     struct scene s;
     REQUIRE(scene_open_in_reset(
@@ -127,7 +127,7 @@ static void the_moves_that_do_not_exist_are_refused(void) {
             CHECK_EQ(to_state(&s.a, from), 0);
         CHECK_EQ(state_of(&s.a), from);
 
-        /* with the attributes of the move to that state, so that only the move is wrong */
+        /* All attributes that the new state needs are given, so that only the move is wrong. */
         struct ibv_qp_attr attr = {.qp_state = none[i].to};
         int mask = IBV_QP_STATE;
         if (none[i].to == IBV_QPS_RTR) {
@@ -145,7 +145,7 @@ static void the_moves_that_do_not_exist_are_refused(void) {
     }
 }
 
-/* Each required attribute, left out alone. */
+/* The change is refused, and the state stays. */
 static void refuses(struct end *end, const struct ibv_qp_attr *attr, int mask) {
     struct ibv_qp_attr copy = *attr;
     enum ibv_qp_state before = state_of(end);
@@ -153,6 +153,7 @@ static void refuses(struct end *end, const struct ibv_qp_attr *attr, int mask) {
     CHECK_EQ(state_of(end), before);
 }
 
+/* Each attribute of the mask is required: the change is refused if any one of them is missing. */
 static void refuses_without_each(struct end *end, const struct ibv_qp_attr *attr, int mask) {
     for (int bit = 1; bit <= mask; bit <<= 1)
         if ((mask & bit) && bit != IBV_QP_STATE)
@@ -249,8 +250,8 @@ static void moves_refuse_invalid_values(void) {
     scene_close(&s);
 }
 
-/* cur_qp_state states what the caller believes. A wrong belief is refused, or a queue pair could skip a move.
- * */
+/* cur_qp_state is the state that the caller expects. If the move were judged by a wrong one, a queue pair could
+ * skip a state. */
 static void a_wrong_current_state_is_refused(void) {
     struct scene s;
     struct ibv_qp_attr attr;
@@ -284,10 +285,7 @@ static void attributes_change_without_a_move(void) {
 static void query_counts_packets(void) {
     struct scene s;
     struct ibv_qp_attr attr;
-    REQUIRE(scene_open_in_reset(&s, (struct qp_options){0}));
-    REQUIRE(bring_up(&s.b, s.a.qp->qp_num));
-    CHECK_EQ(to_init(&s.a), 0);
-    CHECK_EQ(to_rtr(&s.a, s.b.qp->qp_num), 0);
+    REQUIRE(scene_open_in_rtr(&s));
     int mask = rts_attributes(&s.a, &attr);
     attr.sq_psn = 0xfffffd;
     CHECK_EQ(ibv_modify_qp(s.a.qp, &attr, mask), 0);
