@@ -42,6 +42,7 @@
         'async.c',
         'channel.c',
         'context.c',
+        'core_mr.c',
         'cq.c',
         'device.c',
         'dm.c',

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "ibverbs/core_mr.h"
 #include "ibverbs/memory_map.h"
 
 /* Protects the list. Taken inside the gate only; nothing of the core is called with it. */
@@ -20,14 +21,8 @@ static uint64_t start_of(unsigned part) {
 
 static int register_part(struct shim_implicit_mr *mr, unsigned part, uint32_t access) {
     const uint64_t start = start_of(part), length = start_of(part + 1) - start;
-    struct rvt_mr_birth birth;
-    struct rvt_memory *memory = rvt_fixed_memory((void *)(uintptr_t)start, length);
-    if (!memory)
-        return ENOMEM;
-    int error = rvt_reg_user_mr_at(mr->pd, memory, start, start, access, &mr->parts[part], &birth);
-    rvt_memory_put(memory); /* the part has a reference of its own */
-    mr->keys[part] = error ? 0 : birth.key;
-    return -error;
+    return shim_reg_core_mr(mr->pd, (void *)(uintptr_t)start, length, start, access, &mr->parts[part],
+                            &mr->keys[part]);
 }
 
 struct shim_implicit_mr *shim_reg_implicit_mr(struct rvt_pd_handle pd, uint32_t access, int *error) {

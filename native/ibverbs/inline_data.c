@@ -4,19 +4,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "ibverbs/core_mr.h"
+
 int shim_inline_init(struct shim_inline_slots *slots, struct rvt_pd_handle pd, uint32_t max_wr,
                      uint32_t bytes) {
     const uint64_t total = ((uint64_t)max_wr + 1) * bytes;
     unsigned char *allocated = calloc(1, total);
-    struct rvt_memory *memory = allocated ? rvt_fixed_memory(allocated, total) : NULL;
-    struct rvt_mr_birth birth;
-    int error = memory ? 0 : ENOMEM;
+    if (!allocated)
+        return ENOMEM;
     /* Local write access, because the core asks for it in SEND_WITH_INV. */
-    if (!error)
-        error = -rvt_reg_user_mr_at(pd, memory, (uintptr_t)allocated, (uintptr_t)allocated,
-                                    RVT_ACCESS_LOCAL_WRITE, &slots->region, &birth);
-    if (memory)
-        rvt_memory_put(memory);
+    int error = shim_reg_core_mr(pd, allocated, total, (uintptr_t)allocated, RVT_ACCESS_LOCAL_WRITE,
+                                 &slots->region, &slots->lkey);
     if (error) {
         free(allocated);
         return error;
@@ -25,7 +23,6 @@ int shim_inline_init(struct shim_inline_slots *slots, struct rvt_pd_handle pd, u
     slots->slot_bytes = bytes;
     slots->slots = max_wr + 1;
     slots->next = 0;
-    slots->lkey = birth.key;
     return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "ibverbs/core_mr.h"
 #include "ibverbs/dm.h"
 #include "ibverbs/implicit_mr.h"
 #include "ibverbs/memory_map.h"
@@ -34,15 +35,10 @@ static bool is_implicit(const struct shim_mr_init *init) {
 /* Registers the region in the core, and stores its key. Returns 0 or a positive errno. The caller must be
  * inside the gate. */
 static int register_bytes(struct shim_mr *mr, const struct shim_mr_init *init) {
-    struct rvt_mr_birth birth;
-    struct rvt_memory *memory = rvt_fixed_memory(init->bytes, init->length);
-    if (!memory)
-        return ENOMEM;
-    int error = rvt_reg_user_mr_at(mr->pd->core, memory, init->address, init->address,
-                                   init->access & CORE_ACCESS, &mr->core, &birth);
-    rvt_memory_put(memory); /* the region has a reference of its own */
-    mr->ibv.lkey = mr->ibv.rkey = error ? 0 : birth.key;
-    return -error;
+    int error = shim_reg_core_mr(mr->pd->core, init->bytes, init->length, init->address,
+                                 init->access & CORE_ACCESS, &mr->core, &mr->ibv.lkey);
+    mr->ibv.rkey = mr->ibv.lkey;
+    return error;
 }
 
 /* The same for a region without bytes: one of the core's into which nothing is mapped. No work request can
