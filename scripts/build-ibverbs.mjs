@@ -4,12 +4,10 @@
 import { copyFileSync, existsSync, readFileSync, renameSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { buildOf } from './c-builds.mjs';
 import { gypBuild } from './gyp-build.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-
-/** Maps each mode to the value of -fsanitize=; empty for no sanitizer. @type {Record<string, string>} */
-export const modes = { plain: '', asan: 'address,undefined', tsan: 'thread' };
 
 /** @param {string} mode */
 export function libraryOf(mode) {
@@ -21,10 +19,7 @@ export function libraryOf(mode) {
  * @param {string} mode
  */
 export function buildIbverbs(mode) {
-  const sanitize = modes[mode];
-  if (sanitize === undefined) {
-    throw new Error(`no mode "${mode}"; the modes are ${Object.keys(modes).join(', ')}`);
-  }
+  const { sanitize } = buildOf(mode);
   if (!existsSync('/usr/include/infiniband/verbs.h')) {
     throw new Error('the header <infiniband/verbs.h> is missing: install the package libibverbs-dev');
   }

@@ -4,8 +4,9 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { builds } from './c-builds.mjs';
 import { gypBuild } from './gyp-build.mjs';
-import { builds, report, runPrograms } from './test-programs.mjs';
+import { report, runPrograms } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testDirectory = join(root, 'test', 'c');
@@ -16,7 +17,7 @@ const testDirectory = join(root, 'test', 'c');
  * @property {string[]} [wrapper] command that runs each test program
  * @property {string[]} [skip] tests that this mode does not run by default
  *
- * @typedef {import('./test-programs.mjs').Build & Options} Mode
+ * @typedef {import('./c-builds.mjs').Build & Options} Mode
  */
 
 /** @type {Record<string, Mode>} */

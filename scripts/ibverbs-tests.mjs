@@ -7,7 +7,8 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildIbverbs } from './build-ibverbs.mjs';
-import { builds, report, runPrograms } from './test-programs.mjs';
+import { builds } from './c-builds.mjs';
+import { report, runPrograms } from './test-programs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testDirectory = join(root, 'test', 'ibverbs');

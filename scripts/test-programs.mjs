@@ -9,25 +9,6 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const TIMEOUT_MS = 10 * 60_000;
 
 /**
- * @typedef {object} Build
- * @property {string} sanitize value of -fsanitize=; empty for no sanitizer
- * @property {Record<string, string>} env default environment variables; variables that the caller has set take precedence
- */
-
-/** The builds in which test programs run. @satisfies {Record<string, Build>} */
-export const builds = {
-  plain: { sanitize: '', env: {} },
-  asan: {
-    sanitize: 'address,undefined',
-    env: {
-      ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
-      UBSAN_OPTIONS: 'print_stacktrace=1',
-    },
-  },
-  tsan: { sanitize: 'thread', env: { TSAN_OPTIONS: 'second_deadlock_stack=1' } },
-};
-
-/**
  * @typedef {object} Program
  * @property {string} name
  * @property {string[]} command the program's file and its arguments, after the command that runs it, if there is one
