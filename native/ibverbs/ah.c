@@ -47,10 +47,10 @@ SHIM_PUBLIC int ibv_destroy_ah(struct ibv_ah *of) {
         return EINVAL;
     struct shim_ah *ah = (struct shim_ah *)(void *)of;
     shim_enter();
-    int error = rvt_destroy_ah(ah->core);
+    int error = shim_end_error(rvt_destroy_ah(ah->core));
     shim_leave();
-    if (error && error != -RVT_EBADF) /* ibv_close_device() may have ended it */
-        return -error;
+    if (error)
+        return error;
     shim_put_pd(ah->pd);
     free(ah);
     return 0;

@@ -53,6 +53,12 @@ void shim_get_context(struct shim_context *context);
 /* Puts a reference. The caller must be outside the gate. */
 void shim_put_context(struct shim_context *context);
 
+/* Returns what a verb that ends an object answers, from the core's result: 0 or a positive errno. The core no longer
+ * has an object that ibv_close_device() has ended. The verb then succeeds, and only frees the structure. */
+static inline int shim_end_error(int result) {
+    return result == -RVT_EBADF ? 0 : -result;
+}
+
 /* Returns a number for an object of the context that differs from those of all others. The caller must be
  * inside the gate. */
 uint32_t shim_new_handle(struct shim_context *context);

@@ -121,10 +121,10 @@ SHIM_PUBLIC int ibv_destroy_cq(struct ibv_cq *of) {
         return EINVAL;
     struct shim_cq *cq = shim_cq_of(of);
     shim_enter();
-    int error = rvt_destroy_cq(cq->core);
+    int error = shim_end_error(rvt_destroy_cq(cq->core));
     shim_leave();
-    if (error && error != -RVT_EBADF) /* ibv_close_device() may have ended it */
-        return -error;
+    if (error)
+        return error;
     shim_event_end(&cq->events.completion);
     shim_event_end(&cq->events.async);
     free_cq(cq);

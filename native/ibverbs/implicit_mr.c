@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "ibverbs/context.h"
 #include "ibverbs/core_mr.h"
 #include "ibverbs/memory_map.h"
 
@@ -48,9 +49,9 @@ struct shim_implicit_mr *shim_reg_implicit_mr(struct rvt_pd_handle pd, uint32_t 
 }
 
 int shim_dereg_implicit_mr(struct shim_implicit_mr *mr) {
-    int error = rvt_dereg_mrs(mr->pd, mr->parts, SHIM_IMPLICIT_PARTS, RVT_RELEASE);
-    if (error && error != -RVT_EBADF) /* ibv_close_device() may have ended them */
-        return -error;
+    int error = shim_end_error(rvt_dereg_mrs(mr->pd, mr->parts, SHIM_IMPLICIT_PARTS, RVT_RELEASE));
+    if (error)
+        return error;
     pthread_mutex_lock(&listing);
     rvt_list_remove(&mr->in_list);
     atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);

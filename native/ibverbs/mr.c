@@ -155,9 +155,8 @@ SHIM_PUBLIC int ibv_dereg_mr(struct ibv_mr *of) {
         return EINVAL;
     struct shim_mr *mr = shim_mr_of(of);
     shim_enter();
-    int error = mr->implicit ? shim_dereg_implicit_mr(mr->implicit) : -rvt_dereg_mr(mr->core, RVT_RELEASE);
-    if (error == RVT_EBADF)
-        error = 0; /* ibv_close_device() has ended it */
+    int error = mr->implicit ? shim_dereg_implicit_mr(mr->implicit)
+                             : shim_end_error(rvt_dereg_mr(mr->core, RVT_RELEASE));
     if (!error)
         shim_unlist_importable(&mr->importable);
     shim_leave();

@@ -55,16 +55,14 @@ SHIM_PUBLIC struct ibv_pd *ibv_alloc_pd(struct ibv_context *of) {
     return &pd->ibv;
 }
 
-/* Ends a domain of the core, unless ibv_close_device() has ended it. Returns 0 or a positive errno. */
+/* Ends a domain of the core. Returns 0 or a positive errno. */
 static int end_pd(struct shim_pd *pd) {
     shim_enter();
-    int error = rvt_dealloc_pd(pd->core, false);
-    if (error == -RVT_EBADF)
-        error = 0;
+    int error = shim_end_error(rvt_dealloc_pd(pd->core, false));
     if (!error)
         shim_unlist_importable(&pd->importable);
     shim_leave();
-    return -error;
+    return error;
 }
 
 SHIM_PUBLIC int ibv_dealloc_pd(struct ibv_pd *of) {

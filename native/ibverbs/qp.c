@@ -166,12 +166,12 @@ SHIM_PUBLIC int ibv_destroy_qp(struct ibv_qp *of) {
         return EINVAL;
     struct shim_qp *qp = shim_qp_of(of);
     shim_enter();
-    int error = rvt_destroy_qp(qp->core);
-    if (!error || error == -RVT_EBADF) /* ibv_close_device() may have ended it */
+    int error = shim_end_error(rvt_destroy_qp(qp->core));
+    if (!error)
         shim_inline_destroy(&qp->inline_slots);
     shim_leave();
-    if (error && error != -RVT_EBADF)
-        return -error;
+    if (error)
+        return error;
     shim_event_end(&qp->events.async);
     free_qp(qp);
     return 0;

@@ -85,10 +85,10 @@ SHIM_PUBLIC int ibv_destroy_srq(struct ibv_srq *of) {
         return EINVAL;
     struct shim_srq *srq = shim_srq_of(of);
     shim_enter();
-    int error = rvt_destroy_srq(srq->core);
+    int error = shim_end_error(rvt_destroy_srq(srq->core));
     shim_leave();
-    if (error && error != -RVT_EBADF) /* ibv_close_device() may have ended it */
-        return -error;
+    if (error)
+        return error;
     shim_event_end(&srq->events.async);
     shim_put_pd(srq->pd);
     pthread_mutex_destroy(&srq->ibv.mutex);
