@@ -171,6 +171,7 @@ static inline uint64_t address(const struct memory *m, int64_t offset) {
 struct qp_options {
     enum ibv_qp_type type;            /* RC */
     struct ibv_srq *srq;              /* of the second queue pair of a scene */
+    uint64_t send_ops;                /* IBV_QP_EX_WITH_*; of the first queue pair of a scene */
     uint32_t send_wr, recv_wr;        /* 16 */
     uint32_t send_sge, recv_sge;      /* 4 */
     uint32_t inline_data;             /* bytes */
@@ -211,7 +212,7 @@ static inline bool make_cq(struct world *w, int cqe, struct ibv_comp_channel *ch
 /* Makes a queue pair in RESET on completion queues that exist. */
 static inline bool make_qp(struct world *w, struct ibv_pd *pd, struct qp_options options, struct end *end) {
     options = filled_in(options);
-    struct ibv_qp_init_attr init = {
+    struct ibv_qp_init_attr_ex init = {
         .qp_context = end,
         .send_cq = end->scq,
         .recv_cq = end->rcq,
@@ -223,8 +224,12 @@ static inline bool make_qp(struct world *w, struct ibv_pd *pd, struct qp_options
                 .max_inline_data = options.inline_data},
         .qp_type = options.type,
         .sq_sig_all = options.all_signaled,
+        .comp_mask = IBV_QP_INIT_ATTR_PD | (options.send_ops ? IBV_QP_INIT_ATTR_SEND_OPS_FLAGS : 0),
+        .pd = pd,
+        .send_ops_flags = options.send_ops,
     };
-    end->qp = ibv_create_qp(pd, &init);
+    /* With no more than a domain, this inline function of the header calls ibv_create_qp(). */
+    end->qp = ibv_create_qp_ex(w->context, &init);
     end->options = options;
     end->type = options.type;
     return world_keep(w, QP, end->qp);
@@ -317,6 +322,21 @@ static inline enum ibv_qp_state state_of(const struct end *end) {
     return attr.qp_state;
 }
 
+/* The change is refused, and the state stays. */
+static inline void refuses(struct end *end, const struct ibv_qp_attr *attr, int mask) {
+    struct ibv_qp_attr copy = *attr;
+    enum ibv_qp_state before = state_of(end);
+    CHECK_EQ(ibv_modify_qp(end->qp, &copy, mask), EINVAL);
+    CHECK_EQ(state_of(end), before);
+}
+
+/* Each attribute of the mask is required: the change is refused if any one of them is missing. */
+static inline void refuses_without_each(struct end *end, const struct ibv_qp_attr *attr, int mask) {
+    for (int bit = 1; bit <= mask; bit <<= 1)
+        if ((mask & bit) && bit != IBV_QP_STATE)
+            refuses(end, attr, mask & ~bit);
+}
+
 /* Brings a queue pair from RESET to RTS. */
 static inline bool bring_up(struct end *end, uint32_t dest_qpn) {
     CHECK_EQ(to_init(end), 0);
@@ -341,13 +361,15 @@ struct scene {
     struct memory local, remote;
 };
 
-/* Makes the objects of a scene whose world is open, with queue pairs in RESET. Only b uses options.srq. */
+/* Makes the objects of a scene whose world is open, with queue pairs in RESET. Only a uses options.send_ops, and
+ * only b options.srq. */
 static inline bool make_scene(struct scene *s, struct qp_options options) {
-    struct qp_options of_a = options;
+    struct qp_options of_a = options, of_b = options;
     of_a.srq = NULL;
+    of_b.send_ops = 0;
     return make_memory(&s->w, s->w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s->local) &&
            make_memory(&s->w, s->w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s->remote) &&
-           make_end(&s->w, s->w.pd, of_a, &s->a) && make_end(&s->w, s->w.pd, options, &s->b);
+           make_end(&s->w, s->w.pd, of_a, &s->a) && make_end(&s->w, s->w.pd, of_b, &s->b);
 }
 
 static inline bool scene_open_in_reset(struct scene *s, struct qp_options options) {

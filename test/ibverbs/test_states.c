@@ -145,21 +145,6 @@ static void the_moves_that_do_not_exist_are_refused(void) {
     }
 }
 
-/* The change is refused, and the state stays. */
-static void refuses(struct end *end, const struct ibv_qp_attr *attr, int mask) {
-    struct ibv_qp_attr copy = *attr;
-    enum ibv_qp_state before = state_of(end);
-    CHECK_EQ(ibv_modify_qp(end->qp, &copy, mask), EINVAL);
-    CHECK_EQ(state_of(end), before);
-}
-
-/* Each attribute of the mask is required: the change is refused if any one of them is missing. */
-static void refuses_without_each(struct end *end, const struct ibv_qp_attr *attr, int mask) {
-    for (int bit = 1; bit <= mask; bit <<= 1)
-        if ((mask & bit) && bit != IBV_QP_STATE)
-            refuses(end, attr, mask & ~bit);
-}
-
 static void moves_need_all_their_attributes(void) {
     static const enum ibv_qp_type types[] = {IBV_QPT_RC, IBV_QPT_UC};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {

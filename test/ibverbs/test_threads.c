@@ -100,7 +100,7 @@ static void build_pairs(void *argument) {
 static void lists_of_several_threads_are_not_mixed(void) {
     struct world w;
     struct memory m;
-    struct end end = {.type = IBV_QPT_RC, .options = filled_in((struct qp_options){0})};
+    struct end end = {0};
     static struct builder builders[2];
     atomic_uint in_flight = 0;
     uint64_t next[2] = {0};
@@ -108,16 +108,7 @@ static void lists_of_several_threads_are_not_mixed(void) {
     REQUIRE(make_memory(&w, w.pd, 128, 1, ALL_RIGHTS, &m));
     REQUIRE(make_cq(&w, 64, NULL, &end.scq));
     end.rcq = end.scq;
-    struct ibv_qp_init_attr_ex init = {
-        .send_cq = end.scq,
-        .recv_cq = end.rcq,
-        .cap = {.max_send_wr = 16, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1},
-        .qp_type = IBV_QPT_RC,
-        .comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-        .pd = w.pd,
-        .send_ops_flags = IBV_QP_EX_WITH_RDMA_WRITE};
-    end.qp = ibv_create_qp_ex(w.context, &init);
-    REQUIRE(world_keep(&w, QP, end.qp));
+    REQUIRE(make_qp(&w, w.pd, (struct qp_options){.send_ops = IBV_QP_EX_WITH_RDMA_WRITE}, &end));
     REQUIRE(bring_up(&end, end.qp->qp_num));
     for (uint64_t i = 0; i < 2; i++) {
         builders[i] = (struct builder){

@@ -13,36 +13,11 @@ struct builders {
     struct ibv_qp_ex *ex;
 };
 
-static bool make_extended(struct world *w, struct ibv_pd *pd, struct qp_options options, uint64_t operations,
-                          struct end *end) {
-    options = filled_in(options);
-    *end = (struct end){.options = options, .type = options.type};
-    if (!make_cq(w, (int)options.cqe, NULL, &end->scq) || !make_cq(w, (int)options.cqe, NULL, &end->rcq))
-        return false;
-    struct ibv_qp_init_attr_ex init = {.send_cq = end->scq,
-                                       .recv_cq = end->rcq,
-                                       .cap = {.max_send_wr = options.send_wr,
-                                               .max_recv_wr = options.recv_wr,
-                                               .max_send_sge = options.send_sge,
-                                               .max_recv_sge = options.recv_sge,
-                                               .max_inline_data = options.inline_data},
-                                       .qp_type = options.type,
-                                       .sq_sig_all = options.all_signaled,
-                                       .comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-                                       .pd = pd,
-                                       .send_ops_flags = operations};
-    end->qp = ibv_create_qp_ex(w->context, &init);
-    return world_keep(w, QP, end->qp);
-}
-
 static bool builders_open(struct builders *b, struct qp_options options) {
-    struct scene *s = &b->s;
-    if (!world_open(&s->w) || !make_memory(&s->w, s->w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s->local) ||
-        !make_memory(&s->w, s->w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s->remote) ||
-        !make_extended(&s->w, s->w.pd, options, RC_OPERATIONS, &s->a) ||
-        !make_end(&s->w, s->w.pd, options, &s->b) || !connect_ends(&s->a, &s->b))
+    options.send_ops = RC_OPERATIONS;
+    if (!scene_open_with(&b->s, options))
         return false;
-    b->ex = ibv_qp_to_qp_ex(s->a.qp);
+    b->ex = ibv_qp_to_qp_ex(b->s.a.qp);
     return b->ex;
 }
 
@@ -283,7 +258,7 @@ static void an_operation_that_was_not_agreed_is_refused(void) {
     struct end a;
     REQUIRE(world_open(&w));
     REQUIRE(make_memory(&w, w.pd, 64, 1, ALL_RIGHTS, &m));
-    REQUIRE(make_extended(&w, w.pd, (struct qp_options){0}, IBV_QP_EX_WITH_SEND, &a));
+    REQUIRE(make_end(&w, w.pd, (struct qp_options){.send_ops = IBV_QP_EX_WITH_SEND}, &a));
     REQUIRE(bring_up(&a, a.qp->qp_num));
     struct ibv_qp_ex *ex = ibv_qp_to_qp_ex(a.qp);
     ibv_wr_start(ex);
@@ -404,8 +379,9 @@ static void datagrams_can_be_built(void) {
     REQUIRE(world_open(&w));
     REQUIRE(make_memory(&w, w.pd, 256, 1, ALL_RIGHTS, &m));
     struct qp_options options = {.type = IBV_QPT_UD};
-    REQUIRE(make_extended(&w, w.pd, options, IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM, &a));
     REQUIRE(make_end(&w, w.pd, options, &b));
+    options.send_ops = IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM;
+    REQUIRE(make_end(&w, w.pd, options, &a));
     REQUIRE(connect_ends(&a, &b));
     struct ibv_ah_attr attr = own_port(w.context);
     struct ibv_ah *ah = ibv_create_ah(w.pd, &attr);
