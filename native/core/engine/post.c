@@ -123,8 +123,8 @@ static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_w
 }
 
 /* Carries out a local operation, unless it is a LOCAL_INV that must be delayed. Sets *carried_out. Its wait
- * for readers is made with the engine lock held: no reader waits for that lock. `whole`: as for
- * post_one_send(). */
+ * for readers is made with the engine lock held: no reader waits for that lock. With `whole` nothing is
+ * carried out, because it could not be taken back: every LOCAL_INV is delayed, and REG_MR is refused. */
 static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole,
                     bool *carried_out) {
     *carried_out = true;
@@ -206,7 +206,7 @@ static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *
     }
 }
 
-/* Posts one work request. `whole`: it may have to be taken back. */
+/* Posts one work request. `whole`: it is taken back if a later one of its list is refused. */
 static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole) {
     const struct opcode_rules *rules = rules_of(wr->opcode);
     bool carried_out = false;
