@@ -204,6 +204,19 @@ struct end {
     enum ibv_qp_type type;
 };
 
+static inline bool make_channel(struct world *w, struct ibv_comp_channel **channel) {
+    *channel = ibv_create_comp_channel(w->context);
+    return world_keep(w, CHANNEL, *channel);
+}
+
+/* Makes a shared receive queue whose srq_context is the world. */
+static inline bool make_srq(struct world *w, struct ibv_pd *pd, uint32_t max_wr, uint32_t max_sge,
+                            struct ibv_srq **srq) {
+    struct ibv_srq_init_attr init = {.srq_context = w, .attr = {.max_wr = max_wr, .max_sge = max_sge}};
+    *srq = ibv_create_srq(pd, &init);
+    return world_keep(w, SRQ, *srq);
+}
+
 static inline bool make_cq(struct world *w, int cqe, struct ibv_comp_channel *channel, struct ibv_cq **cq) {
     *cq = ibv_create_cq(w->context, cqe, NULL, channel, 0);
     return world_keep(w, CQ, *cq);
@@ -251,6 +264,13 @@ static inline struct ibv_ah_attr own_port(struct ibv_context *context) {
     CHECK_EQ(ibv_query_gid(context, PORT, 0, &attr.grh.dgid), 0);
     attr.dlid = port.lid;
     return attr;
+}
+
+/* Makes an address handle of the device's own port. */
+static inline bool make_ah(struct world *w, struct ibv_pd *pd, struct ibv_ah **ah) {
+    struct ibv_ah_attr attr = own_port(w->context);
+    *ah = ibv_create_ah(pd, &attr);
+    return world_keep(w, AH, *ah);
 }
 
 /* Each of these returns the answer of ibv_modify_qp(). */
@@ -396,11 +416,8 @@ static inline bool scene_open(struct scene *s) {
 
 /* Opens a scene and a channel to which all its completion queues report. */
 static inline bool scene_open_with_channel(struct scene *s, struct ibv_comp_channel **channel) {
-    if (!world_open(&s->w))
-        return false;
-    *channel = ibv_create_comp_channel(s->w.context);
-    return world_keep(&s->w, CHANNEL, *channel) && make_scene(s, (struct qp_options){.channel = *channel}) &&
-           connect_ends(&s->a, &s->b);
+    return world_open(&s->w) && make_channel(&s->w, channel) &&
+           make_scene(s, (struct qp_options){.channel = *channel}) && connect_ends(&s->a, &s->b);
 }
 
 static inline void scene_close(struct scene *s) {

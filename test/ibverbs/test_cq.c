@@ -314,8 +314,8 @@ static void destroying_waits_for_acknowledgements(void) {
     struct ibv_cq *cq;
     void *user;
     REQUIRE(world_open(&w));
-    struct ibv_comp_channel *channel = ibv_create_comp_channel(w.context);
-    REQUIRE(world_keep(&w, CHANNEL, channel));
+    struct ibv_comp_channel *channel;
+    REQUIRE(make_channel(&w, &channel));
     REQUIRE(make_memory(&w, w.pd, 64, 1, ALL_RIGHTS, &m));
     REQUIRE(make_cq(&w, 8, channel, &a.scq));
     a.rcq = a.scq;
@@ -347,8 +347,8 @@ static void events_of_a_destroyed_queue_are_gone(void) {
     struct memory m;
     struct end a = {0};
     REQUIRE(world_open(&w));
-    struct ibv_comp_channel *channel = ibv_create_comp_channel(w.context);
-    REQUIRE(world_keep(&w, CHANNEL, channel));
+    struct ibv_comp_channel *channel;
+    REQUIRE(make_channel(&w, &channel));
     REQUIRE(make_memory(&w, w.pd, 64, 1, ALL_RIGHTS, &m));
     REQUIRE(make_end(&w, w.pd, (struct qp_options){.channel = channel}, &a));
     REQUIRE(bring_up(&a, a.qp->qp_num));
@@ -365,8 +365,8 @@ static void a_channel_with_queues_cannot_be_destroyed(void) {
     struct world w;
     struct ibv_cq *cq;
     REQUIRE(world_open(&w));
-    struct ibv_comp_channel *channel = ibv_create_comp_channel(w.context);
-    REQUIRE(world_keep(&w, CHANNEL, channel));
+    struct ibv_comp_channel *channel;
+    REQUIRE(make_channel(&w, &channel));
     REQUIRE(make_cq(&w, 4, channel, &cq));
     CHECK_EQ(world_destroy(&w, channel), EBUSY);
     CHECK_EQ(world_destroy(&w, cq), 0);

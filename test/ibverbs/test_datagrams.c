@@ -12,11 +12,7 @@ struct datagrams {
 
 static bool datagrams_open(struct datagrams *d, struct qp_options options) {
     options.type = IBV_QPT_UD;
-    if (!scene_open_with(&d->s, options))
-        return false;
-    struct ibv_ah_attr attr = own_port(d->s.w.context);
-    d->ah = ibv_create_ah(d->s.w.pd, &attr);
-    return world_keep(&d->s.w, AH, d->ah);
+    return scene_open_with(&d->s, options) && make_ah(&d->s.w, d->s.w.pd, &d->ah);
 }
 
 static struct request datagram(const struct datagrams *d, uint64_t id, struct ibv_sge sge, uint32_t qkey) {
@@ -169,9 +165,8 @@ static void a_receive_with_a_bad_key_brings_the_receiver_into_error(void) {
 static void an_address_handle_of_another_domain_is_refused(void) {
     struct datagrams d;
     REQUIRE(datagrams_open(&d, (struct qp_options){0}));
-    struct ibv_ah_attr attr = own_port(d.s.w.context);
-    struct ibv_ah *foreign = ibv_create_ah(d.s.w.other_pd, &attr);
-    REQUIRE(world_keep(&d.s.w, AH, foreign));
+    struct ibv_ah *foreign;
+    REQUIRE(make_ah(&d.s.w, d.s.w.other_pd, &foreign));
     struct request r = datagram(&d, 1, part(&d.s.local, 0, 8), QKEY);
     r.ah = foreign;
     CHECK_EQ(post(&d.s.a, r), EINVAL);
@@ -267,9 +262,7 @@ static void a_posted_datagram_does_not_need_its_address_handle(void) {
     CHECK_EQ(post(&d.s.a, datagram(&d, 1, part(&d.s.local, 0, 8), QKEY)), 0);
     IS_EMPTY(d.s.a.scq);
     CHECK_EQ(world_destroy(&d.s.w, d.ah), 0);
-    struct ibv_ah_attr attr = own_port(d.s.w.context);
-    d.ah = ibv_create_ah(d.s.w.pd, &attr);
-    REQUIRE(world_keep(&d.s.w, AH, d.ah));
+    REQUIRE(make_ah(&d.s.w, d.s.w.pd, &d.ah));
     CHECK_EQ(receive(&d.s.b, 20, part(&d.s.remote, 0, 100)), 0);
     CHECK_EQ(receive(&d.s.b, 21, part(&d.s.remote, 100, 100)), 0);
     CHECK_EQ(to_state(&d.s.a, IBV_QPS_RTS), 0);

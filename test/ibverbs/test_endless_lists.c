@@ -37,9 +37,8 @@ static void comes_to_an_end(struct posting *p, int expected) {
 static void a_full_queue_ends_them(void) {
     struct scene s;
     REQUIRE(scene_open_with(&s, (struct qp_options){.rnr_retry = 7}));
-    struct ibv_srq_init_attr init = {.attr = {.max_wr = 4, .max_sge = 1}};
-    struct ibv_srq *srq = ibv_create_srq(s.w.pd, &init);
-    REQUIRE(world_keep(&s.w, SRQ, srq));
+    struct ibv_srq *srq;
+    REQUIRE(make_srq(&s.w, s.w.pd, 4, 1, &srq));
     comes_to_an_end(&(struct posting){.end = &s.a, .sends = true}, ENOMEM);
     comes_to_an_end(&(struct posting){.end = &s.a}, ENOMEM);
     comes_to_an_end(&(struct posting){.srq = srq}, ENOMEM);

@@ -15,9 +15,7 @@ struct source {
 static bool source_open(struct source *s) {
     if (!world_open(&s->w))
         return false;
-    struct ibv_srq_init_attr init = {.attr = {.max_wr = 4, .max_sge = 1}};
-    s->srq = ibv_create_srq(s->w.pd, &init);
-    return world_keep(&s->w, SRQ, s->srq) &&
+    return make_srq(&s->w, s->w.pd, 4, 1, &s->srq) &&
            make_end(&s->w, s->w.pd, (struct qp_options){.srq = s->srq}, &s->end) &&
            bring_up(&s->end, s->end.qp->qp_num);
 }

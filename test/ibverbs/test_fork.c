@@ -159,10 +159,7 @@ struct unacknowledged {
 static bool begin_to_destroy(struct unacknowledged *u) {
     struct ibv_cq *cq;
     void *user;
-    if (!world_open(&u->w))
-        return false;
-    u->channel = ibv_create_comp_channel(u->w.context);
-    if (!world_keep(&u->w, CHANNEL, u->channel) ||
+    if (!world_open(&u->w) || !make_channel(&u->w, &u->channel) ||
         !make_memory(&u->w, u->w.pd, 64, 1, ALL_RIGHTS, &u->memory) ||
         !make_cq(&u->w, 8, u->channel, &u->end.scq))
         return false;

@@ -43,8 +43,8 @@ static void a_handler_forks_in_the_middle_of_verbs(void) {
     struct scene s;
     struct world w;
     REQUIRE(world_open(&w));
-    struct ibv_comp_channel *channel = ibv_create_comp_channel(w.context);
-    REQUIRE(world_keep(&w, CHANNEL, channel));
+    struct ibv_comp_channel *channel;
+    REQUIRE(make_channel(&w, &channel));
     s = (struct scene){.w = w};
     REQUIRE(make_end(&s.w, s.w.pd, (struct qp_options){.channel = channel}, &s.a));
     struct sigaction action = {.sa_handler = fork_in_handler, .sa_flags = SA_RESTART};

@@ -20,15 +20,13 @@ static void a_domain_with_children_cannot_be_freed(void) {
     CHECK_EQ(world_destroy(&w, pd), EBUSY);
     CHECK_EQ(world_destroy(&w, end.qp), 0);
 
-    struct ibv_srq_init_attr init = {.attr = {.max_wr = 4, .max_sge = 1}};
-    struct ibv_srq *srq = ibv_create_srq(pd, &init);
-    REQUIRE(world_keep(&w, SRQ, srq));
+    struct ibv_srq *srq;
+    REQUIRE(make_srq(&w, pd, 4, 1, &srq));
     CHECK_EQ(world_destroy(&w, pd), EBUSY);
     CHECK_EQ(world_destroy(&w, srq), 0);
 
-    struct ibv_ah_attr attr = own_port(w.context);
-    struct ibv_ah *ah = ibv_create_ah(pd, &attr);
-    REQUIRE(world_keep(&w, AH, ah));
+    struct ibv_ah *ah;
+    REQUIRE(make_ah(&w, pd, &ah));
     CHECK_EQ(world_destroy(&w, pd), EBUSY);
     CHECK_EQ(world_destroy(&w, ah), 0);
 
@@ -90,9 +88,8 @@ static void a_shared_receive_queue_in_use_cannot_be_destroyed(void) {
     struct world w;
     struct end end;
     REQUIRE(world_open(&w));
-    struct ibv_srq_init_attr init = {.attr = {.max_wr = 4, .max_sge = 1}};
-    struct ibv_srq *srq = ibv_create_srq(w.pd, &init);
-    REQUIRE(world_keep(&w, SRQ, srq));
+    struct ibv_srq *srq;
+    REQUIRE(make_srq(&w, w.pd, 4, 1, &srq));
     REQUIRE(make_end(&w, w.pd, (struct qp_options){.srq = srq}, &end));
     CHECK_EQ(world_destroy(&w, srq), EBUSY);
     CHECK_EQ(world_destroy(&w, end.qp), 0);
@@ -132,14 +129,12 @@ static void destroying_a_queue_pair_drops_its_work(void) {
 static void objects_can_be_destroyed_after_their_device_was_closed(void) {
     struct scene s;
     REQUIRE(scene_open_with(&s, (struct qp_options){.inline_data = 16}));
-    struct ibv_ah_attr attr = own_port(s.w.context);
-    struct ibv_ah *ah = ibv_create_ah(s.w.pd, &attr);
-    REQUIRE(world_keep(&s.w, AH, ah));
-    struct ibv_srq_init_attr init = {.attr = {.max_wr = 4, .max_sge = 1}};
-    struct ibv_srq *srq = ibv_create_srq(s.w.pd, &init);
-    REQUIRE(world_keep(&s.w, SRQ, srq));
-    struct ibv_comp_channel *channel = ibv_create_comp_channel(s.w.context);
-    REQUIRE(world_keep(&s.w, CHANNEL, channel));
+    struct ibv_ah *ah;
+    REQUIRE(make_ah(&s.w, s.w.pd, &ah));
+    struct ibv_srq *srq;
+    REQUIRE(make_srq(&s.w, s.w.pd, 4, 1, &srq));
+    struct ibv_comp_channel *channel;
+    REQUIRE(make_channel(&s.w, &channel));
     struct ibv_cq *cq;
     REQUIRE(make_cq(&s.w, 4, channel, &cq));
     struct ibv_context *context = s.w.context;
@@ -165,8 +160,8 @@ static void closing_gives_descriptors_back(void) {
     for (int i = 0; i < 50; i++) {
         struct scene s;
         REQUIRE(scene_open(&s));
-        struct ibv_comp_channel *channel = ibv_create_comp_channel(s.w.context);
-        REQUIRE(world_keep(&s.w, CHANNEL, channel));
+        struct ibv_comp_channel *channel;
+        REQUIRE(make_channel(&s.w, &channel));
         struct ibv_cq *cq;
         REQUIRE(make_cq(&s.w, 4, channel, &cq));
         scene_close(&s);

@@ -56,8 +56,7 @@ static void close_numbers(void *argument) {
 static void run_as_daemon(void (*body)(void *daemon)) {
     struct daemon d;
     REQUIRE(world_open(&d.w));
-    d.channel = ibv_create_comp_channel(d.w.context);
-    REQUIRE(world_keep(&d.w, CHANNEL, d.channel));
+    REQUIRE(make_channel(&d.w, &d.channel));
     CHECK_EQ(in_child(body, &d), 0);
     world_close(&d.w);
 }

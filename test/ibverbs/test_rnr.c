@@ -108,9 +108,8 @@ static void a_write_without_immediate_needs_no_receive(void) {
 static void an_empty_shared_queue_is_not_ready_either(void) {
     struct world w;
     REQUIRE(world_open(&w));
-    struct ibv_srq_init_attr init = {.attr = {.max_wr = 4, .max_sge = 1}};
-    struct ibv_srq *srq = ibv_create_srq(w.pd, &init);
-    REQUIRE(world_keep(&w, SRQ, srq));
+    struct ibv_srq *srq;
+    REQUIRE(make_srq(&w, w.pd, 4, 1, &srq));
     struct memory m;
     struct end a, b;
     REQUIRE(make_memory(&w, w.pd, 64, 1, ALL_RIGHTS, &m));

@@ -10,23 +10,18 @@ struct shared {
     struct memory local, remote;
 };
 
-static struct ibv_srq *make_srq(struct world *w, struct ibv_pd *pd, uint32_t max_wr, uint32_t max_sge) {
-    struct ibv_srq_init_attr init = {.srq_context = w, .attr = {.max_wr = max_wr, .max_sge = max_sge}};
-    struct ibv_srq *srq = ibv_create_srq(pd, &init);
-    return world_keep(w, SRQ, srq) ? srq : NULL;
-}
-
 static bool shared_open(struct shared *s) {
     if (!world_open(&s->w) || !make_memory(&s->w, s->w.pd, SCENE_BYTES, LOCAL_FILL, ALL_RIGHTS, &s->local) ||
         !make_memory(&s->w, s->w.pd, SCENE_BYTES, REMOTE_FILL, ALL_RIGHTS, &s->remote))
         return false;
-    s->srq = make_srq(&s->w, s->w.pd, 8, 2);
-    for (int i = 0; s->srq && i < 2; i++)
+    if (!make_srq(&s->w, s->w.pd, 8, 2, &s->srq))
+        return false;
+    for (int i = 0; i < 2; i++)
         if (!make_end(&s->w, s->w.pd, (struct qp_options){0}, &s->a[i]) ||
             !make_end(&s->w, s->w.pd, (struct qp_options){.srq = s->srq}, &s->b[i]) ||
             !connect_ends(&s->a[i], &s->b[i]))
             return false;
-    return s->srq;
+    return true;
 }
 
 static void queue_pairs_take_from_it_in_order(void) {
@@ -153,8 +148,8 @@ static void its_own_domain_judges_its_receives(void) {
     REQUIRE(world_open(&w));
     REQUIRE(make_memory(&w, w.other_pd, 64, 1, ALL_RIGHTS, &of_srq));
     REQUIRE(make_memory(&w, w.pd, 64, 2, ALL_RIGHTS, &of_qp));
-    struct ibv_srq *srq = make_srq(&w, w.other_pd, 4, 1);
-    REQUIRE(srq);
+    struct ibv_srq *srq;
+    REQUIRE(make_srq(&w, w.other_pd, 4, 1, &srq));
     REQUIRE(make_end(&w, w.pd, (struct qp_options){0}, &a));
     REQUIRE(make_end(&w, w.pd, (struct qp_options){.srq = srq}, &b));
     REQUIRE(connect_ends(&a, &b));
@@ -190,8 +185,8 @@ static void creating_and_modifying_test_their_arguments(void) {
         CHECK_PTR_EQ(ibv_create_srq(w.pd, &init), NULL);
         CHECK_EQ(errno, EINVAL);
     }
-    struct ibv_srq *srq = make_srq(&w, w.pd, 4, 1);
-    REQUIRE(srq);
+    struct ibv_srq *srq;
+    REQUIRE(make_srq(&w, w.pd, 4, 1, &srq));
     CHECK_PTR_EQ(srq->srq_context, &w);
     CHECK_PTR_EQ(srq->pd, w.pd);
     CHECK_PTR_EQ(srq->context, w.context);

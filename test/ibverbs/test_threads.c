@@ -328,8 +328,8 @@ static void an_event_loop_misses_no_completion(void) {
     struct memory m;
     struct end a = {0};
     REQUIRE(world_open(&w));
-    struct ibv_comp_channel *channel = ibv_create_comp_channel(w.context);
-    REQUIRE(world_keep(&w, CHANNEL, channel));
+    struct ibv_comp_channel *channel;
+    REQUIRE(make_channel(&w, &channel));
     REQUIRE(make_memory(&w, w.pd, 128, 1, ALL_RIGHTS, &m));
     REQUIRE(make_cq(&w, ROUNDS, channel, &a.scq));
     REQUIRE(make_cq(&w, 4, NULL, &a.rcq));

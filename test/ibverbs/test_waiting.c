@@ -43,10 +43,7 @@ struct source {
 };
 
 static bool source_open(struct source *s) {
-    if (!world_open(&s->w))
-        return false;
-    s->channel = ibv_create_comp_channel(s->w.context);
-    return world_keep(&s->w, CHANNEL, s->channel) &&
+    return world_open(&s->w) && make_channel(&s->w, &s->channel) &&
            make_end(&s->w, s->w.pd, (struct qp_options){.channel = s->channel}, &s->end) &&
            bring_up(&s->end, s->end.qp->qp_num);
 }

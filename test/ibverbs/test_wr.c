@@ -383,9 +383,8 @@ static void datagrams_can_be_built(void) {
     options.send_ops = IBV_QP_EX_WITH_SEND | IBV_QP_EX_WITH_SEND_WITH_IMM;
     REQUIRE(make_end(&w, w.pd, options, &a));
     REQUIRE(connect_ends(&a, &b));
-    struct ibv_ah_attr attr = own_port(w.context);
-    struct ibv_ah *ah = ibv_create_ah(w.pd, &attr);
-    REQUIRE(world_keep(&w, AH, ah));
+    struct ibv_ah *ah;
+    REQUIRE(make_ah(&w, w.pd, &ah));
     struct ibv_qp_ex *ex = ibv_qp_to_qp_ex(a.qp);
     REQUIRE(ex);
     CHECK_EQ(receive(&b, 20, part(&m, 128, 64)), 0);
