@@ -10,6 +10,9 @@ export function add(array: Uint32Array | Float64Array, index: number, amount: nu
   array[index] = (array[index] ?? 0) + amount;
 }
 
+/** Two PSNs of one flow that are further apart belong to different connections. */
+export const FARTHEST = 65_536;
+
 /** PSNs count modulo 2^24. */
 export const PSN_MASK = 0xff_ffff;
 

@@ -188,6 +188,14 @@ export class Requests {
     return this.get(slot, RequestWord.Outcome);
   }
 
+  /** Settles a request. Packet and time are those of the answer, if an answer settles it. */
+  settle(slot: number, outcome: Outcome, packet = 0, seconds = 0, nanoseconds = 0): void {
+    this.set(slot, RequestWord.Outcome, outcome);
+    this.setDouble(slot, RequestDouble.AnswerPacket, packet);
+    this.setDouble(slot, RequestDouble.AnswerSeconds, seconds);
+    this.setDouble(slot, RequestDouble.AnswerNanoseconds, nanoseconds);
+  }
+
   /** Appends a request, empty but for its flow. The ring must have room. */
   append(flow: number): number {
     const slot = (this.head + this.count++) % MOST_REQUESTS;
