@@ -50,11 +50,7 @@ const MOST_TRIED = 8;
 export class Analysis implements RequestSink {
   readonly tracker = new Tracker(this);
   readonly keys = new Keys();
-  readonly #tables: Tables = {
-    flows: this.tracker.flows,
-    requests: this.tracker.requests,
-    keys: this.keys,
-  };
+  readonly #tables: Tables;
   readonly #filter: RequestFilter;
   readonly #output: RequestOutput;
   readonly #judge: Judge | undefined;
@@ -68,6 +64,8 @@ export class Analysis implements RequestSink {
     this.#filter = filter;
     this.#output = output;
     this.#judge = judge;
+    const { flows, requests } = this.tracker;
+    this.#tables = { flows, requests, keys: this.keys, hasRegions: judge !== undefined };
   }
 
   /** Takes a request that is done. */
