@@ -16,9 +16,39 @@ export class Answers {
     this.#state = state;
   }
 
-  /** Notes an answer in flow `flow` that answers no request of the capture. */
-  withoutRequest(flow: number, answer: Answer): void {
-    this.#state.findings.add('AnswerWithoutRequest', flow, answer.packet, 1, answer.psn, answer.syndrome);
+  /**
+   * Notes an answer of a connection that is not known, so that its request is not known either. A NAK is named nevertheless: it says
+   * that a request failed.
+   *
+   * @param flow - the flow of the answer itself
+   */
+  withoutConnection(flow: number, answer: Answer): void {
+    this.#withoutRequest(flow, answer);
+    this.#nameNak(2 * flow + 1, answer);
+  }
+
+  /** Notes an answer to a request of a flow that the capture does not have. */
+  #withoutRequest(flow: number, { packet, psn }: Answer): void {
+    this.#state.findings.add('AnswerWithoutRequest', flow, packet, 1, psn);
+  }
+
+  /**
+   * Adds the finding of a NAK. Does nothing for other answers.
+   *
+   * @param place - twice the flow of the requests; or twice the flow of the answers plus 1, if that of the requests is not known
+   * @param request - number of the first packet of the request; 0 if it is not in the capture
+   */
+  #nameNak(place: number, { opcode, packet, psn, syndrome }: Answer, request = 0): void {
+    if (roleOf(opcode) !== Role.Acknowledge) return;
+    const { findings } = this.#state;
+    const kind = aethKind(syndrome);
+    if (kind === AethKind.RnrNak) {
+      findings.add('ReceiverNotReady', place, packet, 1, syndrome);
+    } else if (kind === AethKind.Nak && ((syndrome & 31) as NakCode) === NakCode.PsnSequenceError) {
+      findings.add('SequenceNak', place, packet, 1, psn, request);
+    } else if (kind === AethKind.Nak) {
+      findings.add('ConnectionFailed', place, packet, 1, syndrome, psn);
+    }
   }
 
   /** Applies an answer to the requests of a flow. */
@@ -96,7 +126,8 @@ export class Answers {
     if (!flows.has(flow, FlowFlag.Started)) {
       flows.raise(flow, FlowFlag.Started);
       flows.set(flow, FlowWord.NextPsn, psnAfter(answer.psn, 1));
-      this.withoutRequest(flow, answer);
+      this.#withoutRequest(flow, answer);
+      this.#nameNak(2 * flow, answer);
       return false;
     }
     const ahead = psnDistance(answer.psn, psnAfter(flows.get(flow, FlowWord.NextPsn), -1));
@@ -104,7 +135,8 @@ export class Answers {
     if (flows.has(flow, FlowFlag.Uncertain)) {
       flows.lower(flow, FlowFlag.Uncertain);
     } else if (ahead > FARTHEST) {
-      this.withoutRequest(flow, answer);
+      this.#withoutRequest(flow, answer);
+      this.#nameNak(2 * flow, answer);
       return false;
     } else {
       this.#state.findings.add(
@@ -158,7 +190,7 @@ export class Answers {
     if (!this.#reach(flow, answer)) return;
     this.#acknowledgeUpTo(flow, psnAfter(answer.psn, -1), answer, false);
     flows.add(flow, FlowWord.RnrNaks, 1);
-    this.#state.findings.add('ReceiverNotReady', flow, answer.packet, 1, answer.syndrome);
+    this.#nameNak(2 * flow, answer);
     const slot = requests.find(flow, answer.psn);
     if (slot < 0 || requests.outcome(slot) !== Outcome.Pending) return;
     requests.add(slot, RequestWord.RnrNaks, 1);
@@ -173,7 +205,7 @@ export class Answers {
       flows.add(flow, FlowWord.SequenceNaks, 1);
       const slot = requests.find(flow, answer.psn);
       const packet = slot < 0 ? 0 : requests.getDouble(slot, RequestDouble.Packet);
-      this.#state.findings.add('SequenceNak', flow, answer.packet, 1, answer.psn, packet);
+      this.#nameNak(2 * flow, answer, packet);
       this.#acknowledgeUpTo(flow, psnAfter(answer.psn, -1), answer, false);
       flows.raise(flow, FlowFlag.Awaited);
       flows.set(flow, FlowWord.AwaitedPsn, answer.psn);
@@ -185,11 +217,11 @@ export class Answers {
     this.#acknowledgeUpTo(flow, psnAfter(answer.psn, -1), answer, false);
     flows.raise(flow, FlowFlag.Failed);
     flows.setDouble(flow, FlowDouble.FailedPacket, answer.packet);
-    this.#state.findings.add('ConnectionFailed', flow, answer.packet, 1, answer.syndrome, answer.psn);
+    this.#nameNak(2 * flow, answer);
     const refused = requests.find(flow, answer.psn);
     if (refused < 0) {
       flows.set(flow, FlowWord.FailedPsn, answer.psn);
-      this.withoutRequest(flow, answer);
+      this.#withoutRequest(flow, answer);
     } else {
       flows.set(flow, FlowWord.FailedPsn, requests.get(refused, RequestWord.Psn));
       if (requests.outcome(refused) === Outcome.Pending) {
@@ -217,7 +249,7 @@ export class Answers {
       if (slot < 0 && flows.has(flow, FlowFlag.Uncertain)) slot = flows.get(flow, FlowWord.Newest) - 1;
     }
     if (slot < 0 || requests.get(slot, RequestWord.Kind) !== Kind.Read) {
-      this.withoutRequest(flow, answer);
+      this.#withoutRequest(flow, answer);
       return;
     }
     flows.set(flow, FlowWord.Answered, slot + 1);

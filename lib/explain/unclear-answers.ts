@@ -51,7 +51,7 @@ export class UnclearAnswers {
     }
     if (waiting === undefined) {
       if (candidates.length === 0 || this.#unclear.size === MOST_UNCLEAR) {
-        this.#answers.withoutRequest(flow, answer);
+        this.#answers.withoutConnection(flow, answer);
         return;
       }
       this.#unclear.set(flow, { answers: [{ ...answer }], candidates });
@@ -79,6 +79,7 @@ export class UnclearAnswers {
     }
     if (oldest < 0) {
       this.#state.totals.unclear += answers.length;
+      for (const answer of answers) this.#answers.withoutConnection(flow, answer);
       return;
     }
     this.#state.flows.connect(flow, oldest);
