@@ -74,7 +74,6 @@ export class Answers {
     const { requests, flows } = this.#state;
     const isAtomic = answer.opcode === (BthOpcode.RcAtomicAcknowledge as number);
     if (!this.#reach(flow, answer)) return;
-    const before = flows.get(flow, FlowWord.FirstOpen);
     this.#acknowledgeUpTo(flow, answer.psn, answer, true);
     const slot = requests.find(flow, answer.psn);
     if (isAtomic && slot >= 0 && (requests.get(slot, RequestWord.Kind) as Kind) >= Kind.CompareSwap) {
@@ -83,13 +82,6 @@ export class Answers {
       }
       requests.set(slot, RequestWord.OriginalValue, answer.original);
       requests.set(slot, RequestWord.OriginalValue + 1, answer.originalHigh);
-    }
-    if (
-      slot >= 0 &&
-      before === flows.get(flow, FlowWord.FirstOpen) &&
-      requests.outcome(slot) !== Outcome.Pending
-    ) {
-      requests.add(slot, RequestWord.RepeatedAnswers, 1);
     }
     this.#countMessages(flow, slot, answer);
     if (flows.has(flow, FlowFlag.Awaited)) {
@@ -266,10 +258,7 @@ export class Answers {
     }
     this.#acknowledgeUpTo(flow, psnAfter(requests.get(slot, RequestWord.Psn), -1), answer, false);
     const ahead = psnDistance(psn, requests.get(slot, RequestWord.NextResponse));
-    if (ahead < 0) {
-      requests.add(slot, RequestWord.RepeatedAnswers, 1);
-      return;
-    }
+    if (ahead < 0) return; // it came again
     if (ahead > 0) {
       if (!requests.has(slot, RequestFlag.ResponseGap)) {
         requests.raise(slot, RequestFlag.ResponseGap);

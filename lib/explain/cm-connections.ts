@@ -62,8 +62,6 @@ export class CmConnections {
     const towards = flows.ofAddresses(words, at, message.queuePair, true);
     if (towards < 0 || towards === asked.flow) return;
     flows.connect(asked.flow, towards);
-    flows.raise(asked.flow, FlowFlag.Managed);
-    flows.raise(towards, FlowFlag.Managed);
     if (asked.mtu !== 0) flows.learnMtu(towards, asked.mtu);
   }
 }

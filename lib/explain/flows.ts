@@ -86,10 +86,8 @@ export const enum FlowFlag {
   MsnKnown = 16,
   /** Which flow is the mate could not be told with certainty. */
   Guessed = 32,
-  /** The queue pair numbers were read from messages of the connection manager. */
-  Managed = 64,
   /** The number of SourceQueuePair is known. */
-  SourceKnown = 128,
+  SourceKnown = 64,
 }
 
 /** A power of two above twice {@link MOST_FLOWS}, so that probing ends early. */

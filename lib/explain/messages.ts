@@ -1,5 +1,5 @@
 /** Puts the packets of requests together to messages: FIRST, MIDDLE and LAST to one request. */
-import { WireFlag, WireHeaders, WireRow } from '../internal/layout';
+import { WireHeaders, WireRow } from '../internal/layout';
 import type { CaptureState } from './capture-state';
 import { FlowWord } from './flows';
 import { Kind, Role } from './opcodes';
@@ -137,8 +137,6 @@ export class Messages {
       requests.raise(slot, RequestFlag.HasInvalidate);
       requests.set(slot, RequestWord.Invalidate, get(words, at + WireRow.Invalidate));
     }
-    if ((get(words, at + WireRow.Flags) & WireFlag.Solicited) !== 0)
-      requests.raise(slot, RequestFlag.Solicited);
     if (
       requests.get(slot, RequestWord.Kind) === Kind.Write &&
       !requests.has(slot, RequestFlag.HasGap) &&

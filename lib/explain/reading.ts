@@ -14,7 +14,7 @@ export function add(array: Uint32Array | Float64Array, index: number, amount: nu
 export const FARTHEST = 65_536;
 
 /** PSNs count modulo 2^24. */
-export const PSN_MASK = 0xff_ffff;
+const PSN_MASK = 0xff_ffff;
 
 /** Returns how far PSN `a` is ahead of PSN `b`: -2^23 to 2^23 - 1. */
 export function psnDistance(a: number, b: number): number {

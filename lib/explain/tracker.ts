@@ -92,7 +92,6 @@ export class Tracker implements CaptureState {
     if (slot < 0 || !damaged) return;
     this.requests.add(slot, RequestWord.BadPackets, 1);
     if (wrongChecksum) this.requests.raise(slot, RequestFlag.BadChecksum);
-    if (wrongIcrc) this.requests.raise(slot, RequestFlag.BadIcrc);
     if (icrc === IcrcVerdict.OtherId) {
       this.requests.raise(slot, RequestFlag.OtherIpId);
       this.requests.set(slot, RequestWord.IcrcIpId, get(words, at + WireRow.IcrcIpId));
