@@ -1,6 +1,7 @@
 /** The analysis of a capture: requests in order, each with what the core says about it, and what there is to say at the end. */
 import { NakCode } from '../internal/layout';
 import { describeFinding } from './describe-finding';
+import { type ExplainedRequest, explainedRequest } from './explained-request';
 import { type CaptureFinding, type CaptureKey, type CaptureQueuePair } from './summary';
 import { FlowDouble, FlowFlag, FlowWord } from './flows';
 import { type Judge, type JudgedRequest, type Verdict } from './judge';
@@ -50,11 +51,7 @@ const MOST_TRIED = 8;
 export class Analysis implements RequestSink {
   readonly tracker = new Tracker(this);
   readonly keys = new Keys();
-  readonly #tables: Tables = {
-    flows: this.tracker.flows,
-    requests: this.tracker.requests,
-    keys: this.keys,
-  };
+  readonly #tables: Tables;
   readonly #filter: RequestFilter;
   readonly #output: RequestOutput;
   readonly #judge: Judge | undefined;
@@ -68,6 +65,8 @@ export class Analysis implements RequestSink {
     this.#filter = filter;
     this.#output = output;
     this.#judge = judge;
+    const { flows, requests } = this.tracker;
+    this.#tables = { flows, requests, keys: this.keys, hasRegions: judge !== undefined };
   }
 
   /** Takes a request that is done. */
@@ -188,6 +187,14 @@ export class Analysis implements RequestSink {
     );
   }
 
+  /** Creates the object of a request. */
+  objectOf(slot: number, verdict: Verdict | undefined): ExplainedRequest {
+    const { flows, requests } = this.tracker;
+    const told = verdict === undefined ? undefined : (verdict.reason ?? 'Accepted');
+    return explainedRequest(flows, requests, slot, told, this.explain(slot, verdict));
+  }
+
+  /** Counts a key that a responder refused, if the requester had not used it before. */
   #refused(slot: number, flow: number, entry: number): void {
     const { requests, flows } = this.tracker;
     if (this.keys.get(entry, KeyWord.Accepted) > 0 || this.keys.get(entry, KeyWord.Refused) > 1) return;

@@ -4,8 +4,7 @@
 export const CM_QUEUE_PAIR = 1;
 export const CM_QKEY = 0x8001_0000;
 
-/** Bytes of a management datagram; its header has 24. */
-export const MAD_BYTES = 256;
+/** Bytes of the header of a management datagram. */
 const HEADER = 24;
 const CM_CLASS = 7;
 

@@ -24,7 +24,13 @@ const faultTexts: Readonly<Record<WireFault, string>> = {
 /** Findings whose place is not a flow. */
 const placeless = new Set<Finding['kind']>(['Malformed', 'NotRoce', 'PredictableKeys', 'KeyProbing']);
 /** Findings whose place is twice the flow, plus 1 in one of two cases. */
-const halved = new Set<Finding['kind']>(['UsedAfterInvalidate', 'RegionsDisagree']);
+const halved = new Set<Finding['kind']>([
+  'UsedAfterInvalidate',
+  'RegionsDisagree',
+  'SequenceNak',
+  'ReceiverNotReady',
+  'ConnectionFailed',
+]);
 
 /** Findings whose first number is a key. */
 const withKey = new Set<Finding['kind']>([
@@ -65,6 +71,8 @@ function withoutFlow({ kind, count: amount, packet, first, second }: Finding): s
 
 function ofFlow(flows: Flows, flow: number, finding: Finding): string {
   const { kind, count: amount, packet, first, second } = finding;
+  // Means something only for the kinds in `halved`.
+  const odd = (finding.place & 1) === 1;
   switch (kind) {
     case 'BadIcrc':
       return (
@@ -93,9 +101,9 @@ function ofFlow(flows: Flows, flow: number, finding: Finding): string {
           : 'which is not in the capture: it was lost before, or the two ends began with different PSNs.')
       );
     case 'ReceiverNotReady':
-      return `${count(amount, 'RNR NAK')}: no receive was posted; the requester has to wait ${rnrMilliseconds(first)} ms each time.`;
+      return `${count(amount, 'RNR NAK')}${odd ? ' to requests that are not in the capture' : ''}: no receive was posted; the requester has to wait ${rnrMilliseconds(first)} ms each time.`;
     case 'ConnectionFailed':
-      return `The NAK in packet ${packet} (${nakName(first)}, PSN ${second}) ended the connection: the requester completes with ${completionAfter(first)}, and both queue pairs go into error.`;
+      return `The NAK in packet ${packet} (${nakName(first)}, PSN ${second}) ${odd ? 'answers a request that is not in the capture, and ended its connection' : 'ended the connection'}: the requester completes with ${completionAfter(first)}, and both queue pairs go into error.`;
     case 'SentAfterError':
       return `${count(amount, 'request')} followed the NAK of packet ${flows.getDouble(flow, FlowDouble.FailedPacket)} on the same connection and ${amount === 1 ? 'was' : 'were'} not carried out.`;
     case 'RequestsNotInCapture':
@@ -110,15 +118,13 @@ function ofFlow(flows: Flows, flow: number, finding: Finding): string {
       return `${count(amount, 'WRITE')} whose header and payload differ in length; the first says ${count(first, 'byte')} and has ${thousands(second)}.`;
     case 'Misaligned':
       return `${count(amount, 'atomic operation')} at an address that is not a multiple of 8.`;
-    case 'UsedAfterInvalidate': {
-      const accepted = (finding.place & 1) === 1;
+    case 'UsedAfterInvalidate':
       return (
         `${count(amount, 'request')} with key ${hex(first)} after packet ${second} had invalidated it; ` +
-        (accepted
+        (odd
           ? 'it was accepted, so the region was registered again under the same key.'
           : 'not accepted, as it should be.')
       );
-    }
     case 'InvalidateFailed':
       return `The SEND_WITH_INV of key ${hex(first)} was acknowledged by packet ${second}, but not completed: the receiver could not invalidate that key, and its queue pair goes into error.`;
     case 'Congestion':
@@ -128,7 +134,7 @@ function ofFlow(flows: Flows, flow: number, finding: Finding): string {
     case 'AmbiguousConnection':
       return `Answers fit ${thousands(first)} connections equally well; they were taken to belong to the oldest${flows.has(flow, FlowFlag.Guessed) ? '' : ' one'}.`;
     case 'RegionsDisagree':
-      return (finding.place & 1) === 0
+      return !odd
         ? `${count(amount, 'request')} acknowledged that the listed regions refuse (the first with key ${hex(first)}): the list is not complete, or of another time or host.`
         : `${count(amount, 'request')} refused that the listed regions allow (the first with key ${hex(first)}): the region had ended or changed by then, or the list is of another time or host.`;
     case 'KeyNotListed':

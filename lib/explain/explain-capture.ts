@@ -5,7 +5,7 @@ import { optionsOf } from '../internal/options';
 import { Analysis, type RequestFilter, type RequestOutput } from './analysis';
 import { CaptureFeed } from './capture-source';
 import { fileChunks } from './file-chunks';
-import { type ExplainedRequest, explainedRequest } from './explained-request';
+import type { ExplainedRequest } from './explained-request';
 import { Judge, type Verdict } from './judge';
 import { parseRegions, RegionListError } from './regions-file';
 import { type CaptureSummary } from './summary';
@@ -30,9 +30,7 @@ class Collector implements RequestOutput {
   #requests: ExplainedRequest[] = [];
 
   request(analysis: Analysis, slot: number, verdict: Verdict | undefined): void {
-    const { flows, requests } = analysis.tracker;
-    const told = verdict === undefined ? undefined : (verdict.reason ?? 'Accepted');
-    this.#requests.push(explainedRequest(flows, requests, slot, told, analysis.explain(slot, verdict)));
+    this.#requests.push(analysis.objectOf(slot, verdict));
   }
 
   take(): ExplainedRequest[] {

@@ -4,6 +4,7 @@ import { type Flows, FlowWord } from './flows';
 import { wide } from './keys';
 import { nakName, opcodeName, type RequestOpcode, Transport } from './opcodes';
 import { Outcome, RequestDouble, RequestFlag, type Requests, RequestWord } from './requests';
+import { hexIfGiven } from './words';
 
 /** What became of a request; see {@link ExplainedRequest.outcome}. */
 export type RequestOutcome =
@@ -213,22 +214,20 @@ export function explainedRequest(
  * out. docs/explain.schema.json describes it.
  */
 export function requestJson(request: ExplainedRequest, origin: bigint): object {
-  const hex = (value: number | bigint | undefined): string | undefined =>
-    value === undefined ? undefined : `0x${value.toString(16)}`;
   const { answerNanoseconds: delay, explanation, cm } = request;
   return {
     type: 'request',
     ...request,
     time: Number(request.time) / 1e9,
     offset: Number(request.time - origin) / 1e9,
-    address: hex(request.address),
-    key: hex(request.key),
-    immediate: hex(request.immediate),
-    invalidate: hex(request.invalidate),
-    swapAdd: hex(request.swapAdd),
-    compare: hex(request.compare),
-    original: hex(request.original),
-    nak: hex(request.nak),
+    address: hexIfGiven(request.address),
+    key: hexIfGiven(request.key),
+    immediate: hexIfGiven(request.immediate),
+    invalidate: hexIfGiven(request.invalidate),
+    swapAdd: hexIfGiven(request.swapAdd),
+    compare: hexIfGiven(request.compare),
+    original: hexIfGiven(request.original),
+    nak: hexIfGiven(request.nak),
     cm: cm === undefined ? undefined : { ...cm },
     answerNanoseconds: undefined,
     answerSeconds: delay === undefined ? undefined : delay / 1e9,

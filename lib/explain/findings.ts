@@ -71,7 +71,10 @@ const kindNumbers: Readonly<Record<FindingKind, number>> = Object.fromEntries(
 /** One finding: everything of one kind at one place. */
 export interface Finding {
   readonly kind: FindingKind;
-  /** Number of the flow; or, for kinds that are not of a flow, another number that tells places apart. */
+  /**
+   * Number of the flow. Kinds that tell two cases of a flow apart have twice that number, plus 1 in the second case. Kinds that are not
+   * of a flow have another number that tells places apart. describe-finding.ts lists these kinds.
+   */
   readonly place: number;
   /** How often it occurred. */
   count: number;
@@ -93,7 +96,7 @@ export class Findings {
   /**
    * Counts an occurrence. Allocates nothing but for the first one of a kind at a place.
    *
-   * @param place - the flow
+   * @param place - see {@link Finding.place}
    * @param packet - number of the packet
    * @param amount - adds to the count; packets that are missing, for example
    */

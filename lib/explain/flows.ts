@@ -86,10 +86,8 @@ export const enum FlowFlag {
   MsnKnown = 16,
   /** Which flow is the mate could not be told with certainty. */
   Guessed = 32,
-  /** The queue pair numbers were read from messages of the connection manager. */
-  Managed = 64,
   /** The number of SourceQueuePair is known. */
-  SourceKnown = 128,
+  SourceKnown = 64,
 }
 
 /** A power of two above twice {@link MOST_FLOWS}, so that probing ends early. */
@@ -237,8 +235,12 @@ export class Flows {
     return (this.#pairs.get(pair) ?? 0) - 1;
   }
 
-  /** Makes two flows the two directions of one connection. */
-  marry(one: number, other: number): void {
+  /** Makes two flows the two directions of one connection. A new connection may use queue pairs that had other mates. */
+  connect(one: number, other: number): void {
+    for (const flow of [one, other]) {
+      const former = this.mate(flow);
+      if (former >= 0 && former !== one && former !== other) this.set(former, FlowWord.Mate, 0);
+    }
     this.set(one, FlowWord.Mate, other + 1);
     this.set(other, FlowWord.Mate, one + 1);
     const mtu = this.get(one, FlowWord.Mtu) || this.get(other, FlowWord.Mtu);

@@ -2,7 +2,7 @@
 import { get } from './reading';
 
 /** Most addresses that are told apart. Packets of further ones are counted, not analysed. */
-export const MOST_HOSTS = 4096;
+const MOST_HOSTS = 4096;
 
 /** Formats an address of four words; IPv4 is `::ffff:a.b.c.d` there. */
 export function formatAddress(words: ArrayLike<number>, at: number): string {
@@ -31,10 +31,6 @@ function longestZeros(groups: readonly number[]): { begin: number; count: number
 export class Hosts {
   readonly #texts: string[] = [];
   readonly #byText = new Map<string, number>();
-
-  get count(): number {
-    return this.#texts.length;
-  }
 
   /** Returns the number of the address at `words[at]`; -1 if there are too many. Called once for each flow, not for each packet. */
   number(words: Uint32Array, at: number): number {

@@ -1,9 +1,10 @@
 /** Prints requests and the summary as JSON, one object a line (docs/explain.schema.json). */
 import { type Analysis, type RequestOutput } from './analysis';
-import { explainedRequest, requestJson, timeOf } from './explained-request';
+import { requestJson, timeOf } from './explained-request';
 import { type Verdict } from './judge';
 import { LineWriter } from './line-writer';
 import { type CaptureSummary } from './summary';
+import { hexIfGiven } from './words';
 
 /** Writes an object for each request. */
 export class JsonOutput implements RequestOutput {
@@ -11,11 +12,9 @@ export class JsonOutput implements RequestOutput {
   readonly #lines = new LineWriter();
 
   request(analysis: Analysis, slot: number, verdict: Verdict | undefined): void {
-    const { flows, requests, totals } = analysis.tracker;
-    const told = verdict === undefined ? undefined : (verdict.reason ?? 'Accepted');
-    const request = explainedRequest(flows, requests, slot, told, analysis.explain(slot, verdict));
+    const { totals } = analysis.tracker;
     const origin = timeOf(totals.firstSeconds, totals.firstNanoseconds);
-    this.#lines.text(JSON.stringify(requestJson(request, origin))).end();
+    this.#lines.text(JSON.stringify(requestJson(analysis.objectOf(slot, verdict), origin))).end();
   }
 
   /** Returns the lines since the last call, as bytes that are valid until the next request. */
@@ -27,8 +26,6 @@ export class JsonOutput implements RequestOutput {
 /** Formats the summary: an object for each queue pair, key and finding, and one for the whole. */
 export function summaryJson(summary: CaptureSummary): Uint8Array {
   const { queuePairs, keys, findings, firstTime, lastTime, ...rest } = summary;
-  const hex = (value: bigint | number | undefined): string | undefined =>
-    value === undefined ? undefined : `0x${value.toString(16)}`;
   const lines = new LineWriter();
   const print = (object: object): void => void lines.text(JSON.stringify(object)).end();
   for (const row of queuePairs) print({ type: 'queuePair', ...row });
@@ -36,12 +33,12 @@ export function summaryJson(summary: CaptureSummary): Uint8Array {
     print({
       type: 'key',
       ...row,
-      key: hex(row.key),
-      firstAddress: hex(row.firstAddress),
-      lastAddress: hex(row.lastAddress),
+      key: hexIfGiven(row.key),
+      firstAddress: hexIfGiven(row.firstAddress),
+      lastAddress: hexIfGiven(row.lastAddress),
     });
   }
-  for (const row of findings) print({ type: 'finding', ...row, key: hex(row.key) });
+  for (const row of findings) print({ type: 'finding', ...row, key: hexIfGiven(row.key) });
   print({
     type: 'summary',
     format: 'rdmavt-explain',

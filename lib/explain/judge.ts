@@ -3,7 +3,7 @@
  * address, length, rights and domain, and each request is checked as a peer's request would be. The core chooses its own keys, so a
  * listed key stands for the key that its region has there.
  */
-import { bytes, capital, hex } from '../internal/words';
+import { bytes, hex } from '../internal/words';
 import { longs, readAnswer } from '../internal/command';
 import { defaultLimits, limitWords } from '../internal/device-limits';
 import { storeAccess } from '../internal/element';
@@ -285,8 +285,7 @@ export class Judge {
         address >= candidate.address &&
         address + BigInt(length) <= candidate.address + candidate.length,
     );
-    if (other !== undefined)
-      return ` ${capital('the address belongs to the region with key')} ${hex(other.key)}.`;
+    if (other !== undefined) return ` The address belongs to the region with key ${hex(other.key)}.`;
     const behind = region.address + region.length;
     const next = this.#list.regions.find(
       (candidate) => candidate.key !== key && candidate.address === behind,

@@ -20,7 +20,7 @@ export const enum KeyWord {
   Key = 1,
   Requests = 2,
   Accepted = 3,
-  /** Refused with a remote access error. */
+  /** Refused by a NAK. */
   Refused = 4,
   /** Bits `1 << Kind` of the operations that were accepted. */
   Kinds = 5,

@@ -13,6 +13,8 @@ export interface Tables {
   readonly flows: Flows;
   readonly requests: Requests;
   readonly keys: Keys;
+  /** Whether a list of regions is given. Without one, texts that cannot name a reason say that it helps. */
+  readonly hasRegions: boolean;
 }
 
 /** Keys of the responder that are compared with one that was refused. */
@@ -152,7 +154,7 @@ function invalidRequest({ requests }: Tables, slot: number): string[] {
 
 /** Explains a remote access error from what happened before with the same key and the same address. */
 function accessRefused(tables: Tables, slot: number, midway: number): string[] {
-  const { flows, requests, keys } = tables;
+  const { flows, requests, keys, hasRegions } = tables;
   const key = requests.get(slot, RequestWord.Key);
   const kind = requests.get(slot, RequestWord.Kind) as Kind;
   const host = flows.get(requests.get(slot, RequestWord.Flow), FlowWord.DestinationHost);
@@ -187,7 +189,7 @@ function accessRefused(tables: Tables, slot: number, midway: number): string[] {
   const offset = address < 2n ** 20n ? ` ${hex(address)} looks like an offset rather than an address.` : '';
   return [
     `The NAK says that the key, the range or the right is wrong, but not which. ${hostText} accepted no request with key ${hex(key)} in this capture, so ` +
-      `most likely the key is wrong: not a key of ${hostText}, or one of another time.${offset} With --regions FILE the reason is named.`,
+      `most likely the key is wrong: not a key of ${hostText}, or one of another time.${offset}${hasRegions ? '' : ' With --regions FILE the reason is named.'}`,
   ];
 }
 

@@ -9,10 +9,6 @@ import { type Requests, RequestWord } from './requests';
 
 /** Flows with the same addresses that are compared with an answer. */
 const MOST_COMPARED = 128;
-/** Answers of one flow that wait until it is clear to which connection they belong. */
-export const MOST_WAITING = 64;
-/** Flows that have waiting answers. */
-export const MOST_UNCLEAR = 256;
 /** A PSN this far from those of a flow can be of a packet that the capture does not have. */
 const NEARBY = 64;
 

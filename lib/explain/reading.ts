@@ -10,8 +10,11 @@ export function add(array: Uint32Array | Float64Array, index: number, amount: nu
   array[index] = (array[index] ?? 0) + amount;
 }
 
+/** Two PSNs of one flow that are further apart belong to different connections. */
+export const FARTHEST = 65_536;
+
 /** PSNs count modulo 2^24. */
-export const PSN_MASK = 0xff_ffff;
+const PSN_MASK = 0xff_ffff;
 
 /** Returns how far PSN `a` is ahead of PSN `b`: -2^23 to 2^23 - 1. */
 export function psnDistance(a: number, b: number): number {

@@ -31,7 +31,7 @@ export class RegionListError extends Error {
 }
 
 /** Most regions of a list. */
-export const MOST_REGIONS = 65_536;
+const MOST_REGIONS = 65_536;
 
 /** A map, because an object would also know names such as `constructor`, which a list could contain. */
 const rightBits: ReadonlyMap<unknown, number> = new Map([

@@ -70,20 +70,18 @@ export const enum RequestWord {
   ResponseBytes = 23,
   /** Packets of it with a wrong ICRC or UDP checksum. */
   BadPackets = 24,
-  /** Answers that came again after it was settled. */
-  RepeatedAnswers = 25,
-  SwapAdd = 26,
-  Compare = 28,
-  OriginalValue = 30,
+  SwapAdd = 25,
+  Compare = 27,
+  OriginalValue = 29,
   /** Attribute of a connection manager's message plus 1; 0 for anything else. */
-  Cm = 32,
+  Cm = 31,
   /** Reason of its REJ. */
-  CmReason = 33,
+  CmReason = 32,
   /** Queue pair that it names. */
-  CmQueuePair = 34,
+  CmQueuePair = 33,
   /** The IP ID for which the ICRC would be right. */
-  IcrcIpId = 35,
-  Words = 36,
+  IcrcIpId = 34,
+  Words = 35,
 }
 
 export const enum RequestDouble {
@@ -119,18 +117,16 @@ export const enum RequestFlag {
   /** The ICRC of a packet would be right for another IP ID. */
   OtherIpId = 128,
   BadChecksum = 256,
-  BadIcrc = 512,
   /** A response in its middle is not in the capture, or came out of order. */
-  ResponseGap = 1024,
+  ResponseGap = 512,
   /** A later request was answered, so nothing more is expected. */
-  PassedOver = 2048,
+  PassedOver = 1024,
   /** The length of its header is not that of its payload. */
-  WrongLength = 4096,
+  WrongLength = 2048,
   /** An opcode that cannot follow the one before it. */
-  WrongOrder = 8192,
+  WrongOrder = 4096,
   /** SEND_WITH_INV: the acknowledgement does not count the message. */
-  NotCounted = 16_384,
-  Solicited = 32_768,
+  NotCounted = 8192,
 }
 
 /** Receives the requests in the order of their first packets. */
@@ -186,6 +182,14 @@ export class Requests {
 
   outcome(slot: number): Outcome {
     return this.get(slot, RequestWord.Outcome);
+  }
+
+  /** Settles a request. Packet and time are those of the answer, if an answer settles it. */
+  settle(slot: number, outcome: Outcome, packet = 0, seconds = 0, nanoseconds = 0): void {
+    this.set(slot, RequestWord.Outcome, outcome);
+    this.setDouble(slot, RequestDouble.AnswerPacket, packet);
+    this.setDouble(slot, RequestDouble.AnswerSeconds, seconds);
+    this.setDouble(slot, RequestDouble.AnswerNanoseconds, nanoseconds);
   }
 
   /** Appends a request, empty but for its flow. The ring must have room. */

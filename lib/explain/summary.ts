@@ -9,7 +9,10 @@ export interface CaptureFinding {
   readonly lastPacket: number;
   /** How often it occurred: packets, requests or PSNs, as the text says. */
   readonly count: number;
-  /** Addresses and queue pairs that it concerns, as far as it concerns certain ones. */
+  /**
+   * Addresses and queue pairs that it concerns, as far as it concerns certain ones: those of the requests, or those of the answers if
+   * the capture does not show to which requests they belong.
+   */
   readonly source?: string | undefined;
   readonly destination?: string | undefined;
   readonly queuePair?: number | undefined;

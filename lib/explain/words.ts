@@ -1,6 +1,11 @@
 /** Words and numbers of explanations. */
 import { hex } from '../internal/words';
 
+/** Formats a number as `0x1000`; undefined stays undefined, so that JSON leaves it out. */
+export function hexIfGiven(value: number | bigint | undefined): string | undefined {
+  return value === undefined ? undefined : hex(value);
+}
+
 /** Formats a count with its noun: `1 request`, `1,500 requests`. */
 export function count(amount: number | bigint, noun: string, plural = `${noun}s`): string {
   return `${thousands(amount)} ${BigInt(amount) === 1n ? noun : plural}`;
@@ -12,9 +17,9 @@ export function thousands(amount: number | bigint): string {
 }
 
 /** Joins words: `a, b and c`. */
-export function list(items: readonly string[], last = 'and'): string {
+export function list(items: readonly string[]): string {
   if (items.length < 2) return items.join('');
-  return `${items.slice(0, -1).join(', ')} ${last} ${items.at(-1) ?? ''}`;
+  return `${items.slice(0, -1).join(', ')} and ${items.at(-1) ?? ''}`;
 }
 
 /** Formats keys: `0x22a, 0x396 and 0x42f`. */

@@ -1,36 +1,15 @@
 // The command `rdmavt explain`: its output, its options, its exit status.
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Ajv from 'ajv';
+import { commandFile, rdmavt } from '../support/command-line';
 import { connection, frame, Op, pcapHeader, pcapRecord } from '../support/roce-captures';
+import { temporaryFolder } from '../support/temporary-folder';
 import { captureBytes, capturePath } from './explained';
 
-const root = join(__dirname, '..', '..');
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { bin: { rdmavt: string } };
-const main = join(root, manifest.bin.rdmavt);
-
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'rdmavt-explain-'));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-function rdmavt(args: string[], input: string | Buffer = '') {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    input,
-    encoding: 'utf8',
-    maxBuffer: 2 ** 28,
-  });
-  return { status, stdout, stderr };
-}
-
-function file(name: string, content: string | Buffer): string {
-  const path = join(folder, name);
-  writeFileSync(path, content);
-  return path;
-}
+const folder = temporaryFolder();
+const file = folder.file.bind(folder);
 
 const requestLines = (stdout: string): string[] =>
   stdout.split('\n').filter((line) => /^ *\d+ +\d+\.\d{6} /.test(line));
@@ -75,7 +54,9 @@ test('--regions judges requests; the list may come from standard input', () => {
 });
 
 test('--json prints objects that its schema describes, for every kind of capture', () => {
-  const schema = JSON.parse(readFileSync(join(root, 'docs', 'explain.schema.json'), 'utf8')) as object;
+  const schema = JSON.parse(
+    readFileSync(join(__dirname, '..', '..', 'docs', 'explain.schema.json'), 'utf8'),
+  ) as object;
   const validate = new Ajv().compile(schema);
   const regions = file(
     'b.json',
@@ -122,7 +103,7 @@ describe('input that cannot be read', () => {
       });
       expect(answer.stderr.split('\n').length).toBe(2);
     }
-    const missing = join(folder, 'missing.pcap');
+    const missing = join(folder.path, 'missing.pcap');
     expect(rdmavt(['explain', missing])).toEqual({
       status: 2,
       stdout: '',
@@ -149,7 +130,7 @@ describe('input that cannot be read', () => {
       stderr: `rdmavt: ${path}: regions[0].address must be a number, or a text such as "0x1000"\n`,
     });
     expect(
-      rdmavt(['explain', capturePath('rxe-rxe/write'), '--regions', join(folder, 'none')]),
+      rdmavt(['explain', capturePath('rxe-rxe/write'), '--regions', join(folder.path, 'none')]),
     ).toMatchObject({
       status: 2,
       stderr: expect.stringContaining('cannot be read: ENOENT'),
@@ -159,7 +140,7 @@ describe('input that cannot be read', () => {
 
 test('prints the lines of a live capture before it ends', async () => {
   const { ask, ack } = connection({ host: '10.0.0.1', qp: 1 }, { host: '10.0.0.2', qp: 2 });
-  const child = spawn(process.execPath, [main, 'explain', '-']);
+  const child = spawn(process.execPath, [commandFile, 'explain', '-']);
   const first = new Promise<string>((resolve) =>
     child.stdout.once('data', (data: Buffer) => resolve(data.toString())),
   );
@@ -178,7 +159,7 @@ test('prints the lines of a live capture before it ends', async () => {
 });
 
 test('ends quietly when no reader is left', async () => {
-  const child = spawn(process.execPath, [main, 'explain', capturePath('programs/program-send_lat')]);
+  const child = spawn(process.execPath, [commandFile, 'explain', capturePath('programs/program-send_lat')]);
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   child.stdout.destroy();

@@ -1,7 +1,7 @@
 // The chapter of the guide about captures: what it shows as output of a command is what the command prints.
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { rdmavt } from '../support/command-line';
 
 const root = join(__dirname, '..', '..');
 const chapter = readFileSync(join(root, 'docs', 'guide', 'captures.md'), 'utf8');
@@ -21,10 +21,7 @@ test('the chapter shows the output of four explanations, and the list of regions
 
 test.each(shown)('the output of `%s` is what it prints', (command, output) => {
   const [, , ...args] = command.split(' ');
-  const { stdout, status } = spawnSync(process.execPath, [join(root, 'dist', 'cli.js'), ...args], {
-    cwd: root,
-    encoding: 'utf8',
-  });
+  const { stdout, status } = rdmavt(args);
   expect(status).toBe(0);
   expect(stdout.trimEnd()).toBe(output);
 });

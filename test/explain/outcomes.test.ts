@@ -1,6 +1,6 @@
 // What becomes of requests, and what the wire alone shows, in captures that are made for each case.
 import { connection, Op, type PacketOf, Syndrome } from '../support/roce-captures';
-import { explainPackets, kindsOf, lineOf } from './explained';
+import { captureBytes, explainBytes, explainPackets, kindsOf, lineOf } from './explained';
 
 const A = { host: '10.0.0.1', qp: 17 };
 const B = { host: '10.0.0.2', qp: 29 };
@@ -206,6 +206,98 @@ describe('a connection', () => {
     const { requests, summary } = await explainPackets([first, middle, write(3), nak(3, Syndrome.Invalid)]);
     expect(kindsOf(summary)).toEqual(['WrongOrder', 'ConnectionFailed']);
     expect(requests.map(({ packet }) => packet)).toEqual([1, 3]);
+  });
+});
+
+describe('a NAK whose request is not in the capture', () => {
+  it('is named: a real capture without its first packet', async () => {
+    const bytes = captureBytes('rxe-rxe/bad-rkey');
+    const second = 24 + 16 + bytes.readUInt32LE(24 + 8);
+    const { summary } = await explainBytes(Buffer.concat([bytes.subarray(0, 24), bytes.subarray(second)]));
+    expect(summary.findings).toMatchObject([
+      { kind: 'AnswerWithoutRequest', packet: 1, count: 1 },
+      { kind: 'ConnectionFailed', packet: 1, source: '10.0.2.16', destination: '10.0.2.15', queuePair: 0x16 },
+    ]);
+    expect(summary.findings[1]!.text).toBe(
+      'The NAK in packet 1 (remote access error, PSN 16777208) answers a request that is not in the capture, and ended its connection: ' +
+        'the requester completes with REM_ACCESS_ERR, and both queue pairs go into error.',
+    );
+  });
+
+  it.each([
+    [
+      Syndrome.Invalid,
+      'ConnectionFailed',
+      /The NAK in packet 1 \(invalid request, PSN 7\) answers a request that/,
+    ],
+    [Syndrome.Operation, 'ConnectionFailed', /The NAK in packet 1 \(remote operational error, PSN 7\)/],
+    [Syndrome.Sequence, 'SequenceNak', /the responder did not get PSN 7, which is not in the capture/],
+    [
+      Syndrome.Rnr,
+      'ReceiverNotReady',
+      /^1 RNR NAK to requests that are not in the capture: no receive was posted/,
+    ],
+  ])('with syndrome 0x%x is named too', async (syndrome, kind, text) => {
+    const { summary } = await explainPackets([nak(7, syndrome)]);
+    expect(kindsOf(summary)).toEqual(['AnswerWithoutRequest', kind]);
+    expect(summary.findings[1]).toMatchObject({ packet: 1, lastPacket: 1, count: 1 });
+    expect(summary.findings[1]!.text).toMatch(text);
+  });
+
+  it('is no finding of the requests that its sender sends to the same queue pair', async () => {
+    const own = answer(Op.SendOnly, 900, { payload: 8 });
+    const { summary } = await explainPackets([
+      own,
+      nak(5),
+      ask(Op.Ack, 900, { aeth: { syndrome: Syndrome.Invalid } }),
+    ]);
+    expect(
+      summary.findings
+        .filter(({ kind }) => kind === 'ConnectionFailed')
+        .map(({ packet, text }) => [packet, text]),
+    ).toEqual([
+      [
+        2,
+        expect.stringContaining('(remote access error, PSN 5) answers a request that is not in the capture'),
+      ],
+      [3, expect.stringContaining('(invalid request, PSN 900) ended the connection')],
+    ]);
+  });
+
+  it('is named although the connection is known: its PSN is far from those in the capture', async () => {
+    const { summary } = await explainPackets([write(5), ack(5), nak(0x400000)]);
+    expect(kindsOf(summary)).toEqual(['AnswerWithoutRequest', 'ConnectionFailed']);
+    expect(summary.findings[1]).toMatchObject({
+      packet: 3,
+      source: A.host,
+      destination: B.host,
+      queuePair: B.qp,
+    });
+  });
+
+  it('is named if the requests that it seemed to answer belong to other connections', async () => {
+    const one = connection({ host: A.host, qp: 1000 }, { host: B.host, qp: 2000 });
+    const two = connection({ host: A.host, qp: 1001 }, { host: B.host, qp: 2001 });
+    const third = connection({ host: A.host, qp: 1002 }, { host: B.host, qp: 2002 });
+    const { summary } = await explainPackets([
+      one.ask(Op.SendOnly, 5, { payload: 8 }),
+      two.ask(Op.SendOnly, 5, { payload: 8 }),
+      third.ack(5, 0, Syndrome.Invalid),
+      one.ack(5),
+      one.ask(Op.SendOnly, 6, { payload: 8 }),
+      one.ack(6),
+      two.ack(5),
+    ]);
+    expect(summary).toMatchObject({ acknowledged: 3, dropped: { answers: 1 } });
+    expect(summary.findings).toMatchObject([
+      { kind: 'AnswerWithoutRequest', packet: 3, queuePair: 1002 },
+      { kind: 'ConnectionFailed', packet: 3, queuePair: 1002 },
+    ]);
+  });
+
+  it('is not named for an acknowledgement', async () => {
+    const { summary } = await explainPackets([ack(7), ack(8)]);
+    expect(summary.findings).toMatchObject([{ kind: 'AnswerWithoutRequest', count: 2 }]);
   });
 });
 

@@ -1,8 +1,7 @@
 // Lists of regions as a file holds them: names and addresses in unusual spellings, files without an end, many hosts.
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseRegions, RegionListError } from '../../lib/explain/regions-file';
+import { rdmavt } from '../support/command-line';
 import { testIf } from '../support/conditions';
 import { captureBytes, capturePath, explainBytes } from './explained';
 
@@ -61,14 +60,8 @@ test('regions of two hosts with one key are told apart, and the first of one hos
   expect(requests.map(({ verdict }) => verdict)).toEqual(['Accepted']);
 });
 
-const main = join(__dirname, '..', '..', 'dist', 'cli.js');
-
 testIf(existsSync('/dev/zero'), 'needs /dev/zero')('a list that does not end is refused, by its name', () => {
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [main, 'explain', capturePath('rxe-rxe/write'), '--regions', '/dev/zero'],
-    { encoding: 'utf8', timeout: 30_000 },
-  );
+  const { status, stderr } = rdmavt(['explain', capturePath('rxe-rxe/write'), '--regions', '/dev/zero']);
   expect({ status, stderr }).toEqual({
     status: 2,
     stderr: 'rdmavt: /dev/zero: longer than 268435456 bytes\n',

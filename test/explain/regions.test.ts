@@ -153,6 +153,7 @@ test('tells where the list and the responder disagree', async () => {
   const allowed = await explainPackets(refused(0x22a, 0x10000n, 16), { regions: [region] });
   expect(kindsOf(allowed.summary)).toContain('RegionsDisagree');
   expect(allowed.requests[0]!.explanation).toMatch(/^The listed regions allow it/);
+  expect(allowed.requests[0]!.explanation).not.toContain('--regions');
   const accepted = [
     ask(Op.WriteOnly, 1, { reth: { address: 0x20000n, key: 0x22a, length: 8 }, payload: 8 }),
     ack(1),

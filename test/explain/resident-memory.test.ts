@@ -1,20 +1,11 @@
 // The memory that the command `rdmavt explain` takes. Apart from the other tests, because a sanitizer takes memory of its own.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { rdmavt } from '../support/command-line';
 import { tellsMemory, testIf } from '../support/conditions';
 import { connection, frame, Op, pcapHeader, pcapRecord } from '../support/roce-captures';
+import { temporaryFolder } from '../support/temporary-folder';
 
-const root = join(__dirname, '..', '..');
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { bin: { rdmavt: string } };
-const main = join(root, manifest.bin.rdmavt);
-
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'rdmavt-explain-memory-'));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 testIf(existsSync('/proc/self/status') && tellsMemory, 'needs /proc/self/status, which only Linux has')(
   'needs no more memory for a longer capture',
@@ -28,23 +19,14 @@ testIf(existsSync('/proc/self/status') && tellsMemory, 'needs /proc/self/status,
         records.push(pcapRecord(frame(ack(psn, psn)), 4 * psn + 2));
       }
     };
-    const preload = join(folder, 'memory.cjs');
-    writeFileSync(
-      preload,
+    const preload = folder.file(
+      'memory.cjs',
       // Not resourceUsage().maxRSS: Linux passes the memory of the parent on to it.
       "const { readFileSync } = require('node:fs');\nprocess.on('exit', () => process.stderr.write(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'latin1'))[1]));\n",
     );
     const kilobytes = (name: string): number => {
-      const path = join(folder, name);
-      writeFileSync(path, Buffer.concat(records));
-      const { status, stdout, stderr } = spawnSync(
-        process.execPath,
-        ['--require', preload, main, 'explain', path],
-        {
-          encoding: 'utf8',
-          maxBuffer: 2 ** 28,
-        },
-      );
+      const path = folder.file(name, Buffer.concat(records));
+      const { status, stdout, stderr } = rdmavt(['explain', path], '', ['--require', preload]);
       expect(status).toBe(0);
       expect(stdout).toContain(`${(records.length - 1) / 2 === 20_000 ? '20,000' : '120,000'} acknowledged`);
       return Number(stderr);

@@ -1,19 +1,10 @@
 // The command line outside its commands: help, version, and the messages for wrong usage.
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { commandFile, rdmavt } from '../support/command-line';
 
 const root = join(__dirname, '..', '..');
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-  version: string;
-  bin: { rdmavt: string };
-};
-const main = join(root, manifest.bin.rdmavt);
-
-function rdmavt(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
-  return { status, stdout, stderr };
-}
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 
 describe('help', () => {
   const commands = ['bench', 'build', 'explain', 'help', 'replay'];
@@ -21,7 +12,7 @@ describe('help', () => {
   it.each([[['--help']], [['-h']], [['help']], [['help', 'help']], [['help', '--help']]])(
     '%j lists the commands',
     (args) => {
-      const { status, stdout, stderr } = rdmavt(...args);
+      const { status, stdout, stderr } = rdmavt(args);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       expect(stdout).toMatch(/^Usage: rdmavt COMMAND/);
       const listed = Array.from(stdout.matchAll(/^ {2}([a-z]+) /gm), ([, name]) => name);
@@ -32,7 +23,7 @@ describe('help', () => {
   it.each(['bench', 'build', 'explain', 'replay'])(
     'of %s is the same for every way to request it',
     (command) => {
-      const asked = rdmavt(command, '--help');
+      const asked = rdmavt([command, '--help']);
       expect(asked).toMatchObject({ status: 0, stderr: '' });
       expect(asked.stdout).toMatch(new RegExp(`^Usage: rdmavt ${command}\\b`));
       for (const args of [
@@ -41,20 +32,20 @@ describe('help', () => {
         ['--help', command],
         ['-h', command],
       ]) {
-        expect(rdmavt(...args)).toEqual(asked);
+        expect(rdmavt(args)).toEqual(asked);
       }
     },
   );
 
   it('of replay describes its options, input and exit statuses', () => {
-    const { stdout } = rdmavt('replay', '--help');
+    const { stdout } = rdmavt(['replay', '--help']);
     for (const word of ['--expect FILE', 'Exit status', 'standard input', 'CR LF', 'gzip'])
       expect(stdout).toContain(word);
   });
 });
 
 it.each(['--version', '-v'])('%s prints the version of the package', (flag) => {
-  expect(rdmavt(flag)).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
+  expect(rdmavt([flag])).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
 });
 
 describe('wrong usage', () => {
@@ -101,7 +92,7 @@ describe('wrong usage', () => {
     [['build', '--wrong'], "unknown option '--wrong'", 'rdmavt build --help'],
     [['bench', 'x'], "unexpected argument 'x'", 'rdmavt bench --help'],
   ])('%j gets one line that names the right help, and status 2', (args, message, help) => {
-    expect(rdmavt(...args)).toEqual({ status: 2, stdout: '', stderr: `rdmavt: ${message} (see ${help})\n` });
+    expect(rdmavt(args)).toEqual({ status: 2, stdout: '', stderr: `rdmavt: ${message} (see ${help})\n` });
   });
 
   it.each([
@@ -115,11 +106,11 @@ describe('wrong usage', () => {
     ['trace.ops.ndjson', "unknown command 'trace.ops.ndjson'"],
   ])('%s suggests the nearest command if one is similar', (command, message) => {
     const answer = { status: 2, stdout: '', stderr: `rdmavt: ${message} (see rdmavt --help)\n` };
-    expect(rdmavt(command)).toEqual(answer);
-    expect(rdmavt('help', command)).toEqual(answer);
+    expect(rdmavt([command])).toEqual(answer);
+    expect(rdmavt(['help', command])).toEqual(answer);
   });
 });
 
 it('the first line names the interpreter', () => {
-  expect(readFileSync(main, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  expect(readFileSync(commandFile, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
 });

@@ -1,34 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { commandFile, rdmavt } from '../support/command-line';
+import { temporaryFolder } from '../support/temporary-folder';
 
-const root = join(__dirname, '..', '..');
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { bin: { rdmavt: string } };
-const main = join(root, manifest.bin.rdmavt);
-const traces = join(root, 'test', 'conformance', 'traces');
-
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'rdmavt-replay-'));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-function rdmavt(args: string[], input = '') {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    input,
-    encoding: 'utf8',
-    maxBuffer: 2 ** 28,
-  });
-  return { status, stdout, stderr };
-}
-
-function file(name: string, content: string | Buffer): string {
-  const path = join(folder, name);
-  writeFileSync(path, content);
-  return path;
-}
+const traces = join(__dirname, '..', 'conformance', 'traces');
+const folder = temporaryFolder();
+const file = folder.file.bind(folder);
 
 function conformance(name: string): string {
   return gunzipSync(readFileSync(join(traces, `${name}.ndjson.gz`))).toString('utf8');
@@ -74,7 +53,7 @@ describe('a trace', () => {
   });
 
   it('is answered line by line as it arrives', async () => {
-    const child = spawn(process.execPath, [main, 'replay', '-']);
+    const child = spawn(process.execPath, [commandFile, 'replay', '-']);
     for (const [i, line] of program.entries()) {
       child.stdin.write(`${line}\n`);
       const [chunk] = await new Promise<Buffer[]>((resolve) =>
@@ -88,7 +67,7 @@ describe('a trace', () => {
 
   it('ends quietly when no reader is left', async () => {
     const child = spawn(process.execPath, [
-      main,
+      commandFile,
       'replay',
       file('long.ops.ndjson', conformance('a-key-zero-1.ops')),
     ]);
@@ -168,9 +147,9 @@ describe('--expect', () => {
     const { status, stdout, stderr } = rdmavt(['replay', trace, '--expect', broken]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(/^rdmavt: .*broken\.expected\.ndjson:2: not JSON: .*\n$/);
-    expect(rdmavt(['replay', trace, '--expect', join(folder, 'missing')])).toMatchObject({
+    expect(rdmavt(['replay', trace, '--expect', join(folder.path, 'missing')])).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining(`${join(folder, 'missing')}: cannot be read: ENOENT`),
+      stderr: expect.stringContaining(`${join(folder.path, 'missing')}: cannot be read: ENOENT`),
     });
   });
 });
@@ -213,12 +192,12 @@ describe('invalid input ends with status 2 and one line that names file and line
   });
 
   it('a missing file, and a directory', () => {
-    expect(rdmavt(['replay', join(folder, 'missing')])).toMatchObject({
+    expect(rdmavt(['replay', join(folder.path, 'missing')])).toMatchObject({
       status: 2,
       stdout: '',
       stderr: expect.stringMatching(/^rdmavt: .*missing: cannot be read: ENOENT.*\n$/),
     });
-    expect(rdmavt(['replay', folder])).toMatchObject({
+    expect(rdmavt(['replay', folder.path])).toMatchObject({
       status: 2,
       stderr: expect.stringContaining('EISDIR'),
     });

@@ -1,14 +1,15 @@
 // Compressed traces, which are recognized by their first bytes, from files and from standard input.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 
 import { InputError, LineReader } from '../../lib/replay/read-lines';
 import { replay } from '../../lib/replay/replay';
+import { commandFile, rdmavt } from '../support/command-line';
+import { temporaryFolder } from '../support/temporary-folder';
 
 async function readAll(chunks: Iterable<Buffer>): Promise<string[]> {
   const reader = new LineReader('file', Readable.from(chunks));
@@ -120,40 +121,17 @@ describe('gzip data', () => {
 });
 
 describe('rdmavt replay', () => {
-  const root = join(__dirname, '..', '..');
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    bin: { rdmavt: string };
-  };
-  const main = join(root, manifest.bin.rdmavt);
-  const conformance = (name: string) => join(root, 'test', 'conformance', 'traces', `${name}.ndjson.gz`);
-  let folder: string;
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'rdmavt-gunzip-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
-
-  function rdmavt(args: string[], input: Buffer | string = '') {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'replay', ...args], {
-      input,
-      encoding: 'utf8',
-      maxBuffer: 2 ** 28,
-    });
-    return { status, stdout, stderr };
-  }
-
-  function file(name: string, content: Buffer): string {
-    const path = join(folder, name);
-    writeFileSync(path, content);
-    return path;
-  }
+  const conformance = (name: string) => join(__dirname, '..', 'conformance', 'traces', `${name}.ndjson.gz`);
+  const folder = temporaryFolder();
+  const play = (args: string[], input: Buffer | string = '') => rdmavt(['replay', ...args], input);
 
   const trace = conformance('i-mixed-1.ops');
   const expected = conformance('i-mixed-1.expected');
 
   it('plays a compressed file with any name', () => {
     const answers = gunzipSync(readFileSync(expected)).toString('utf8');
-    expect(rdmavt([trace])).toEqual({ status: 0, stdout: answers, stderr: '' });
-    expect(rdmavt([file('trace', readFileSync(trace))]).stdout).toBe(answers);
+    expect(play([trace])).toEqual({ status: 0, stdout: answers, stderr: '' });
+    expect(play([folder.file('trace', readFileSync(trace))]).stdout).toBe(answers);
   });
 
   it('reads compressed traces and expected answers from standard input', () => {
@@ -162,13 +140,13 @@ describe('rdmavt replay', () => {
       stdout: '',
       stderr: `rdmavt: 2571 operations matched ${name}\n`,
     });
-    expect(rdmavt(['-', '--expect', expected], readFileSync(trace))).toEqual(matched(expected));
-    expect(rdmavt([trace, '--expect', '-'], readFileSync(expected))).toEqual(matched('standard input'));
+    expect(play(['-', '--expect', expected], readFileSync(trace))).toEqual(matched(expected));
+    expect(play([trace, '--expect', '-'], readFileSync(expected))).toEqual(matched('standard input'));
   });
 
   it('answers everything before the end of a truncated file', () => {
-    const cutOff = file('cut.ops.ndjson.gz', readFileSync(trace).subarray(0, -20));
-    const { status, stdout, stderr } = rdmavt([cutOff]);
+    const cutOff = folder.file('cut.ops.ndjson.gz', readFileSync(trace).subarray(0, -20));
+    const { status, stdout, stderr } = play([cutOff]);
     expect(status).toBe(2);
     expect(stdout.split('\n').length).toBeGreaterThan(1000);
     expect(stderr).toMatch(/^rdmavt: [^\n]*cut\.ops\.ndjson\.gz:\d+: the gzip data is truncated\n$/);
@@ -176,8 +154,8 @@ describe('rdmavt replay', () => {
 
   it('ends with status 2 at truncated or corrupt expected answers', () => {
     const bytes = readFileSync(expected);
-    const cutOff = file('cut.expected.ndjson.gz', bytes.subarray(0, -20));
-    expect(rdmavt([trace, '--expect', cutOff])).toMatchObject({
+    const cutOff = folder.file('cut.expected.ndjson.gz', bytes.subarray(0, -20));
+    expect(play([trace, '--expect', cutOff])).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(
         /^rdmavt: [^\n]*cut\.expected\.ndjson\.gz(:\d+)?: the gzip data is truncated\n$/,
@@ -185,13 +163,13 @@ describe('rdmavt replay', () => {
     });
     const corrupt = Buffer.from(bytes);
     corrupt[bytes.length - 8]! ^= 1;
-    expect(rdmavt([trace, '--expect', file('corrupt.expected.ndjson.gz', corrupt)])).toMatchObject({
+    expect(play([trace, '--expect', folder.file('corrupt.expected.ndjson.gz', corrupt)])).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(
         /corrupt\.expected\.ndjson\.gz:\d+: the gzip data is corrupt: incorrect data check\n$/,
       ),
     });
-    expect(rdmavt(['-'], bytes.subarray(0, 5))).toEqual({
+    expect(play(['-'], bytes.subarray(0, 5))).toEqual({
       status: 2,
       stdout: '',
       stderr: 'rdmavt: standard input: the gzip data is truncated\n',
@@ -200,7 +178,7 @@ describe('rdmavt replay', () => {
 
   it('answers each compressed operation as it arrives', async () => {
     const program = ['{"op":"init","lkey_table_bits":4,"dma_pages":1,"dma_base":"0x0"}', '{"op":"exit"}'];
-    const child = spawn(process.execPath, [main, 'replay', '-']);
+    const child = spawn(process.execPath, [commandFile, 'replay', '-']);
     for (const line of program) {
       child.stdin.write(gzipSync(`${line}\n`));
       const [chunk] = await new Promise<Buffer[]>((resolve) =>
