@@ -9,7 +9,7 @@ import { isFresh, writeStamp } from './build-dist/freshness.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const work = join(root, 'build', 'dist');
 const results = [
-  ...['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'].map(
+  ...['library.js', 'index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'].map(
     (name) => `dist/${name}`,
   ),
   'build/dist/rdmavt.api.md',

@@ -27,7 +27,14 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const required = new Set([
   ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'],
   // Written by scripts/build-dist.mjs. There are no source maps because the bundles are readable: esbuild keeps all names.
-  ...['dist/index.js', 'dist/index.mjs', 'dist/index.d.ts', 'dist/index.d.mts', 'dist/cli.js'],
+  ...[
+    'dist/index.js',
+    'dist/index.mjs',
+    'dist/library.js',
+    'dist/index.d.ts',
+    'dist/index.d.mts',
+    'dist/cli.js',
+  ],
   // needed by `rdmavt bench`
   ...sources('bench', /\.mjs$/),
   // needed by `rdmavt build`
