@@ -78,9 +78,6 @@ void condition_variable::wait(unique_lock<mutex> &) noexcept {
 void condition_variable::notify_one() noexcept {
     std::abort();
 }
-chrono::system_clock::time_point chrono::system_clock::now() noexcept {
-    std::abort();
-}
 #endif
 _LIBCPP_END_NAMESPACE_STD
 
