@@ -5,6 +5,7 @@ import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isFresh, writeStamp } from './build-dist/freshness.mjs';
+import { writeNativeSources } from './build-dist/native-sources.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const work = join(root, 'build', 'dist');
@@ -16,6 +17,8 @@ const results = [
 ];
 
 if (process.argv.includes('--force') || !isFresh(root, results)) await build();
+// Always, because this takes a moment: so a change in native/ does not make the rest stale.
+if (!process.exitCode) writeNativeSources(root);
 
 async function build() {
   const start = performance.now();
