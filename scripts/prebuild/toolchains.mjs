@@ -101,8 +101,9 @@ async function zig(target) {
   // The parts of libc++ outside of its headers that the add-on needs. Linking all of libc++ (`zig c++`) would add exceptions and
   // their unwinder, which are as large as the add-on itself.
   const libcxx = join(directory, 'lib', 'libcxx', 'src');
-  const parts = ['chrono.cpp', 'hash.cpp', 'memory.cpp', 'mutex.cpp', 'mutex_destructor.cpp'];
-  if (target.platform === 'win32') parts.push('support/win32/thread_win32.cpp');
+  const parts = ['hash.cpp', 'memory.cpp', 'mutex.cpp', 'mutex_destructor.cpp'];
+  // The library's clocks for Windows need more of the C++ runtime; cxx_runtime.cc has the one that the add-on reads.
+  parts.push(target.platform === 'win32' ? 'support/win32/thread_win32.cpp' : 'chrono.cpp');
   const runtimeFlags = ['-Os', '-w', '-ffunction-sections', '-fdata-sections', '-fvisibility=hidden'];
   runtimeFlags.push(
     '-std=c++20',
