@@ -260,16 +260,15 @@ export class Analysis implements RequestSink {
     return list.sort((a, b) => a.packet - b.packet);
   }
 
-  /** Returns the keys in the order of their first use. */
-  keyRows(): CaptureKey[] {
-    const rows: CaptureKey[] = [];
+  /** Gives the keys in the order of their first use. */
+  *keyRows(): Generator<CaptureKey, void, undefined> {
     const { keys } = this;
     for (let entry = 0; entry < keys.count; entry++) {
       const key = keys.get(entry, KeyWord.Key);
       if (this.#filter.key !== undefined && this.#filter.key !== key) continue;
       const accepted = keys.get(entry, KeyWord.Accepted);
       const invalidated = keys.getDouble(entry, KeyDouble.Invalidated);
-      rows.push({
+      yield {
         host: this.tracker.flows.hosts.text(keys.get(entry, KeyWord.Host)),
         key,
         requests: keys.get(entry, KeyWord.Requests),
@@ -282,14 +281,12 @@ export class Analysis implements RequestSink {
         firstPacket: keys.getDouble(entry, KeyDouble.FirstPacket),
         lastPacket: keys.getDouble(entry, KeyDouble.LastPacket),
         invalidatedBy: invalidated === 0 ? undefined : invalidated,
-      });
+      };
     }
-    return rows;
   }
 
-  /** Returns the queue pairs that received requests, in the order of their first packets. */
-  queuePairRows(): CaptureQueuePair[] {
-    const rows: CaptureQueuePair[] = [];
+  /** Gives the queue pairs that received requests, in the order of their first packets. */
+  *queuePairRows(): Generator<CaptureQueuePair, void, undefined> {
     const { flows } = this.tracker;
     for (let flow = 0; flow < flows.count; flow++) {
       if (flows.get(flow, FlowWord.Requests) === 0) continue;
@@ -298,7 +295,7 @@ export class Analysis implements RequestSink {
       const asked = this.#filter.queuePair;
       if (asked !== undefined && asked !== queuePair && asked !== source) continue;
       const failed = flows.getDouble(flow, FlowDouble.FailedPacket);
-      rows.push({
+      yield {
         source: flows.hosts.text(flows.get(flow, FlowWord.SourceHost)),
         destination: flows.hosts.text(flows.get(flow, FlowWord.DestinationHost)),
         queuePair,
@@ -319,9 +316,8 @@ export class Analysis implements RequestSink {
         firstPacket: flows.getDouble(flow, FlowDouble.FirstPacket),
         lastPacket: flows.getDouble(flow, FlowDouble.LastPacket),
         failedPacket: failed === 0 ? undefined : failed,
-      });
+      };
     }
-    return rows;
   }
 }
 

@@ -8,6 +8,7 @@ import { CaptureError, CaptureFeed } from './capture-source';
 import { fileChunks } from './file-chunks';
 import { Judge } from './judge';
 import { JsonOutput, summaryJson } from './json-output';
+import { WRITE_BYTES } from './line-writer';
 import { type RegionList, parseRegions, RegionListError } from './regions-file';
 import { summaryText, TextOutput } from './text-output';
 
@@ -35,9 +36,6 @@ export interface ExplainStreams {
   readonly stdout: Writable;
   readonly stderr: Terminal;
 }
-
-/** Output is written when it has at least so many bytes, and at the end of what has arrived. */
-const WRITE_BYTES = 1 << 16;
 
 /**
  * Explains a capture: prints its requests and a summary to standard output, and messages to standard error.
@@ -93,8 +91,8 @@ export async function explain(command: ExplainCommand, streams: ExplainStreams):
   await flush();
   // A file that is no capture at all has no summary.
   if (fault === undefined || feed.packets > 0) {
-    const summary = feed.summary();
-    await write(command.json ? summaryJson(summary) : summaryText(summary));
+    const report = feed.report();
+    for (const lines of command.json ? summaryJson(report) : [summaryText(report)]) await write(lines);
   }
   judge?.close();
   progress.clear();

@@ -6,9 +6,12 @@ const SPACE = 32;
 const LINE_FEED = 10;
 const QUESTION = 63;
 
+/** Lines are written to the output when there are at least so many bytes of them. */
+export const WRITE_BYTES = 1 << 16;
+
 /** A growing buffer of lines. */
 export class LineWriter {
-  #bytes = new Uint8Array(1 << 16);
+  #bytes = new Uint8Array(2 * WRITE_BYTES);
   #length = 0;
   readonly #digits = new Uint8Array(24);
 

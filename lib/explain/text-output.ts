@@ -8,7 +8,7 @@ import { type Verdict } from './judge';
 import { LineWriter, wrap } from './line-writer';
 import { Kind, nakName, Transport } from './opcodes';
 import { Outcome, RequestDouble, RequestFlag, RequestWord } from './requests';
-import { type CaptureKey, type CaptureQueuePair, type CaptureSummary } from './summary';
+import { type CaptureKey, type CaptureQueuePair, type CaptureReport } from './summary';
 import { count, list, range, thousands } from './words';
 
 /** Columns of explanations, without their indentation. */
@@ -200,7 +200,7 @@ function needsExplanation({ tracker }: Analysis, slot: number, verdict: Verdict 
 }
 
 /** Formats the summary. */
-export function summaryText(summary: CaptureSummary): string {
+export function summaryText(summary: CaptureReport): string {
   const lines: string[] = [];
   const { packets, roce, firstTime, lastTime } = summary;
   const seconds = (Number(lastTime - firstTime) / 1e9).toFixed(6);
@@ -224,18 +224,22 @@ export function summaryText(summary: CaptureSummary): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-function section<T>(lines: string[], title: string, rows: readonly T[], format: (row: T) => string): void {
-  if (rows.length === 0) return;
-  lines.push('', title);
-  for (const row of rows.slice(0, MOST_ROWS)) {
+function section<T>(lines: string[], title: string, rows: Iterable<T>, format: (row: T) => string): void {
+  let shown = 0;
+  let more = 0;
+  for (const row of rows) {
+    if (shown === MOST_ROWS) {
+      more++;
+      continue;
+    }
+    if (shown++ === 0) lines.push('', title);
     const [first = '', ...rest] = wrap(format(row), WIDTH);
     lines.push(`  ${first}`, ...rest.map((line) => `${INDENT}${line}`));
   }
-  if (rows.length > MOST_ROWS)
-    lines.push(`  and ${thousands(rows.length - MOST_ROWS)} more (--json has all of them)`);
+  if (more > 0) lines.push(`  and ${thousands(more)} more (--json has all of them)`);
 }
 
-function totals(summary: CaptureSummary): string {
+function totals(summary: CaptureReport): string {
   const { requests } = summary;
   if (requests === 0) return 'no request.';
   const parts: [number, string][] = [
@@ -259,7 +263,7 @@ function totals(summary: CaptureSummary): string {
 }
 
 /** Says what of the file was not explained. */
-function leftOut(summary: CaptureSummary): string[] {
+function leftOut(summary: CaptureReport): string[] {
   const { cut, fragments, roceV1, unreadLink, unreadLinkType, dropped } = summary;
   const lines: string[] = [];
   if (cut > 0) lines.push(`${count(cut, 'packet')} cut in the headers by the snap length`);
