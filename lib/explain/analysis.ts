@@ -5,7 +5,7 @@ import { type ExplainedRequest, explainedRequest } from './explained-request';
 import { type CaptureFinding, type CaptureKey, type CaptureQueuePair } from './summary';
 import { FlowDouble, FlowFlag, FlowWord } from './flows';
 import { type Judge, type JudgedRequest, type Verdict } from './judge';
-import { KeyDouble, Keys, KeyWord, predictKeys, wide } from './keys';
+import { KeyDouble, Keys, KeyWord, type Prediction, predictKeys, wide } from './keys';
 import { describeProbing, explainOutcome, invalidatedBefore, type Tables } from './mistakes';
 import { Kind, Transport } from './opcodes';
 import {
@@ -216,48 +216,56 @@ export class Analysis implements RequestSink {
     this.tracker.end();
   }
 
-  /** Returns the findings in the order of their first packets, after {@link Analysis.end}. */
-  findings(): CaptureFinding[] {
+  /** Gives the findings in the order of their first packets, after {@link Analysis.end}. */
+  *findingRows(): Generator<CaptureFinding, void, undefined> {
     const { flows, findings } = this.tracker;
-    const { queuePair, key } = this.#filter;
-    const list: CaptureFinding[] = [];
+    // Sorted before they are described, so that only one text of thousands is in memory.
+    const list: { readonly packet: number; readonly describe: () => CaptureFinding }[] = [];
     for (const finding of findings.list) {
-      const told = describeFinding(flows, finding);
+      list.push({ packet: finding.packet, describe: () => describeFinding(flows, finding) });
+    }
+    for (const prediction of predictKeys(this.keys)) {
+      list.push({ packet: prediction.packet, describe: () => this.#describePrediction(prediction) });
+    }
+    for (const [pair, prober] of this.#probers) {
+      if (prober.keys < PROBED_KEYS) continue;
+      list.push({ packet: prober.packet, describe: () => this.#describeProber(pair, prober) });
+    }
+    list.sort((a, b) => a.packet - b.packet);
+    const { queuePair, key } = this.#filter;
+    for (const { describe } of list) {
+      const told = describe();
       if (queuePair !== undefined && told.queuePair !== queuePair && told.sourceQueuePair !== queuePair)
         continue;
       if (key !== undefined && told.key !== undefined && told.key !== key) continue;
-      list.push(told);
+      yield told;
     }
-    if (queuePair === undefined) {
-      for (const prediction of predictKeys(this.keys)) {
-        const host = flows.hosts.text(prediction.host);
-        list.push({
-          kind: 'PredictableKeys',
-          packet: prediction.packet,
-          lastPacket: prediction.packet,
-          count: prediction.count,
-          destination: host,
-          text: describePrediction(host, prediction.keys, prediction.count, prediction.how, prediction.shift),
-        });
-      }
-      for (const [pair, prober] of this.#probers) {
-        if (prober.keys < PROBED_KEYS) continue;
-        const [source, destination] = [
-          flows.hosts.text(Math.floor(pair / 65_536)),
-          flows.hosts.text(pair % 65_536),
-        ];
-        list.push({
-          kind: 'KeyProbing',
-          packet: prober.packet,
-          lastPacket: prober.lastPacket,
-          count: prober.keys,
-          source,
-          destination,
-          text: describeProbing(source, destination, prober.tried, prober.keys),
-        });
-      }
-    }
-    return list.sort((a, b) => a.packet - b.packet);
+  }
+
+  #describePrediction({ host: number, packet, keys, count: total, how, shift }: Prediction): CaptureFinding {
+    const host = this.tracker.flows.hosts.text(number);
+    return {
+      kind: 'PredictableKeys',
+      packet,
+      lastPacket: packet,
+      count: total,
+      destination: host,
+      text: describePrediction(host, keys, total, how, shift),
+    };
+  }
+
+  #describeProber(pair: number, { packet, lastPacket, keys, tried }: Prober): CaptureFinding {
+    const { hosts } = this.tracker.flows;
+    const [source, destination] = [hosts.text(Math.floor(pair / 65_536)), hosts.text(pair % 65_536)];
+    return {
+      kind: 'KeyProbing',
+      packet,
+      lastPacket,
+      count: keys,
+      source,
+      destination,
+      text: describeProbing(source, destination, tried, keys),
+    };
   }
 
   /** Gives the keys in the order of their first use. */

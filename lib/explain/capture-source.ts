@@ -130,7 +130,7 @@ export class CaptureFeed {
       judgedRefused: analysis.judgedRefused,
       queuePairs: analysis.queuePairRows(),
       keys: analysis.keyRows(),
-      findings: analysis.findings(),
+      findings: analysis.findingRows(),
       dropped: {
         packets: totals.untracked,
         keys: analysis.keys.dropped,
