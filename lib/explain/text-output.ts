@@ -3,9 +3,9 @@ import { bytes, hex } from '../internal/words';
 import { type Analysis, type RequestOutput } from './analysis';
 import { cmMeaning, cmName, cmReason } from './cm';
 import { answerDelay, nameOfRequest } from './explained-request';
-import { FlowWord } from './flows';
+import { type Flows, FlowWord } from './flows';
 import { type Verdict } from './judge';
-import { LineWriter, wrap } from './line-writer';
+import { encoded, LineWriter, wrap } from './line-writer';
 import { Kind, nakName, Transport } from './opcodes';
 import { Outcome, RequestDouble, RequestFlag, RequestWord } from './requests';
 import { type CaptureKey, type CaptureQueuePair, type CaptureReport } from './summary';
@@ -17,9 +17,14 @@ const INDENT = ' '.repeat(8);
 /** Rows of a table of the summary; the rest is counted. `--json` has all of them. */
 const MOST_ROWS = 100;
 
+const ANSWERED = encoded('answered, packet ');
+const ACKNOWLEDGED = encoded('acknowledged, packet ');
+
 /** Writes a line for each request. */
 export class TextOutput implements RequestOutput {
   readonly lines = new LineWriter();
+  /** What the lines of a flow have in common: addresses and queue pair. */
+  readonly #ways: Uint8Array[] = [];
   #started = false;
 
   request(analysis: Analysis, slot: number, verdict: Verdict | undefined): void {
@@ -40,12 +45,7 @@ export class TextOutput implements RequestOutput {
     // A file whose packets are not in the order of time can begin later than this packet.
     if (seconds < 0) lines.text('          -');
     else lines.time(seconds, nanoseconds, 4);
-    lines
-      .text('  ')
-      .text(flows.hosts.text(flows.get(flow, FlowWord.SourceHost)))
-      .text(' > ');
-    lines.text(flows.hosts.text(flows.get(flow, FlowWord.DestinationHost))).text(' qp ');
-    lines.hex(flows.get(flow, FlowWord.QueuePair)).text(' ');
+    lines.bytes((this.#ways[flow] ??= wayOf(flows, flow)));
     if (requests.get(slot, RequestWord.Cm) > 0) this.#connection(analysis, slot);
     else this.#asked(analysis, slot);
     lines.end();
@@ -113,9 +113,7 @@ export class TextOutput implements RequestOutput {
     const answer = requests.getDouble(slot, RequestDouble.AnswerPacket);
     switch (requests.outcome(slot)) {
       case Outcome.Acknowledged:
-        lines.text(
-          requests.get(slot, RequestWord.Kind) === Kind.Read ? 'answered, packet ' : 'acknowledged, packet ',
-        );
+        lines.bytes(requests.get(slot, RequestWord.Kind) === Kind.Read ? ANSWERED : ACKNOWLEDGED);
         lines.decimal(answer);
         this.#delay(analysis, slot);
         break;
@@ -186,6 +184,13 @@ export class TextOutput implements RequestOutput {
     const reason = requests.get(slot, RequestWord.CmReason);
     lines.text(', reason ').decimal(reason).text(', ').text(cmReason(reason));
   }
+}
+
+/** Formats addresses and queue pair of a flow. */
+function wayOf(flows: Flows, flow: number): Uint8Array {
+  const source = flows.hosts.text(flows.get(flow, FlowWord.SourceHost));
+  const destination = flows.hosts.text(flows.get(flow, FlowWord.DestinationHost));
+  return encoded(`  ${source} > ${destination} qp ${hex(flows.get(flow, FlowWord.QueuePair))} `);
 }
 
 /** Returns whether there may be something to explain, so that the usual request costs no more. */
