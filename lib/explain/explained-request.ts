@@ -4,7 +4,6 @@ import { type Flows, FlowWord } from './flows';
 import { wide } from './keys';
 import { nakName, opcodeName, type RequestOpcode, Transport } from './opcodes';
 import { Outcome, RequestDouble, RequestFlag, type Requests, RequestWord } from './requests';
-import { hexIfGiven } from './words';
 
 /** What became of a request; see {@link ExplainedRequest.outcome}. */
 export type RequestOutcome =
@@ -206,31 +205,5 @@ export function explainedRequest(
     badPackets: requests.get(slot, RequestWord.BadPackets),
     verdict,
     explanation,
-  };
-}
-
-/**
- * Returns the JSON form of a request: addresses, keys, and 64-bit values as hex texts, times in seconds; what is undefined is left
- * out. docs/explain.schema.json describes it.
- */
-export function requestJson(request: ExplainedRequest, origin: bigint): object {
-  const { answerNanoseconds: delay, explanation, cm } = request;
-  return {
-    type: 'request',
-    ...request,
-    time: Number(request.time) / 1e9,
-    offset: Number(request.time - origin) / 1e9,
-    address: hexIfGiven(request.address),
-    key: hexIfGiven(request.key),
-    immediate: hexIfGiven(request.immediate),
-    invalidate: hexIfGiven(request.invalidate),
-    swapAdd: hexIfGiven(request.swapAdd),
-    compare: hexIfGiven(request.compare),
-    original: hexIfGiven(request.original),
-    nak: hexIfGiven(request.nak),
-    cm: cm === undefined ? undefined : { ...cm },
-    answerNanoseconds: undefined,
-    answerSeconds: delay === undefined ? undefined : delay / 1e9,
-    explanation: explanation === '' ? undefined : explanation,
   };
 }

@@ -1,25 +1,21 @@
 /** Prints requests and the summary as JSON, one object a line (docs/explain.schema.json). */
 import { type Analysis, type RequestOutput } from './analysis';
-import { requestJson, timeOf } from './explained-request';
+import { timeOf } from './explained-request';
 import { type Verdict } from './judge';
 import { LineWriter, WRITE_BYTES } from './line-writer';
+import { RequestJson } from './request-json';
 import { type CaptureReport } from './summary';
 import { hexIfGiven } from './words';
 
 /** Writes an object for each request. */
 export class JsonOutput implements RequestOutput {
-  // Bytes in one buffer: strings that wait to be written would be most of the memory that the command needs.
-  readonly #lines = new LineWriter();
+  readonly lines = new LineWriter();
+  readonly #requests = new RequestJson(this.lines);
 
   request(analysis: Analysis, slot: number, verdict: Verdict | undefined): void {
     const { totals } = analysis.tracker;
     const origin = timeOf(totals.firstSeconds, totals.firstNanoseconds);
-    this.#lines.text(JSON.stringify(requestJson(analysis.objectOf(slot, verdict), origin))).end();
-  }
-
-  /** Returns the lines since the last call, as bytes that are valid until the next request. */
-  take(): Uint8Array {
-    return this.#lines.take();
+    this.#requests.write(analysis.objectOf(slot, verdict), origin);
   }
 }
 
