@@ -11,11 +11,12 @@ import { hexIfGiven } from './words';
 export class JsonOutput implements RequestOutput {
   readonly lines = new LineWriter();
   readonly #requests = new RequestJson(this.lines);
+  #origin: bigint | undefined;
 
   request(analysis: Analysis, slot: number, verdict: Verdict | undefined): void {
     const { totals } = analysis.tracker;
-    const origin = timeOf(totals.firstSeconds, totals.firstNanoseconds);
-    this.#requests.write(analysis.objectOf(slot, verdict), origin);
+    this.#origin ??= timeOf(totals.firstSeconds, totals.firstNanoseconds);
+    this.#requests.write(analysis.objectOf(slot, verdict), this.#origin);
   }
 }
 

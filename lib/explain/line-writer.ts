@@ -1,6 +1,6 @@
 /** Writes lines of ASCII text into a buffer, without creating strings for numbers. */
 
-const DIGIT_0 = 48;
+export const DIGIT_0 = 48;
 const LETTER_A = 97;
 const SPACE = 32;
 const LINE_FEED = 10;

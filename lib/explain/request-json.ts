@@ -4,7 +4,7 @@
  */
 import { hex } from '../internal/words';
 import type { ExplainedRequest } from './explained-request';
-import { encoded, type LineWriter } from './line-writer';
+import { DIGIT_0, encoded, type LineWriter } from './line-writer';
 
 /** Returns the bytes before the value of a field. */
 function field(name: keyof ExplainedRequest | 'offset' | 'answerSeconds'): Uint8Array {
@@ -45,6 +45,9 @@ const verdict = field('verdict');
 const explanation = field('explanation');
 const offset = field('offset');
 const answerSeconds = field('answerSeconds');
+
+/** 2^32 s and a microsecond are different doubles. */
+const MOST_SECONDS = 2 ** 32;
 
 /** Writes objects of requests. */
 export class RequestJson {
@@ -112,8 +115,24 @@ export class RequestJson {
     this.#lines.text('"');
   }
 
+  /** Writes nanoseconds as seconds, with the digits of JSON.stringify(). */
   #seconds(name: Uint8Array, nanoseconds: number): void {
-    this.#lines.bytes(name).text(String(nanoseconds / 1e9));
+    const lines = this.#lines.bytes(name);
+    const seconds = nanoseconds / 1e9;
+    // The engine takes long to find the shortest decimal number. It is the whole number of microseconds, if that has the same value: the
+    // distance to the next double is less than a microsecond here, so no other such number has it.
+    const micros = Math.round(seconds * 1e6);
+    if (micros / 1e6 !== seconds || micros < 0 || seconds > MOST_SECONDS) {
+      lines.text(String(seconds));
+      return;
+    }
+    const whole = Math.floor(seconds);
+    lines.decimal(whole);
+    let fraction = micros - 1e6 * whole;
+    if (fraction === 0) return;
+    let digits = 6;
+    for (; fraction % 10 === 0; fraction /= 10) digits--;
+    lines.text('.').decimal(fraction, digits, DIGIT_0);
   }
 
   /** @param value - a text in which JSON escapes nothing */
