@@ -1,6 +1,7 @@
 /** The analysis of a capture: requests in order, each with what the core says about it, and what there is to say at the end. */
 import { NakCode } from '../internal/layout';
 import { describeFinding } from './describe-finding';
+import type { Finding } from './findings';
 import { type ExplainedRequest, explainedRequest } from './explained-request';
 import { type CaptureFinding, type CaptureKey, type CaptureQueuePair } from './summary';
 import { FlowDouble, FlowFlag, FlowWord } from './flows';
@@ -35,6 +36,8 @@ export interface RequestOutput {
 
 /** Requesters that were refused keys by a responder. */
 interface Prober {
+  /** The numbers of the two addresses, the requester's times 65,536. */
+  readonly pair: number;
   /** Different keys that were refused and never worked before. */
   keys: number;
   readonly tried: number[];
@@ -203,7 +206,7 @@ export class Analysis implements RequestSink {
     let prober = this.#probers.get(pair);
     if (prober === undefined) {
       if (this.#probers.size === MOST_PROBERS) return;
-      prober = { keys: 0, tried: [], packet, lastPacket: packet };
+      prober = { pair, keys: 0, tried: [], packet, lastPacket: packet };
       this.#probers.set(pair, prober);
     }
     prober.keys++;
@@ -220,21 +223,17 @@ export class Analysis implements RequestSink {
   *findingRows(): Generator<CaptureFinding, void, undefined> {
     const { flows, findings } = this.tracker;
     // Sorted before they are described, so that only one text of thousands is in memory.
-    const list: { readonly packet: number; readonly describe: () => CaptureFinding }[] = [];
-    for (const finding of findings.list) {
-      list.push({ packet: finding.packet, describe: () => describeFinding(flows, finding) });
-    }
-    for (const prediction of predictKeys(this.keys)) {
-      list.push({ packet: prediction.packet, describe: () => this.#describePrediction(prediction) });
-    }
-    for (const [pair, prober] of this.#probers) {
-      if (prober.keys < PROBED_KEYS) continue;
-      list.push({ packet: prober.packet, describe: () => this.#describeProber(pair, prober) });
-    }
+    const list: (Finding | Prediction | Prober)[] = [...findings.list, ...predictKeys(this.keys)];
+    for (const prober of this.#probers.values()) if (prober.keys >= PROBED_KEYS) list.push(prober);
     list.sort((a, b) => a.packet - b.packet);
     const { queuePair, key } = this.#filter;
-    for (const { describe } of list) {
-      const told = describe();
+    for (const entry of list) {
+      const told =
+        'kind' in entry
+          ? describeFinding(flows, entry)
+          : 'how' in entry
+            ? this.#describePrediction(entry)
+            : this.#describeProber(entry);
       if (queuePair !== undefined && told.queuePair !== queuePair && told.sourceQueuePair !== queuePair)
         continue;
       if (key !== undefined && told.key !== undefined && told.key !== key) continue;
@@ -254,7 +253,7 @@ export class Analysis implements RequestSink {
     };
   }
 
-  #describeProber(pair: number, { packet, lastPacket, keys, tried }: Prober): CaptureFinding {
+  #describeProber({ pair, packet, lastPacket, keys, tried }: Prober): CaptureFinding {
     const { hosts } = this.tracker.flows;
     const [source, destination] = [hosts.text(Math.floor(pair / 65_536)), hosts.text(pair % 65_536)];
     return {
