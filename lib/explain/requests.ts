@@ -195,8 +195,10 @@ export class Requests {
   /** Appends a request, empty but for its flow. The ring must have room. */
   append(flow: number): number {
     const slot = (this.head + this.count++) % MOST_REQUESTS;
-    this.words.fill(0, slot * RequestWord.Words, (slot + 1) * RequestWord.Words);
-    this.doubles.fill(0, slot * RequestDouble.Words, (slot + 1) * RequestDouble.Words);
+    // Loops, because fill() of so few elements takes longer.
+    const { words, doubles } = this;
+    for (let at = slot * RequestWord.Words, i = 0; i < RequestWord.Words; i++) words[at++] = 0;
+    for (let at = slot * RequestDouble.Words, i = 0; i < RequestDouble.Words; i++) doubles[at++] = 0;
     const flows = this.#flows;
     this.set(slot, RequestWord.Flow, flow);
     const newest = flows.get(flow, FlowWord.Newest);
