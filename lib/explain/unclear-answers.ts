@@ -28,8 +28,13 @@ export class UnclearAnswers {
     this.#answers = answers;
   }
 
-  /** Finds out to which connection an answer belongs, or keeps it until that is clear. */
-  take(flow: number, answer: Answer): void {
+  /**
+   * Finds out to which connection an answer belongs, or keeps it until that is clear.
+   *
+   * @param isLast - take it as one without a connection if it fits none
+   * @returns whether it was taken
+   */
+  take(flow: number, answer: Answer, isLast: boolean): boolean {
     const role = roleOf(answer.opcode);
     const kind = role === Role.ReadResponse ? Kind.Read : kindOf(answer.opcode);
     const waiting = this.#unclear.get(flow);
@@ -47,22 +52,24 @@ export class UnclearAnswers {
       this.#state.flows.connect(flow, only);
       for (const earlier of waiting?.answers ?? []) this.#answers.apply(only, earlier);
       this.#answers.apply(only, answer);
-      return;
+      return true;
     }
     if (waiting === undefined) {
+      if (candidates.length === 0 && !isLast) return false;
       if (candidates.length === 0 || this.#unclear.size === MOST_UNCLEAR) {
         this.#answers.withoutConnection(flow, answer);
-        return;
+        return true;
       }
       this.#unclear.set(flow, { answers: [{ ...answer }], candidates });
-      return;
+      return true;
     }
     // An answer that fits none of the flows that fitted before says nothing.
     if (candidates.length > 0) waiting.candidates = candidates;
     waiting.answers.push({ ...answer });
-    if (waiting.answers.length < MOST_WAITING) return;
+    if (waiting.answers.length < MOST_WAITING) return true;
     this.#unclear.delete(flow);
     this.#settleUnclear(flow, waiting);
+    return true;
   }
 
   /** Decides about all answers that still wait: the capture has ended. */

@@ -9,6 +9,8 @@ const { ask, answer, ack } = connection(A, B);
 const reth = (key = 0xabcdef00, address = 0x10000n, length = 64) => ({ reth: { address, key, length } });
 const write = (psn: number, key?: number, address?: bigint, length = 64): PacketOf =>
   ask(Op.WriteOnly, psn, { ...reth(key, address, length), payload: length, ackReq: true });
+/** The packet after the timeout of a requester. */
+const late = (packet: PacketOf): PacketOf => ({ ...packet, after: 0.067 });
 const nak = (psn: number, syndrome: number = Syndrome.Access): PacketOf => ack(psn, 0, syndrome);
 /** A WRITE of several packets of 1024 bytes. */
 const longWrite = (psn: number, packets: number): PacketOf[] => [
@@ -321,7 +323,7 @@ describe('the most likely mistake', () => {
   });
 
   it('knows that a NAK was lost, if the request is sent again after it', async () => {
-    const { requests } = await explainPackets([write(1), write(1), nak(1), write(1)]);
+    const { requests } = await explainPackets([write(1), late(write(1)), nak(1), late(write(1))]);
     expect(requests.map(lineOf)).toEqual(['1 RDMA_WRITE Refused by 3 (0x62) repeated 2']);
     expect(requests[0]!.explanation).toContain('Packet 4 sends it again: the NAK was lost');
   });
@@ -383,13 +385,13 @@ describe('the most likely mistake', () => {
 
   it('is a wrong ICRC, if nothing answers', async () => {
     const packet = { ...write(1), damaged: true };
-    const { requests } = await explainPackets([packet, packet]);
+    const { requests } = await explainPackets([packet, late(packet)]);
     expect(requests[0]).toMatchObject({ outcome: 'NoAnswer', repeats: 1, badPackets: 2 });
     expect(requests[0]!.explanation).toContain('wrong ICRC');
   });
 
   it('is not seen in a damaged answer, which the requester drops', async () => {
-    expect(await linesOf([write(1), { ...nak(1), damaged: true }, write(1), ack(1)])).toEqual([
+    expect(await linesOf([write(1), { ...nak(1), damaged: true }, late(write(1)), ack(1)])).toEqual([
       '1 RDMA_WRITE Acknowledged by 4 repeated 1',
     ]);
   });
