@@ -54,6 +54,10 @@ export class HeldPackets implements Rows {
     return this.#requests[this.#order[index] ?? 0] ?? 0;
   }
 
+  setRequests(index: number, requests: number): void {
+    this.#requests[this.#order[index] ?? 0] = requests;
+  }
+
   psn(index: number): number {
     return get(this.words, this.at(index) + WireRow.Psn);
   }

@@ -13,6 +13,7 @@ import { HeldPackets, MOST_HELD } from './held-packets';
 import { aethKind, Kind, Role, roleOf } from './opcodes';
 import { FARTHEST, get, psnDistance } from './reading';
 import { RequestWord } from './requests';
+import { Pairing } from './unclear-answers';
 import type { Rows } from './rows';
 
 /** A packet waits until the file has this many further ones. Queues are emptied some 64 packets at a time. It is also the room that is needed. */
@@ -37,9 +38,9 @@ export interface InOrder {
    * Takes an answer of which it is not known whose requests it answers.
    *
    * @param isLast - give it up if nothing fits
-   * @returns whether it was taken
+   * @returns what became of it; if its connection is known now, it is still to be taken
    */
-  unpaired(rows: Rows, at: number, flow: number, isLast: boolean): boolean;
+  unpaired(rows: Rows, at: number, flow: number, isLast: boolean): Pairing;
 }
 
 /** The packets that wait. A packet in its order costs a few comparisons, any other a constant time; nothing here allocates. */
@@ -83,9 +84,10 @@ export class PacketOrder {
     const [at, flow] = [held.at(0), held.flow(0)];
     held.remove(0);
     this.#unpaired--;
-    const mate = this.#state.flows.mate(flow);
-    if (mate < 0) this.#next.unpaired(held, at, flow, true);
-    else this.#next.answer(held, at, mate);
+    const { flows } = this.#state;
+    if (flows.mate(flow) >= 0 || this.#next.unpaired(held, at, flow, true) === Pairing.Paired) {
+      this.#next.answer(held, at, flows.mate(flow));
+    }
   }
 
   /** Takes a packet of a request of RC or UC that is not damaged. */
@@ -162,17 +164,18 @@ export class PacketOrder {
     const { flows } = this.#state;
     const answer = this.#answer;
     readAnswer(rows, at, answer);
-    const requests = flows.mate(flow);
-    if (requests < 0) {
+    if (flows.mate(flow) < 0) {
       if (this.#held.count > 0) this.#releaseOpposite(flow, isNak(answer));
-      if (this.#next.unpaired(rows, at, flow, false)) {
-        if (this.#unpaired > 0) this.#pair();
-      } else {
+      const pairing = this.#next.unpaired(rows, at, flow, false);
+      if (pairing === Pairing.None) {
         this.#hold(rows, at, flow, -1);
         this.#unpaired++;
       }
-      return;
+      if (pairing !== Pairing.Paired) return;
+      if (this.#unpaired > 0) this.#pair();
+      readAnswer(rows, at, answer);
     }
+    const requests = flows.mate(flow);
     if (flows.has(requests, FlowFlag.Starting)) {
       this.release(requests);
       readAnswer(rows, at, answer);
@@ -316,9 +319,14 @@ export class PacketOrder {
   #isAnswerNext(flow: number, { opcode, psn }: Answer): boolean {
     const { flows, requests } = this.#state;
     if (!flows.has(flow, FlowFlag.Started)) return false;
-    if (flows.has(flow, FlowFlag.Uncertain)) return true;
+    const isResponse = roleOf(opcode) === Role.ReadResponse;
+    if (flows.has(flow, FlowFlag.Uncertain)) {
+      // The last request is a READ, and nobody knows how many PSNs its responses have.
+      const read = flows.get(flow, FlowWord.Newest) - 1;
+      return !isResponse || read < 0 || psnDistance(psn, requests.get(read, RequestWord.NextResponse)) <= 0;
+    }
     if (psnDistance(psn, flows.get(flow, FlowWord.NextPsn)) >= 0) return false;
-    if (roleOf(opcode) !== Role.ReadResponse) return true;
+    if (!isResponse) return true;
     let slot = flows.get(flow, FlowWord.Answered) - 1;
     if (slot < 0 || !requests.contains(slot, psn)) slot = requests.find(flow, psn);
     if (slot < 0 || requests.get(slot, RequestWord.Kind) !== Kind.Read) return true;
@@ -390,28 +398,27 @@ export class PacketOrder {
       if (held.requests(index) >= 0 || held.psn(index) !== psn || !this.#isAnswerTo(flow, index)) continue;
       if (flows.mate(flow) >= 0) continue;
       const [from, answers] = [held.at(index), held.flow(index)];
-      if (!this.#next.unpaired(held, from, answers, false)) continue;
-      this.#remove(index);
+      const pairing = this.#next.unpaired(held, from, answers, false);
+      if (pairing === Pairing.None) continue;
       this.#late(flow, rows, at);
-      this.#pair();
+      if (pairing === Pairing.Taken) this.#remove(index);
+      else this.#pair();
       return;
     }
   }
 
-  /** Takes the answers that waited for their connection to be known, and of which it is known now. */
+  /** Takes the answers that waited for their connection to be known, and of which it is known now, as far as their turn has come. */
   #pair(): void {
     const { flows } = this.#state;
     const held = this.#held;
-    for (let index = 0; index < held.count;) {
+    for (let index = 0; index < held.count; index++) {
       const mate = held.requests(index) < 0 ? flows.mate(held.flow(index)) : -1;
-      if (mate < 0) {
-        index++;
-        continue;
-      }
-      const at = held.at(index);
-      this.#remove(index);
-      this.#next.answer(held, at, mate);
-      index = 0;
+      if (mate < 0) continue;
+      this.#unpaired--;
+      held.setRequests(index, mate);
+      flows.add(mate, FlowWord.Held, 1);
+      this.#drain(mate);
+      index = -1;
     }
   }
 

@@ -22,7 +22,9 @@ const enum Turn {
 function turnOf(flows: Flows, flow: number, psn: number): Turn {
   const behind = psnDistance(flows.get(flow, FlowWord.SentPsn), psn);
   if (behind < 0) return Turn.On;
-  if (flows.has(flow, FlowFlag.Awaited) && psn === flows.get(flow, FlowWord.AwaitedPsn)) return Turn.Back;
+  const isAsked = flows.has(flow, FlowFlag.Awaited) && psn === flows.get(flow, FlowWord.AwaitedPsn);
+  const wentBack = flows.getDouble(flow, FlowDouble.ReturnPacket);
+  if (isAsked && wentBack < flows.getDouble(flow, FlowDouble.AwaitedPacket)) return Turn.Back;
   // A requester that goes back does not stop short: what is acknowledged is never sent again. So a PSN that has not been sent since it
   // last went back is not a further return.
   return behind < 32 && (flows.get(flow, FlowWord.SentBits) & (1 << behind)) === 0 ? Turn.Late : Turn.Back;

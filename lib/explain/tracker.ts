@@ -16,7 +16,7 @@ import { get } from './reading';
 import { RequestPackets } from './request-packets';
 import { Outcome, RequestFlag, Requests, type RequestSink, RequestWord } from './requests';
 import type { Rows } from './rows';
-import { UnclearAnswers } from './unclear-answers';
+import { type Pairing, UnclearAnswers } from './unclear-answers';
 
 /** The packets of one capture. */
 export class Tracker implements CaptureState, InOrder {
@@ -139,7 +139,7 @@ export class Tracker implements CaptureState, InOrder {
   }
 
   /** Takes an answer in a flow whose requests are not known. See {@link InOrder.unpaired}. */
-  unpaired(rows: Rows, at: number, flow: number, isLast: boolean): boolean {
+  unpaired(rows: Rows, at: number, flow: number, isLast: boolean): Pairing {
     readAnswer(rows, at, this.#answer);
     return this.#unclear.take(flow, this.#answer, isLast);
   }
