@@ -11,6 +11,7 @@ import type { CaptureState } from './capture-state';
 import { FlowFlag, FlowWord } from './flows';
 import { HeldPackets, MOST_HELD } from './held-packets';
 import { aethKind, Kind, Role, roleOf } from './opcodes';
+import { canFollowRead } from './psn-ranges';
 import { FARTHEST, get, psnDistance } from './reading';
 import { RequestWord } from './requests';
 import { Pairing } from './unclear-answers';
@@ -97,7 +98,7 @@ export class PacketOrder {
     if (!flows.has(flow, FlowFlag.Started)) {
       if (this.#first(rows, at, flow, psn)) return;
     }
-    const ahead = psnDistance(psn, flows.get(flow, FlowWord.NextPsn));
+    const ahead = this.#ahead(flow, psn);
     if (flows.get(flow, FlowWord.Held) === 0) {
       if (ahead <= 0 || ahead > FARTHEST || this.#isGapKnown(flow)) this.#takeRequest(rows, at, flow, psn);
       else this.#hold(rows, at, flow, flow);
@@ -306,10 +307,7 @@ export class PacketOrder {
     const held = this.#held;
     if (roleOf(held.opcode(index)) <= Role.Only) {
       const { flows } = this.#state;
-      return (
-        flows.has(requests, FlowFlag.Started) &&
-        psnDistance(held.psn(index), flows.get(requests, FlowWord.NextPsn)) <= 0
-      );
+      return flows.has(requests, FlowFlag.Started) && this.#ahead(requests, held.psn(index)) <= 0;
     }
     readAnswer(held, held.at(index), this.#answer);
     return this.#isAnswerNext(requests, this.#answer);
@@ -320,10 +318,10 @@ export class PacketOrder {
     const { flows, requests } = this.#state;
     if (!flows.has(flow, FlowFlag.Started)) return false;
     const isResponse = roleOf(opcode) === Role.ReadResponse;
-    if (flows.has(flow, FlowFlag.Uncertain)) {
+    if (isResponse && flows.has(flow, FlowFlag.Uncertain)) {
       // The last request is a READ, and nobody knows how many PSNs its responses have.
       const read = flows.get(flow, FlowWord.Newest) - 1;
-      return !isResponse || read < 0 || psnDistance(psn, requests.get(read, RequestWord.NextResponse)) <= 0;
+      return read < 0 || psnDistance(psn, requests.get(read, RequestWord.NextResponse)) <= 0;
     }
     if (psnDistance(psn, flows.get(flow, FlowWord.NextPsn)) >= 0) return false;
     if (!isResponse) return true;
@@ -333,10 +331,17 @@ export class PacketOrder {
     return psnDistance(psn, requests.get(slot, RequestWord.NextResponse)) <= 0;
   }
 
+  /** Returns how many PSNs are missing before a packet of a request; below 0: it was sent before. */
+  #ahead(flow: number, psn: number): number {
+    const { flows } = this.#state;
+    const ahead = psnDistance(psn, flows.get(flow, FlowWord.NextPsn));
+    const follows = ahead > 0 && flows.has(flow, FlowFlag.Uncertain) && canFollowRead(this.#state, flow, psn);
+    return follows ? 0 : ahead;
+  }
+
   /** Returns whether it is known that packets are missing: then there is nothing to wait for. */
   #isGapKnown(flow: number): boolean {
     const { flows } = this.#state;
-    if (flows.has(flow, FlowFlag.Uncertain)) return true;
     return (
       flows.has(flow, FlowFlag.Awaited) &&
       flows.get(flow, FlowWord.AwaitedPsn) === flows.get(flow, FlowWord.NextPsn)

@@ -3,7 +3,8 @@ import { WireRow } from '../internal/layout';
 import type { CaptureState } from './capture-state';
 import { FlowDouble, FlowFlag, type Flows, FlowWord } from './flows';
 import { Kind, Role } from './opcodes';
-import { get, psnDistance } from './reading';
+import { MOST_HELD } from './held-packets';
+import { get, psnAfter, psnDistance } from './reading';
 import { Outcome, RequestDouble, RequestFlag, RequestWord } from './requests';
 
 /** Returned by {@link repeatedPacket}: the packet begins another connection. */
@@ -30,8 +31,17 @@ function turnOf(flows: Flows, flow: number, psn: number): Turn {
   return behind < 32 && (flows.get(flow, FlowWord.SentBits) & (1 << behind)) === 0 ? Turn.Late : Turn.Back;
 }
 
+/** Notes that a packet was sent for the first time. */
+export function noteNew(flows: Flows, flow: number, psn: number, number: number): void {
+  const back = flows.getDouble(flow, FlowDouble.ReturnPacket);
+  const isNext = psn === psnAfter(flows.get(flow, FlowWord.SentPsn), 1);
+  // It was sent before the requester went back, and the capture has it behind that.
+  if (back > 0 && !isNext && number - back < MOST_HELD) return;
+  noteSent(flows, flow, psn);
+}
+
 /** Notes that a packet was sent behind the ones before. */
-export function noteSent(flows: Flows, flow: number, psn: number): void {
+function noteSent(flows: Flows, flow: number, psn: number): void {
   const ahead = psnDistance(psn, flows.get(flow, FlowWord.SentPsn));
   const bits = ahead < 32 ? flows.get(flow, FlowWord.SentBits) << ahead : 0;
   flows.set(flow, FlowWord.SentPsn, psn);
@@ -117,7 +127,6 @@ export function repeatedPacket(
     }
     requests.raise(slot, RequestFlag.RepeatedAfterAnswer);
     findings.add('RepeatedAfterAnswer', flow, number, 1, requests.getDouble(slot, RequestDouble.Packet));
-    if (kind === Kind.Read) requests.set(slot, RequestWord.NextResponse, psn);
   } else {
     if (isAfterNak) requests.raise(slot, RequestFlag.RepeatedAfterAnswer);
     findings.add('Repeated', flow, number, 1, requests.getDouble(slot, RequestDouble.Packet));

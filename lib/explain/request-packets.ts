@@ -8,7 +8,7 @@ import { kindOf, Role, Transport } from './opcodes';
 import { detachRequests } from './outcomes';
 import { learnMtuAfterRead } from './psn-ranges';
 import { FARTHEST, get, psnAfter, psnDistance } from './reading';
-import { NOT_REPEATED, noteSent, repeatedPacket } from './repeats';
+import { NOT_REPEATED, noteNew, repeatedPacket } from './repeats';
 import { Outcome, RequestFlag, RequestWord } from './requests';
 import type { Rows } from './rows';
 
@@ -73,7 +73,7 @@ export class RequestPackets {
       const unfinished = flows.get(flow, FlowWord.Unfinished);
       if (unfinished > 0) requests.raise(unfinished - 1, RequestFlag.HasGap);
     }
-    noteSent(flows, flow, psn);
+    noteNew(flows, flow, psn, number);
     const slot = this.#messages.take(rows, at, flow, role, kind, psn, number, ahead);
     if (transport === Transport.Uc) {
       if (role >= Role.Last) requests.settle(slot, Outcome.Unacknowledged);
