@@ -1,12 +1,13 @@
 /** The analysis of a capture: requests in order, each with what the core says about it, and what there is to say at the end. */
 import { NakCode } from '../internal/layout';
+import { invalidatedBefore, type Tables } from './access-mistakes';
 import { describeFinding } from './describe-finding';
 import { type ExplainedRequest, explainedRequest } from './explained-request';
 import { type CaptureFinding, type CaptureKey, type CaptureQueuePair } from './summary';
 import { FlowDouble, FlowFlag, FlowWord } from './flows';
 import { type Judge, type JudgedRequest, type Verdict } from './judge';
 import { KeyDouble, Keys, KeyWord, predictKeys, wide } from './keys';
-import { describeProbing, explainOutcome, invalidatedBefore, type Tables } from './mistakes';
+import { describeProbing, explainOutcome } from './mistakes';
 import { Kind, Transport } from './opcodes';
 import {
   Outcome,
@@ -211,6 +212,14 @@ export class Analysis implements RequestSink {
     if (prober.tried.length < MOST_TRIED) prober.tried.push(this.keys.get(entry, KeyWord.Key));
   }
 
+  /** Returns whether a peer tried keys of a responder. */
+  #isProbed(host: number): boolean {
+    for (const [pair, { keys }] of this.#probers) {
+      if (pair % 65_536 === host && keys >= PROBED_KEYS) return true;
+    }
+    return false;
+  }
+
   /** Ends the analysis: hands on all requests. */
   end(): void {
     this.tracker.end();
@@ -230,6 +239,8 @@ export class Analysis implements RequestSink {
     }
     if (queuePair === undefined) {
       for (const prediction of predictKeys(this.keys)) {
+        // The keys of soft-RoCE and of many adapters count up, so this is true of most healthy captures. It matters to whom keys are tried.
+        if (!this.#isProbed(prediction.host)) continue;
         const host = flows.hosts.text(prediction.host);
         list.push({
           kind: 'PredictableKeys',

@@ -51,7 +51,7 @@ export const findingKinds = [
   'UsedAfterInvalidate',
   /** A SEND_WITH_INV was acknowledged, but the receiver did not complete it. */
   'InvalidateFailed',
-  /** Keys that can be foretold from others. */
+  /** A peer used several keys that do not exist, and the keys of that responder can be foretold from others. */
   'PredictableKeys',
   /** A peer used several keys that do not exist. */
   'KeyProbing',
