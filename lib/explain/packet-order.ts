@@ -13,6 +13,7 @@ import { HeldPackets, MOST_HELD } from './held-packets';
 import { aethKind, Kind, Role, roleOf } from './opcodes';
 import { canFollowRead } from './psn-ranges';
 import { FARTHEST, get, psnDistance } from './reading';
+import { noteReturn } from './repeats';
 import { RequestWord } from './requests';
 import { Pairing } from './unclear-answers';
 import type { Rows } from './rows';
@@ -119,6 +120,7 @@ export class PacketOrder {
     } else {
       // It is sent again, so what is missing was really lost; or it is of another connection.
       this.#flush(flow);
+      if (successor >= 0) noteReturn(flows, flow, psn, get(rows.doubles, (at + WireRow.Number) >> 1));
       this.#takeRequest(rows, at, flow, psn);
     }
   }

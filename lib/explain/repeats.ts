@@ -48,6 +48,13 @@ function noteSent(flows: Flows, flow: number, psn: number): void {
   flows.set(flow, FlowWord.SentBits, bits | 1);
 }
 
+/** Notes that the requester goes back, and sends again from a PSN on. */
+export function noteReturn(flows: Flows, flow: number, psn: number, number: number): void {
+  flows.set(flow, FlowWord.SentPsn, psnAfter(psn, -1));
+  flows.set(flow, FlowWord.SentBits, 0);
+  flows.setDouble(flow, FlowDouble.ReturnPacket, number);
+}
+
 function noteTurn(flows: Flows, flow: number, psn: number, turn: Turn, number: number): void {
   switch (turn) {
     case Turn.On:
@@ -59,9 +66,8 @@ function noteTurn(flows: Flows, flow: number, psn: number, turn: Turn, number: n
       break;
     }
     default:
-      flows.set(flow, FlowWord.SentPsn, psn);
-      flows.set(flow, FlowWord.SentBits, 1);
-      flows.setDouble(flow, FlowDouble.ReturnPacket, number);
+      noteReturn(flows, flow, psn, number);
+      noteSent(flows, flow, psn);
   }
 }
 
