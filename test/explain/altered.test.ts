@@ -24,7 +24,7 @@ test.each(captureNames())(
     const whole = new Map(
       (await explainRecords(records)).requests.map((request) => [nameOf(request), request]),
     );
-    const step = Math.max(1, Math.floor(records.length / 12));
+    const step = Math.max(1, Math.floor(records.length / 6));
     for (let length = step; length < records.length; length += step) {
       const { requests } = await explainRecords(records.slice(0, length));
       for (const request of requests) {
@@ -47,7 +47,7 @@ test.each(captureNames())(
   async (name) => {
     const records = recordsOf(name);
     const whole = (await explainRecords(records)).requests;
-    const step = Math.max(1, Math.floor(records.length / 12));
+    const step = Math.max(1, Math.floor(records.length / 6));
     for (let first = step; first < records.length; first += step) {
       const { requests, summary } = await explainRecords(records.slice(first));
       for (const request of requests) {
