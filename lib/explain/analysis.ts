@@ -1,5 +1,6 @@
 /** The analysis of a capture: requests in order, each with what the core says about it, and what there is to say at the end. */
 import { NakCode } from '../internal/layout';
+import { invalidatedBefore, type Tables } from './access-mistakes';
 import { describeFinding } from './describe-finding';
 import type { Finding } from './findings';
 import { type ExplainedRequest, explainedRequest } from './explained-request';
@@ -7,7 +8,7 @@ import { type CaptureFinding, type CaptureKey, type CaptureQueuePair } from './s
 import { FlowDouble, FlowFlag, FlowWord } from './flows';
 import { type Judge, type JudgedRequest, type Verdict } from './judge';
 import { KeyDouble, Keys, KeyWord, type Prediction, predictKeys, wide } from './keys';
-import { describeProbing, explainOutcome, invalidatedBefore, type Tables } from './mistakes';
+import { describeProbing, explainOutcome } from './mistakes';
 import { Kind, Transport } from './opcodes';
 import {
   Outcome,
@@ -214,6 +215,14 @@ export class Analysis implements RequestSink {
     if (prober.tried.length < MOST_TRIED) prober.tried.push(this.keys.get(entry, KeyWord.Key));
   }
 
+  /** Returns whether a peer tried keys of a responder. */
+  #isProbed(host: number): boolean {
+    for (const [pair, { keys }] of this.#probers) {
+      if (pair % 65_536 === host && keys >= PROBED_KEYS) return true;
+    }
+    return false;
+  }
+
   /** Ends the analysis: hands on all requests. */
   end(): void {
     this.tracker.end();
@@ -223,7 +232,9 @@ export class Analysis implements RequestSink {
   *findingRows(): Generator<CaptureFinding, void, undefined> {
     const { flows, findings } = this.tracker;
     // Sorted before they are described, so that only one text of thousands is in memory.
-    const list: (Finding | Prediction | Prober)[] = [...findings.list, ...predictKeys(this.keys)];
+    const list: (Finding | Prediction | Prober)[] = [...findings.list];
+    // The keys of soft-RoCE and of many adapters count up, so this is true of most healthy captures. It matters to whom keys are tried.
+    for (const prediction of predictKeys(this.keys)) if (this.#isProbed(prediction.host)) list.push(prediction);
     for (const prober of this.#probers.values()) if (prober.keys >= PROBED_KEYS) list.push(prober);
     list.sort((a, b) => a.packet - b.packet);
     const { queuePair, key } = this.#filter;

@@ -91,7 +91,7 @@ export interface ExplainedRequest {
   readonly outcome: RequestOutcome;
   /** Number of the packet that settled it; undefined if there is none. */
   readonly answerPacket: number | undefined;
-  /** Nanoseconds from its first packet to that answer. */
+  /** Nanoseconds from its first packet to that answer; undefined also if the capture has the answer at an earlier time. */
   readonly answerNanoseconds: number | undefined;
   /** Syndrome of the NAK that refused it (0x60 to 0x7f), or of the last RNR NAK (0x20 to 0x3f), and the NAK's name. */
   readonly nak: number | undefined;
@@ -122,15 +122,18 @@ export function timeOf(seconds: number, nanoseconds: number): bigint {
   return BigInt(Math.trunc(seconds)) * 1_000_000_000n + BigInt(nanoseconds);
 }
 
-/** Returns the nanoseconds from a request's first packet to the answer that settled it; undefined if there is none. */
+/**
+ * Returns the nanoseconds from a request's first packet to the answer that settled it; undefined if there is none, or if the capture has
+ * the answer at an earlier time.
+ */
 export function answerDelay(requests: Requests, slot: number): number | undefined {
   const seconds = requests.getDouble(slot, RequestDouble.AnswerSeconds);
   if (seconds === 0) return undefined;
-  return (
+  const delay =
     (seconds - requests.getDouble(slot, RequestDouble.Seconds)) * 1e9 +
     (requests.getDouble(slot, RequestDouble.AnswerNanoseconds) -
-      requests.getDouble(slot, RequestDouble.Nanoseconds))
-  );
+      requests.getDouble(slot, RequestDouble.Nanoseconds));
+  return delay < 0 ? undefined : delay;
 }
 
 export function nameOfRequest(requests: Requests, slot: number): RequestOpcode {
