@@ -234,7 +234,8 @@ export class Analysis implements RequestSink {
     // Sorted before they are described, so that only one text of thousands is in memory.
     const list: (Finding | Prediction | Prober)[] = [...findings.list];
     // The keys of soft-RoCE and of many adapters count up, so this is true of most healthy captures. It matters to whom keys are tried.
-    for (const prediction of predictKeys(this.keys)) if (this.#isProbed(prediction.host)) list.push(prediction);
+    for (const prediction of predictKeys(this.keys))
+      if (this.#isProbed(prediction.host)) list.push(prediction);
     for (const prober of this.#probers.values()) if (prober.keys >= PROBED_KEYS) list.push(prober);
     list.sort((a, b) => a.packet - b.packet);
     const { queuePair, key } = this.#filter;
