@@ -6,6 +6,10 @@
   'sources': [
     'capture.c',
     'crc32.c',
+    'endpoint/endpoint.c',
+    'endpoint/refusals.c',
+    'endpoint/requester.c',
+    'endpoint/responder.c',
     'frame.c',
     'icrc.c',
     'rows.c',
