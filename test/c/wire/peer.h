@@ -61,6 +61,7 @@ struct peer_answer {
     uint32_t rest, key;
     bool begun;
     bool resumed; /* asked for again */
+    bool rest_only; /* and not from its beginning on */
 };
 
 struct peer_completions {
@@ -104,13 +105,14 @@ struct peer {
         uint64_t old;
     } replays[PEER_REPLAYS];
     uint32_t replay_count;
+    uint32_t read_psns[PEER_REPLAYS], read_count; /* of the newest READs: where they began */
 
     /* Requester */
     struct peer_request requests[PEER_DEPTH];
     uint32_t head, count, placed; /* placed: of `count`, those that have PSNs */
     /* PSNs: oldest not acknowledged, to send next, behind all that were ever sent, behind all placed ones. */
     uint32_t unacked, next, high, end;
-    uint32_t tried, rnr_tried;
+    uint32_t tried, rnr_tried, nak_psn; /* nak_psn: of the last NAK for a gap */
     uint64_t deadline, wait_until; /* UINT64_MAX: no timer; 0: no wait */
     uint64_t completed_messages;
 };
@@ -220,7 +222,7 @@ static inline void peer_fail(struct peer *p, enum rvt_wc_status of_oldest) {
 
 static inline void peer_start(struct peer *p) {
     p->expected = p->receive_psn;
-    p->unacked = p->next = p->high = p->end = p->send_psn;
+    p->unacked = p->next = p->high = p->end = p->nak_psn = p->send_psn;
     p->deadline = UINT64_MAX;
 }
 
@@ -369,12 +371,15 @@ static inline void peer_take_read(struct peer *p, const struct peer_incoming *in
     if (!again) {
         p->expected = peer_plus(p->expected, length ? (length - 1) / p->mtu + 1 : 1);
         p->msn++;
+        p->read_psns[p->read_count++ % PEER_REPLAYS] = in->psn;
     }
     struct peer_answer *a = peer_answer(p, PEER_READ, in->psn);
     a->addr = addr;
     a->rest = length;
     a->key = key;
-    a->resumed = again;
+    a->resumed = a->rest_only = again;
+    for (uint32_t i = 0; i < PEER_REPLAYS; i++)
+        a->rest_only &= p->read_psns[i] != in->psn;
 }
 
 static inline void peer_take_atomic(struct peer *p, const struct peer_incoming *in) {
@@ -570,8 +575,9 @@ static inline void peer_acknowledged(struct peer *p, uint32_t psn, uint64_t now)
         peer_progress(p, now);
 }
 
-static inline void peer_go_back(struct peer *p) {
-    p->next = p->unacked;
+/* Sends again from `psn` on. What is missing of a READ before it comes, or is asked for when the timer says so. */
+static inline void peer_go_back(struct peer *p, uint32_t psn) {
+    p->next = peer_ahead(psn, p->unacked) > 0 ? psn : p->unacked;
 }
 
 /* Looks for the request that has this PSN. Returns NULL if none has. */
@@ -620,13 +626,16 @@ static inline void peer_take_nak(struct peer *p, const struct peer_incoming *in,
         }
         p->wait_until = now + rnr_times[syndrome & 31];
         p->deadline = UINT64_MAX;
-        peer_go_back(p);
+        peer_go_back(p, in->psn);
     } else if (syndrome == 0x60) {
+        if (peer_ahead(in->psn, p->nak_psn) > 0) /* the responder went on since the last one */
+            p->tried = 0;
+        p->nak_psn = in->psn;
         if (++p->tried > p->retries) {
             peer_fail(p, RVT_WC_STATUS_RETRY_EXC_ERR);
             return;
         }
-        peer_go_back(p);
+        peer_go_back(p, in->psn);
     } else if (syndrome > 0x60 && syndrome < 0x64) {
         const struct peer_request *r = peer_request_at(p, 0);
         /* If answers of an earlier READ are missing it ends by its timer: the other end says no more. */
@@ -756,8 +765,8 @@ static inline bool peer_next_answer(struct peer *p, struct packet *out) {
         const unsigned char *bytes = NULL;
         bool done = true;
         if (a->kind == PEER_READ) {
-            const bool first = !a->begun && !(a->resumed && p->middle_when_resumed && a->rest > length);
-            opcode = a->rest > length ? (first ? 0x0d : 0x0e) : a->begun ? 0x0f : 0x10;
+            const bool first = !a->begun && !(a->rest_only && p->middle_when_resumed);
+            opcode = a->rest > length ? (first ? 0x0d : 0x0e) : (first ? 0x10 : 0x0f);
             done = a->rest == length;
             bytes = length ? peer_judge(p, a->addr, a->rest, a->key, RVT_ACCESS_REMOTE_READ) : NULL;
             if (length && !bytes) { /* revoked meanwhile */
@@ -913,7 +922,7 @@ static inline uint64_t peer_tick(void *data, uint64_t now) {
         if (++p->tried > p->retries)
             peer_fail(p, RVT_WC_STATUS_RETRY_EXC_ERR);
         else
-            peer_go_back(p);
+            peer_go_back(p, p->unacked);
     }
     return p->wait_until > now && p->wait_until < p->deadline ? p->wait_until : p->deadline;
 }

@@ -68,7 +68,6 @@ static inline void side_open_ours(struct side *s) {
     const struct rvt_engine_options engine = {.limits = usual_limits(), .host = {note_event, &s->v}};
     struct side_memory *m = s->memory;
     memset(&s->v, 0, sizeof(s->v));
-    s->v.live = rvt_test_alloc_live();
     CHECK_EQ(rvt_register_device(&options, &engine, &s->v.device), 0);
     CHECK_EQ(rvt_alloc_pd(s->v.device, NULL, false, &s->v.pd), 0);
     CHECK(link_open_endpoint(&s->end, s->v.device, &s->place, 0));
@@ -170,7 +169,8 @@ static inline void side_close(struct side *s) {
     if (!s->ours)
         return;
     rvt_endpoint_close(s->end.endpoint);
-    verbs_close(&s->v);
+    CHECK_EQ(rvt_mr_exit(s->v.device, true, NULL), 0);
+    rvt_dev_put(s->v.device);
 }
 
 /* --- verbs --- */
@@ -248,6 +248,11 @@ static inline bool side_take(struct side *s, bool receives, struct peer_completi
 
 static inline bool side_failed(struct side *s) {
     return s->ours ? state_of(&s->qp) == RVT_QPS_ERR : s->peer.failed;
+}
+
+/* Returns how many send work requests it holds. */
+static inline uint32_t side_queued(struct side *s) {
+    return s->ours ? query_qp(&s->qp).sends : s->peer.count;
 }
 
 /* Takes the target region back: no byte of it moves after this has returned. */
