@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '8dcb6535bf901081';
+export const LAYOUT_HASH = 'ad8ca5939d245b0f';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -528,6 +528,7 @@ export enum WcStatus {
   LocQpOpErr = 2,
   LocProtErr = 4,
   WrFlushErr = 5,
+  BadRespErr = 7,
   RemInvReqErr = 9,
   RemAccessErr = 10,
   RemOpErr = 11,
