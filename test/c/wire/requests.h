@@ -91,6 +91,7 @@ struct responding_options {
     struct rvt_qp_init init;
     struct rvt_qp_attr attr; /* path_mtu 0: usual */
     bool with_srq;
+    uint32_t refusals_a_minute;
 };
 
 static inline struct rvt_qp_attr responder_attr(void) {
@@ -112,8 +113,10 @@ static inline bool responding_open_with(struct responding *r, struct responding_
     memset(r, 0, sizeof(*r));
     if (!verbs_open(&r->v, AT_ONCE))
         return false;
-    struct rvt_endpoint_options endpoint = {
-        .device = r->v.device, .port = RVT_ROCE_PORT, .host = {note_wake, note_refusal, r}};
+    struct rvt_endpoint_options endpoint = {.device = r->v.device,
+                                            .port = RVT_ROCE_PORT,
+                                            .refusals_a_minute = options.refusals_a_minute,
+                                            .host = {note_wake, note_refusal, r}};
     store_ipv4(endpoint.address, 16);
     if (!check_equal((uint64_t)rvt_endpoint_open(&endpoint, &r->endpoint), 0, "opening", "0", __FILE__,
                      __LINE__))

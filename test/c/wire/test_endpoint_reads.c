@@ -208,7 +208,7 @@ static void revocation_in_the_middle_of_a_read(void) {
         ANSWER(&r, .opcode = FIRST, .psn = PSN + 1, .syndrome = ACK, .msn = 2, .bytes = MTU);
     CHECK_BYTES_EQ(first.payload, other, MTU);
     CHECK_EQ(rvt_dereg_mr(mine.mr, RVT_RELEASE), 0); /* nothing holds it */
-    ACKS(&r, PSN + 2, NAK_ACCESS, 4);
+    ACKS(&r, PSN + 2, NAK_ACCESS, 1);                /* only what is in front of it */
     REFUSED(&r, READ, PSN + 2, NAK_ACCESS, RVT_WHY_REMOTE_REFUSED);
     CHECK_EQ(r.refused[0].why.refused.addr, mine.addr + MTU);
     CHECK_EQ(r.refused[0].why.refused.length, 1024 - MTU);
@@ -223,7 +223,7 @@ static void a_read_loses_its_right_in_the_middle(void) {
     RESPONSE(&r, FIRST, PSN, 1, 0, MTU);
     struct rvt_qp_attr attr = {.access = REMOTE_WRITE};
     CHECK_EQ(rvt_modify_qp(r.qp.handle, &attr, RVT_QPA_ACCESS_FLAGS), 0);
-    ACKS(&r, PSN + 1, NAK_INVALID, 1);
+    ACKS(&r, PSN + 1, NAK_INVALID, 0);
     REFUSED(&r, READ, PSN + 1, NAK_INVALID, RVT_WHY_QP_ACCESS);
     IS_DEAD(&r);
     responding_close(&r);
