@@ -268,7 +268,6 @@ static void proceed(struct rvt_connection *connection, const struct rvt_transpor
     responder->nak = 0; /* one that was not sent yet asks for a packet that has come now */
     if (shape & ENDS)
         responder->msn = rvt_psn_after(responder->msn, 1);
-    rvt_connection_counters(connection)->bytes_received += transport->payload_length;
     if (shape & (READS | ATOMICS))
         return; /* the answer acknowledges it */
     responder->expected_psn = rvt_psn_after(responder->expected_psn, 1);
