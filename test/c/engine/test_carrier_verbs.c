@@ -181,12 +181,14 @@ static void a_carrier_finds_its_own_queue_pairs_past_reset(void) {
 static void a_carrier_is_told_of_every_change_of_state(void) {
     struct verbs v;
     struct notes notes = {0};
-    static const enum rvt_qp_state way[] = {RVT_QPS_INIT, RVT_QPS_RTR, RVT_QPS_RTS,
-                                            RVT_QPS_SQD,  RVT_QPS_ERR, RVT_QPS_RESET};
+    static const enum rvt_qp_state way[] = {
+        RVT_QPS_INIT,  RVT_QPS_RTR, RVT_QPS_RTS, RVT_QPS_SQD, RVT_QPS_ERR, RVT_QPS_ERR, /* also once more */
+        RVT_QPS_RESET,
+    };
     REQUIRE(verbs_open(&v, AT_ONCE));
     struct vqp qp = make_qp(&v, RVT_QPT_RC);
     CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &notes, false), 0);
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < sizeof(way) / sizeof(way[0]); i++) {
         CHECK_EQ(move_qp(&qp, usual_attr(5), way[i]), 0);
         CHECK_EQ(notes.changes, i + 1);
         CHECK_EQ(notes.from, i ? way[i - 1] : RVT_QPS_RESET);

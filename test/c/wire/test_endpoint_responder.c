@@ -34,7 +34,7 @@ static void holds(const struct responding *r, uint32_t at, uint32_t length, unsi
 #define UNTOUCHED(r)                                                                                         \
     for (uint32_t byte_ = 0; byte_ < MEMORY_BYTES; byte_++)                                                  \
         if ((r)->memory[byte_] != 0xee) {                                                                    \
-            CHECK(!"memory is untouched");                                                                   \
+            (void)check_true(false, "memory is untouched", __FILE__, __LINE__);                              \
             break;                                                                                           \
         }
 
