@@ -82,7 +82,6 @@ struct refused {
 static void refuse(struct rvt_connection *connection, struct refused request, enum rvt_response response,
                    const struct rvt_why *why, uint64_t now) {
     struct rvt_wire_responder *responder = &connection->responder;
-    responder->message.kind = 0;
     rvt_answers_cut(&responder->answers, request.psn, responder->expected_psn);
     switch (response) {
     case RVT_RESPONSE_INVALID:

@@ -356,6 +356,80 @@ static void a_repeated_read_is_judged_again(void) {
     responding_close(&r);
 }
 
+/* One that is due already is not answered, either. */
+static void a_repeated_read_that_is_due_is_judged_again(void) {
+    struct responding r;
+    REQUIRE(open_filled(&r));
+    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN);
+    ASK(&r, READ_OF(&r, 8, 4), .psn = PSN + 1);
+    ASK(&r, .opcode = READ, .psn = PSN + 1, .addr = r.mr.addr, .rkey = 6, .length = 4);
+    RESPONSE(&r, ONLY, PSN, 1, 0, 4);
+    ACKS(&r, PSN + 1, NAK_ACCESS, 2);
+    IS_DEAD(&r);
+    responding_close(&r);
+}
+
+/* A peer that repeats what it never asked for, over the PSNs of another READ: one NAK, and silence. */
+static void overlapping_reads_end_like_others(void) {
+    struct responding r;
+    REQUIRE(open_filled(&r));
+    static unsigned char other[64];
+    const struct vmr mine = make_mr(&r.v, other, sizeof(other));
+    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN);
+    RESPONSE(&r, ONLY, PSN, 1, 0, 4);
+    ASK(&r, .opcode = READ, .psn = PSN + 1, .addr = mine.addr, .rkey = mine.key, .length = 4);
+    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + 2);
+    ASK(&r, READ_OF(&r, 0, 3 * MTU), .psn = PSN); /* ends where the last one ends */
+    CHECK_EQ(rvt_dereg_mr(mine.mr, RVT_RELEASE), 0);
+    ACKS(&r, PSN + 1, NAK_ACCESS, 1);
+    REFUSED(&r, READ, PSN + 1, NAK_ACCESS, RVT_WHY_REMOTE_REFUSED);
+    IS_DEAD(&r);
+    responding_close(&r);
+}
+
+/* A READ that comes again twice before it is answered has one place. */
+static void a_read_that_is_repeated_twice_has_one_place(void) {
+    struct responding r;
+    REQUIRE(open_filled(&r));
+    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN);
+    RESPONSE(&r, ONLY, PSN, 1, 0, 4);
+    for (int i = 0; i < 3; i++)
+        ASK(&r, READ_OF(&r, 0, 4), .psn = PSN);
+    RESPONSE(&r, ONLY, PSN, 1, 0, 4);
+    NO_ANSWER(&r);
+    for (uint32_t i = 1; i <= DEPTH; i++)
+        ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + i);
+    CHECK_EQ(r.refusals, 0);
+    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + DEPTH + 1);
+    CHECK_EQ(r.refusals, 1);
+    responding_close(&r);
+}
+
+#define COUNTS(r, last, accepted, bytes)                                                                     \
+    fixture_counted((r)->v.device, NULL, (last), (accepted), (bytes), RVT_REASON_NONE, 0, __FILE__, __LINE__)
+
+/* Every access is counted once, however many packets it has; a repeated READ is another access. */
+static void accesses_are_counted_once(void) {
+    struct responding r;
+    struct looked last = {0};
+    REQUIRE(open_filled(&r));
+    last.counts = fixture_counts(r.v.device, NULL);
+    ASK(&r, READ_OF(&r, 0, 3 * MTU), .psn = PSN);
+    RESPONSE(&r, FIRST, PSN, 1, 0, MTU);
+    RESPONSE(&r, MIDDLE, PSN + 1, 1, MTU, MTU);
+    RESPONSE(&r, LAST, PSN + 2, 1, 2 * MTU, MTU);
+    COUNTS(&r, &last, 1, 3 * MTU);
+    ASK(&r, READ_OF(&r, 2 * MTU, MTU), .psn = PSN + 2);
+    RESPONSE(&r, ONLY, PSN + 2, 1, 2 * MTU, MTU);
+    COUNTS(&r, &last, 1, MTU);
+    ASK(&r, .opcode = RVT_BTH_RC_WRITE_FIRST, .psn = PSN + 3, .addr = r.mr.addr, .rkey = r.mr.key,
+        .length = 2 * MTU + 1, .bytes = MTU);
+    ASK(&r, .opcode = RVT_BTH_RC_WRITE_MIDDLE, .psn = PSN + 4, .bytes = MTU);
+    ASK(&r, .opcode = RVT_BTH_RC_WRITE_LAST, .psn = PSN + 5, .bytes = 1);
+    COUNTS(&r, &last, 1, 2 * MTU + 1);
+    responding_close(&r);
+}
+
 /* A READ with PSNs of which not all have come before is not a repeated one, and not a new one. */
 static void a_repeated_read_must_have_been_asked_before(void) {
     struct responding r;
@@ -372,6 +446,14 @@ static void a_repeated_read_must_have_been_asked_before(void) {
     CHECK_EQ(state_of(&r.qp), RVT_QPS_RTS);
     ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + 2);
     RESPONSE(&r, ONLY, PSN + 2, 2, 0, 4);
+    responding_close(&r);
+    /* Too long, although so many packets can have come: 2^19 of 4096 bytes. */
+    struct responding_options options = {.attr = responder_attr()};
+    options.attr.path_mtu = 5;
+    REQUIRE(responding_open_with(&r, options));
+    ASK(&r, READ_OF(&r, 0, 0x80000001), .psn = PSN - 0x7ffff0);
+    NO_ANSWER(&r);
+    CHECK_EQ(r.refusals, 0);
     responding_close(&r);
 }
 
@@ -581,6 +663,8 @@ CHECK_MAIN(TEST(reads_of_every_length), TEST(an_empty_read_needs_no_key), TEST(r
            TEST(more_requests_than_agreed), TEST(the_depth_is_at_least_one_and_at_most_sixteen),
            TEST(a_repeated_read_is_carried_out_again), TEST(a_repeated_read_that_is_due_begins_again),
            TEST(a_repeated_read_is_answered_in_order), TEST(a_repeated_read_is_judged_again),
+           TEST(a_repeated_read_that_is_due_is_judged_again), TEST(overlapping_reads_end_like_others),
+           TEST(a_read_that_is_repeated_twice_has_one_place), TEST(accesses_are_counted_once),
            TEST(a_repeated_read_must_have_been_asked_before), TEST(repeated_reads_do_not_crowd_out_new_ones),
            TEST(reads_across_the_end_of_the_psns), TEST(the_longest_read), TEST(atomic_operations),
            TEST(an_atomic_operation_at_an_odd_address), TEST(a_repeated_atomic_operation_is_not_carried_out),

@@ -86,6 +86,18 @@ static void an_empty_write_needs_no_key(void) {
     responding_close(&r);
 }
 
+static void an_empty_write_needs_the_right_of_the_queue_pair(void) {
+    struct responding_options options = {.attr = responder_attr()};
+    struct responding r;
+    options.attr.access = REMOTE_READ;
+    REQUIRE(responding_open_with(&r, options));
+    ASK(&r, .opcode = WRITE_ONLY, .psn = PSN);
+    ACKS(&r, PSN, NAK_INVALID, 0);
+    REFUSED(&r, WRITE_ONLY, PSN, NAK_INVALID, RVT_WHY_QP_ACCESS);
+    IS_DEAD(&r);
+    responding_close(&r);
+}
+
 static void writes_messages_of_several_packets(void) {
     struct responding r;
     REQUIRE(responding_open(&r));
@@ -649,6 +661,20 @@ static void messages_longer_than_their_receive(void) {
     responding_close(&r);
 }
 
+/* No message is longer than 2^31 bytes, whatever receive there is. */
+static void messages_above_the_limit(void) {
+    struct responding r;
+    REQUIRE(responding_open(&r));
+    give_receive(&r, 1, 0, 1024);
+    ASK(&r, .opcode = SEND_FIRST, .psn = PSN, .bytes = MTU);
+    connection_of(&r.qp)->responder.message.done = 0x80000000 - 4;
+    ASK(&r, .opcode = SEND_LAST, .psn = PSN + 1, .bytes = 5);
+    ACKS(&r, PSN + 1, NAK_INVALID, 0);
+    REFUSED(&r, SEND_LAST, PSN + 1, NAK_INVALID, RVT_WHY_BAD_PACKET);
+    CHECK_EQ(r.memory[MTU], 0xee);
+    responding_close(&r);
+}
+
 static void receives_with_bad_elements(void) {
     struct responding r;
     REQUIRE(responding_open(&r));
@@ -787,6 +813,7 @@ static void an_error_ends_a_message(void) {
     CHECK_EQ(move_qp(&r.qp, responder_attr(), RVT_QPS_ERR), 0);
     WC(r.qp.rcq, .wr_id = 1, .qp_num = r.qp.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
        .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_FLUSHED);
+    CHECK_EQ(connection_of(&r.qp)->responder.message.kind, 0);
     IS_DEAD(&r);
     AT_REST(r.mr);
     responding_close(&r);
@@ -854,7 +881,8 @@ static void destroying_ends_the_connection(void) {
 }
 
 CHECK_MAIN(TEST(writes_messages_of_one_packet), TEST(an_empty_write_needs_no_key),
-           TEST(writes_messages_of_several_packets), TEST(write_with_immediate_takes_a_receive_at_its_end),
+           TEST(an_empty_write_needs_the_right_of_the_queue_pair), TEST(writes_messages_of_several_packets),
+           TEST(write_with_immediate_takes_a_receive_at_its_end),
            TEST(write_with_immediate_is_judged_in_order), TEST(receives_messages_of_one_packet),
            TEST(receives_messages_of_several_packets), TEST(invalidates_keys),
            TEST(solicited_messages_wake_the_completion_queue), TEST(receives_from_a_shared_queue),
@@ -864,8 +892,9 @@ CHECK_MAIN(TEST(writes_messages_of_one_packet), TEST(an_empty_write_needs_no_key
            TEST(a_packet_that_was_only_late_is_not_asked_for), TEST(waits_for_a_receive),
            TEST(psns_wrap_around), TEST(counts_messages_modulo_2_24), TEST(broken_rules_end_the_connection),
            TEST(foreign_packets_get_no_answer), TEST(messages_longer_than_their_receive),
-           TEST(receives_with_bad_elements), TEST(deregistering_ends_the_receive_in_hand),
-           TEST(a_full_completion_queue_ends_the_connection), TEST(revocation_in_the_middle_of_a_write),
-           TEST(the_whole_range_is_judged_at_the_first_packet), TEST(a_reset_ends_a_message),
-           TEST(an_error_ends_a_message), TEST(a_fatal_nak_survives_an_error_only),
-           TEST(answers_in_rtr_and_in_sqd), TEST(destroying_ends_the_connection))
+           TEST(messages_above_the_limit), TEST(receives_with_bad_elements),
+           TEST(deregistering_ends_the_receive_in_hand), TEST(a_full_completion_queue_ends_the_connection),
+           TEST(revocation_in_the_middle_of_a_write), TEST(the_whole_range_is_judged_at_the_first_packet),
+           TEST(a_reset_ends_a_message), TEST(an_error_ends_a_message),
+           TEST(a_fatal_nak_survives_an_error_only), TEST(answers_in_rtr_and_in_sqd),
+           TEST(destroying_ends_the_connection))
