@@ -71,13 +71,18 @@ static bool is_fatal(uint8_t syndrome) {
     return syndrome > NAK_SEQUENCE;
 }
 
+/* A request that is refused. */
+struct refused {
+    uint8_t opcode;
+    uint32_t psn, msn; /* msn: requests in front of it that were carried out */
+};
+
 /* Ends the connection because of a request, for which the core has put the queue pair into ERR: makes the NAK due, in
  * place of every answer to this and later requests. Does nothing if the queue pair has ended. */
-static void refuse(struct rvt_connection *connection, uint8_t opcode, uint32_t psn,
-                   enum rvt_response response, const struct rvt_why *why, uint64_t now) {
+static void refuse(struct rvt_connection *connection, struct refused request, enum rvt_response response,
+                   const struct rvt_why *why, uint64_t now) {
     struct rvt_wire_responder *responder = &connection->responder;
-    responder->message.kind = 0;
-    rvt_answers_cut(&responder->answers, psn, responder->expected_psn);
+    rvt_answers_cut(&responder->answers, request.psn, responder->expected_psn);
     switch (response) {
     case RVT_RESPONSE_INVALID:
         responder->nak = NAK_INVALID;
@@ -91,8 +96,9 @@ static void refuse(struct rvt_connection *connection, uint8_t opcode, uint32_t p
     default:
         return;
     }
-    responder->nak_psn = psn;
-    rvt_connection_refused(connection, opcode, psn, responder->nak, why, now);
+    responder->nak_psn = request.psn;
+    responder->msn = request.msn;
+    rvt_connection_refused(connection, request.opcode, request.psn, responder->nak, why, now);
     rvt_connection_wake(connection);
 }
 
@@ -261,7 +267,6 @@ static void proceed(struct rvt_connection *connection, const struct rvt_transpor
     responder->nak = 0; /* one that was not sent yet asks for a packet that has come now */
     if (shape & ENDS)
         responder->msn = rvt_psn_after(responder->msn, 1);
-    rvt_connection_counters(connection)->bytes_received += transport->payload_length;
     if (shape & (READS | ATOMICS))
         return; /* the answer acknowledges it */
     responder->expected_psn = rvt_psn_after(responder->expected_psn, 1);
@@ -269,6 +274,10 @@ static void proceed(struct rvt_connection *connection, const struct rvt_transpor
      * last one's ACK is sent. */
     if (transport->ack_req || (shape & ENDS))
         want_ack(connection);
+}
+
+static struct refused request_of(const struct rvt_connection *connection, const struct rvt_incoming *packet) {
+    return (struct refused){packet->transport.opcode, packet->transport.psn, connection->responder.msn};
 }
 
 static void receive_expected(struct rvt_connection *connection, const struct rvt_incoming *packet,
@@ -282,7 +291,7 @@ static void receive_expected(struct rvt_connection *connection, const struct rvt
     else if (response == RVT_RESPONSE_RNR)
         ask_again(connection, (uint8_t)(RNR_NAK | rvt_carrier_attr(connection->qp)->min_rnr_timer));
     else
-        refuse(connection, packet->transport.opcode, packet->transport.psn, response, &why, packet->now);
+        refuse(connection, request_of(connection, packet), response, &why, packet->now);
 }
 
 /* A READ that came again is carried out again: from its beginning, or from a later response on. It is a new access,
@@ -299,7 +308,7 @@ static void repeat_read(struct rvt_connection *connection, const struct rvt_inco
     const enum rvt_response response = judge_read(connection, transport, &answer, &why);
     responder->executing = false;
     if (response != RVT_RESPONSE_DONE) {
-        refuse(connection, transport->opcode, transport->psn, response, &why, packet->now);
+        refuse(connection, request_of(connection, packet), response, &why, packet->now);
         return;
     }
     answer.msn = responder->msn;
@@ -382,7 +391,9 @@ static bool send_read_response(struct rvt_connection *connection, struct rvt_ans
         connection->responder.executing = false;
     }
     if (response != RVT_RESPONSE_DONE) {
-        refuse(connection, RVT_BTH_RC_READ_REQUEST, answer->psn, response, &why, now);
+        /* A new READ was counted when it was accepted. A peer must not learn from the count that it was. */
+        const uint32_t msn = answer->repeated ? answer->msn : rvt_psn_after(answer->msn, 0xffffff);
+        refuse(connection, (struct refused){RVT_BTH_RC_READ_REQUEST, answer->psn, msn}, response, &why, now);
         return false;
     }
     packet->payload_length = bytes;
