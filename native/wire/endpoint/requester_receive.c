@@ -103,7 +103,6 @@ static void take_read_response(struct rvt_connection *connection, const struct r
         rvt_carrier_fail(connection->qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
         return;
     }
-    rvt_connection_counters(connection)->bytes_received += bytes;
     rvt_take_response(connection, position + 1 == request->psns, packet->now);
 }
 

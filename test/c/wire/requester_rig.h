@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* An endpoint with one connected queue pair, whose peer is the test: it takes the endpoint's packets one by one, and
  * writes answers byte by byte. No code of the codec. */
-#ifndef RVT_TEST_ENDPOINT_RIG_H
-#define RVT_TEST_ENDPOINT_RIG_H
+#ifndef RVT_TEST_REQUESTER_RIG_H
+#define RVT_TEST_REQUESTER_RIG_H
 
 #include "../engine/verbs.h"
 #include "packets.h"
@@ -259,6 +259,73 @@ static inline void answer_read(struct rig *rig, unsigned opcode, uint32_t psn, c
 static inline uint64_t tick_at(struct rig *rig, uint64_t now) {
     rig->now = now;
     return rvt_endpoint_tick(rig->endpoint, now);
+}
+
+/* --- requests --- */
+
+enum { WINDOW = 128, BIG = 70000, REMOTE = 0x7000, RKEY = 0xfedc0001, TIMEOUT_14 = 67109 };
+
+static alignas(4096) unsigned char memory[2 * PAGE + BIG], answers[BIG];
+
+/* PSNs of the tests wrap at 2^24 soon. */
+static inline uint32_t psn(uint32_t index) {
+    return (FIRST_PSN + index) & 0xffffff;
+}
+
+/* Posts a signaled work request of `length` bytes of the region, from its beginning on. */
+static inline void post_it(struct rig *rig, const struct vmr *mr, uint64_t wr_id, uint32_t opcode,
+                           uint32_t length, uint32_t flags) {
+    const struct rvt_ib_sge sge = sge_at(mr, 0, length);
+    CHECK_EQ(post(&rig->qp, PLAIN_WR(.wr_id = wr_id, .opcode = opcode, .flags = RVT_SEND_SIGNALED | flags,
+                                     .sges = &sge, .num_sge = length != 0, .remote_addr = REMOTE,
+                                     .rkey = RKEY, .imm = 0x11223344, .invalidate_rkey = 0x55667788,
+                                     .compare_add = 0x0102030405060708, .swap = 0x1112131415161718)),
+             0);
+}
+
+#define SUCCEEDS(rig, id, op, bytes)                                                                         \
+    WC((rig)->qp.scq, .wr_id = (id), .qp_num = (rig)->qp.qpn, .opcode = RVT_WC_OPCODE_##op,                  \
+       .byte_len = (bytes))
+#define ENDS(rig, id, op, bytes, with, because, number)                                                      \
+    WC((rig)->qp.scq, .wr_id = (id), .qp_num = (rig)->qp.qpn, .opcode = RVT_WC_OPCODE_##op,                  \
+       .byte_len = (bytes), .status = RVT_WC_STATUS_##with, .cause = RVT_WHY_##because,                      \
+       .cause_value = (number))
+#define FLUSHED(rig, id, op, bytes) ENDS(rig, id, op, bytes, WR_FLUSH_ERR, FLUSHED, 0)
+
+static inline void write_it(struct rig *rig, const struct vmr *mr, uint64_t wr_id, uint32_t length) {
+    post_it(rig, mr, wr_id, RVT_WR_RDMA_WRITE, length, 0);
+}
+
+static inline void read_it(struct rig *rig, const struct vmr *mr, uint64_t wr_id, uint32_t length) {
+    post_it(rig, mr, wr_id, RVT_WR_RDMA_READ, length, 0);
+}
+
+static inline void add_it(struct rig *rig, const struct vmr *mr, uint64_t wr_id) {
+    post_it(rig, mr, wr_id, RVT_WR_ATOMIC_FETCH_AND_ADD, 8, 0);
+}
+
+/* The next packet is a WRITE ONLY of `length` bytes, without immediate data. */
+#define WRITE_PACKET(rig, index, bytes_)                                                                     \
+    PACKET(rig, .opcode = 0x0a, .psn = psn(index), .ask = true, .address = REMOTE, .rkey = RKEY,             \
+           .length = (bytes_), .bytes = (bytes_))
+#define READ_PACKET(rig, index, offset, length_)                                                             \
+    PACKET(rig, .opcode = 0x0c, .psn = psn(index), .ask = true, .address = REMOTE + (offset), .rkey = RKEY,  \
+           .length = (length_))
+#define ADD_PACKET(rig, index)                                                                               \
+    PACKET(rig, .opcode = 0x14, .psn = psn(index), .ask = true, .address = REMOTE, .rkey = RKEY,             \
+           .swap_add = 0x0102030405060708)
+
+/* Answers a READ of `length` bytes from response `from` on, whose first response has PSN `first`, as if it had been
+ * asked for from `begin` on. Up to `count` responses. */
+static inline void answer_responses(struct rig *rig, uint32_t first, uint32_t length, uint32_t begin,
+                                    uint32_t from, uint32_t count) {
+    const uint32_t responses = length ? (length + rig->mtu - 1) / rig->mtu : 1;
+    for (uint32_t i = from; i < responses && i < from + count; i++) {
+        const bool last = i + 1 == responses;
+        const unsigned opcode = last ? (i == begin ? 0x10 : 0x0f) : i == begin ? 0x0d : 0x0e;
+        const uint32_t bytes = last ? length - i * rig->mtu : rig->mtu;
+        answer_read(rig, opcode, psn(first + i), answers + (size_t)i * rig->mtu, bytes);
+    }
 }
 
 #endif
