@@ -137,12 +137,16 @@ static void an_acknowledgement_past_a_read_does_not_complete_it(void) {
                 answer_ack(&rig, psn(4));
                 answer_ack(&rig, psn(5));
                 answer_ack(&rig, psn(5));
+                answer_ack(&rig, psn(3)); /* overtaken: does not take the later ones back */
                 NO_PACKET(&rig);
                 tick_at(&rig, rig.now + TIMEOUT_14);
             }
         }
         NO_PACKET(&rig);
         NO_WC(rig.qp.scq);
+        answer_ack(&rig, psn(5)); /* after the timer, once more */
+        atomic ? ADD_PACKET(&rig, 1) : READ_PACKET(&rig, 1, 0, 8);
+        NO_PACKET(&rig);
         atomic ? answer_atomic(&rig, psn(1), 3) : answer_read(&rig, 0x10, psn(1), answers, 8);
         atomic ? SUCCEEDS(&rig, 1, FETCH_ADD, 8) : SUCCEEDS(&rig, 1, RDMA_READ, 8);
         for (uint64_t i = 2; i < 6; i++)
@@ -524,6 +528,25 @@ static void sequence_naks_are_retries(void) {
     }
 }
 
+/* Nothing was sent again in between. */
+static void a_sequence_nak_that_comes_twice_counts_once(void) {
+    struct rig rig;
+    REQUIRE(rig_open_empty(&rig));
+    rig.attr.retry_cnt = 1;
+    rig_connect(&rig, (struct rvt_qp_init){0});
+    struct vmr mr = make_mr(&rig.v, memory, BIG);
+    write_it(&rig, &mr, 1, 8);
+    CHECK_EQ(take_all(&rig), 1);
+    for (uint32_t i = 0; i < 10; i++)
+        answer_nak(&rig, psn(0), 0x60);
+    NO_WC(rig.qp.scq);
+    WRITE_PACKET(&rig, 0, 8);
+    NO_PACKET(&rig);
+    answer_nak(&rig, psn(0), 0x60);
+    ENDS(&rig, 1, RDMA_WRITE, 8, RETRY_EXC_ERR, NAK, 0x60);
+    rig_close(&rig);
+}
+
 static void rnr_naks_wait_as_long_as_the_peer_says(void) {
     static const uint32_t usec[32] = {
         655360, 10,    20,    30,    40,    60,     80,     120,    160,    240,    320,
@@ -534,7 +557,7 @@ static void rnr_naks_wait_as_long_as_the_peer_says(void) {
     REQUIRE(rig_open(&rig));
     struct vmr mr = make_mr(&rig.v, memory, BIG);
     for (uint32_t code = 0; code < 32; code++) {
-        const uint32_t at = code * 3;
+        const uint32_t at = code * 4;
         write_it(&rig, &mr, 1, 8);
         post_it(&rig, &mr, 2, RVT_WR_SEND, 8, 0);
         write_it(&rig, &mr, 3, 8);
@@ -543,18 +566,23 @@ static void rnr_naks_wait_as_long_as_the_peer_says(void) {
         SUCCEEDS(&rig, 1, RDMA_WRITE, 8);
         const uint64_t until = rig.now + usec[code];
         NO_PACKET(&rig);
+        const unsigned woken = rig.woken;
         rig.now += 5;
         answer_nak(&rig, psn(at + 1), 0x20 | code); /* again: does not wait longer */
         answer_nak(&rig, psn(at + 1), 0x60);        /* nor does it go back meanwhile */
+        write_it(&rig, &mr, 4, 8);
+        CHECK_EQ(rig.woken, woken); /* posting changes nothing */
         tick_at(&rig, until - 1);
         NO_PACKET(&rig);
         tick_at(&rig, until);
         PACKET(&rig, .opcode = 0x04, .psn = psn(at + 1), .ask = true, .bytes = 8);
         WRITE_PACKET(&rig, at + 2, 8);
+        WRITE_PACKET(&rig, at + 3, 8);
         NO_PACKET(&rig);
-        answer_ack(&rig, psn(at + 2));
+        answer_ack(&rig, psn(at + 3));
         SUCCEEDS(&rig, 2, SEND, 8);
         SUCCEEDS(&rig, 3, RDMA_WRITE, 8);
+        SUCCEEDS(&rig, 4, RDMA_WRITE, 8);
     }
     CHECK_EQ(rig_counters(&rig).timeouts, 0);
     rig_close(&rig);
@@ -743,5 +771,6 @@ CHECK_MAIN(TEST(acknowledgements_cover_what_comes_before), TEST(ghost_answers_co
            TEST(a_response_to_a_message_or_an_atomic), TEST(fatal_naks),
            TEST(a_fatal_nak_behind_a_read_without_its_responses), TEST(a_resumed_read_is_refused),
            TEST(a_sequence_nak_goes_back), TEST(sequence_naks_are_retries),
-           TEST(rnr_naks_wait_as_long_as_the_peer_says), TEST(rnr_retries_end),
-           TEST(an_acknowledgement_ends_the_wait_for_a_receive), TEST(any_answers_in_any_order))
+           TEST(a_sequence_nak_that_comes_twice_counts_once), TEST(rnr_naks_wait_as_long_as_the_peer_says),
+           TEST(rnr_retries_end), TEST(an_acknowledgement_ends_the_wait_for_a_receive),
+           TEST(any_answers_in_any_order))

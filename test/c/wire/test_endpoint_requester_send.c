@@ -235,6 +235,20 @@ static void at_most_128_psns_are_in_flight(void) {
     answer_ack(&rig, psn(WINDOW - 1));
     CHECK_EQ(take_all(&rig), 82);
     rig_close(&rig);
+    /* Nor does a READ begin behind a full window. */
+    REQUIRE(rig_open(&rig));
+    mr = make_mr(&rig.v, memory, BIG);
+    for (uint64_t i = 0; i < WINDOW; i++)
+        write_it(&rig, &mr, i, 64);
+    read_it(&rig, &mr, WINDOW, 64);
+    add_it(&rig, &mr, WINDOW + 1);
+    CHECK_EQ(take_all(&rig), WINDOW);
+    answer_ack(&rig, psn(0));
+    READ_PACKET(&rig, WINDOW, 0, 64);
+    NO_PACKET(&rig);
+    answer_ack(&rig, psn(1));
+    ADD_PACKET(&rig, WINDOW + 1);
+    rig_close(&rig);
 }
 
 static void a_read_longer_than_the_window_goes_alone(void) {
@@ -290,6 +304,24 @@ static void max_rd_atomic_limits_reads_and_atomics_together(void) {
     }
 }
 
+/* The depth can become 0 when READs are queued already: they are asked for one by one. */
+static void a_depth_of_0_counts_as_1(void) {
+    struct rig rig;
+    REQUIRE(rig_open(&rig));
+    struct vmr mr = make_mr(&rig.v, memory, BIG);
+    CHECK_EQ(move_qp(&rig.qp, rig.attr, RVT_QPS_SQD), 0);
+    read_it(&rig, &mr, 1, 8);
+    add_it(&rig, &mr, 2);
+    CHECK_EQ(rvt_modify_qp(rig.qp.handle, &(struct rvt_qp_attr){.max_rd_atomic = 0}, RVT_QPA_MAX_RD_ATOMIC),
+             0);
+    CHECK_EQ(rvt_modify_qp(rig.qp.handle, &(struct rvt_qp_attr){.state = RVT_QPS_RTS}, RVT_QPA_STATE), 0);
+    READ_PACKET(&rig, 0, 0, 8);
+    NO_PACKET(&rig);
+    answer_read(&rig, 0x10, psn(0), answers, 8);
+    ADD_PACKET(&rig, 1);
+    rig_close(&rig);
+}
+
 static void a_fence_waits_for_reads_and_atomics(void) {
     for (int atomic = 0; atomic < 2; atomic++) {
         struct rig rig;
@@ -312,4 +344,5 @@ static void a_fence_waits_for_reads_and_atomics(void) {
 CHECK_MAIN(TEST(messages_are_cut_into_packets), TEST(an_icrc_is_sealed_over_what_was_sent),
            TEST(reads_reserve_the_psns_of_their_responses), TEST(atomics), TEST(an_atomic_has_one_psn),
            TEST(at_most_128_psns_are_in_flight), TEST(a_read_longer_than_the_window_goes_alone),
-           TEST(max_rd_atomic_limits_reads_and_atomics_together), TEST(a_fence_waits_for_reads_and_atomics))
+           TEST(max_rd_atomic_limits_reads_and_atomics_together), TEST(a_depth_of_0_counts_as_1),
+           TEST(a_fence_waits_for_reads_and_atomics))
