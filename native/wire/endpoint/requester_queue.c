@@ -35,7 +35,7 @@ static void complete_oldest(struct rvt_connection *connection) {
 /* Completes what the acknowledged PSN ends. */
 static void complete_acknowledged(struct rvt_connection *connection) {
     struct rvt_wire_requester *requester = &connection->requester;
-    while (requester->running && requester->begun) {
+    while (requester->begun) {
         const struct rvt_wire_request *oldest = rvt_begun(requester, 0);
         const uint32_t end = rvt_psn_after(oldest->psn, oldest->psns);
         if (rvt_needs_response(oldest))
@@ -65,8 +65,6 @@ void rvt_start_transport_timer(struct rvt_connection *connection, uint64_t now) 
 static void note_progress(struct rvt_connection *connection, uint64_t now) {
     struct rvt_wire_requester *requester = &connection->requester;
     const struct rvt_qp_attr *attr = rvt_carrier_attr(connection->qp);
-    if (!requester->running)
-        return;
     requester->retries_left = (uint8_t)attr->retry_cnt;
     requester->rnr_left = (uint8_t)attr->rnr_retry;
     requester->asked_again = requester->waiting = false;
@@ -83,7 +81,7 @@ bool rvt_acknowledge(struct rvt_connection *connection, uint32_t psn, uint64_t n
     if (rvt_psn_offset(requester, psn) > rvt_psn_offset(requester, requester->acknowledged_psn))
         requester->acknowledged_psn = psn;
     complete_acknowledged(connection);
-    if (requester->oldest_psn != before)
+    if (requester->running && requester->oldest_psn != before)
         note_progress(connection, now);
     return requester->running;
 }
@@ -98,7 +96,8 @@ void rvt_take_response(struct rvt_connection *connection, bool last, uint64_t no
         complete_oldest(connection);
         complete_acknowledged(connection);
     }
-    note_progress(connection, now);
+    if (requester->running)
+        note_progress(connection, now);
 }
 
 void rvt_fail_oldest(struct rvt_connection *connection, enum rvt_wc_status status, enum rvt_wc_cause cause,
@@ -110,7 +109,7 @@ void rvt_fail_oldest(struct rvt_connection *connection, enum rvt_wc_status statu
 
 void rvt_go_back(struct rvt_connection *connection) {
     struct rvt_wire_requester *requester = &connection->requester;
-    requester->at = requester->at_packet = requester->unasked = 0;
+    requester->at = requester->at_packet = 0;
     requester->gone_back = true;
     rvt_connection_set_deadline(connection, UINT64_MAX);
     rvt_connection_wake(connection);

@@ -22,20 +22,18 @@ enum {
  * due. Answers that were on their way meanwhile would otherwise each ask again. */
 static void ask_again(struct rvt_connection *connection) {
     struct rvt_wire_requester *requester = &connection->requester;
-    if (requester->asked_again || requester->waiting)
+    if (requester->asked_again)
         return;
     requester->asked_again = true;
     rvt_go_back(connection);
 }
 
 /* Returns the index of the begun work request to which a PSN in flight belongs; or UINT32_MAX if one in front of it
- * still needs a response. */
+ * still needs a response. What it goes past is completed next, if the peer keeps to the rules. */
 static uint32_t find_request(const struct rvt_wire_requester *requester, uint32_t psn) {
     const uint32_t offset = rvt_psn_offset(requester, psn);
     for (uint32_t i = 0; i < requester->begun; i++) {
         const struct rvt_wire_request *request = rvt_begun(requester, i);
-        if (request->kind == RVT_WIRE_LOCAL)
-            continue;
         if (offset < rvt_psn_offset(requester, rvt_psn_after(request->psn, request->psns)))
             return i;
         if (rvt_needs_response(request))
@@ -103,7 +101,6 @@ static void take_read_response(struct rvt_connection *connection, const struct r
         rvt_carrier_fail(connection->qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
         return;
     }
-    rvt_connection_counters(connection)->bytes_received += bytes;
     rvt_take_response(connection, position + 1 == request->psns, packet->now);
 }
 

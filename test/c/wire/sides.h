@@ -128,7 +128,7 @@ static inline void side_open_peer(struct side *s, uint64_t *seed) {
     for (unsigned i = 0; i < SPARES; i++) {
         p->regions[1 + i] = (struct peer_region){.key = s->target_key + 1 + i,
                                                  .rights = ALL_ACCESS,
-                                                 .addr = 0x1000,
+                                                 .addr = UINT64_C(0xffff000000000000), /* far from the target */
                                                  .length = SPARE,
                                                  .data = s->memory->spares[i],
                                                  .valid = true};
