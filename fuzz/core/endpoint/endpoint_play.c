@@ -53,7 +53,8 @@ static const uint32_t rights[PARTS] = {
     [COUNTERS] = RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_ATOMIC,
     [SINK] = RVT_ACCESS_LOCAL_WRITE,
     [RECEIVES] = RVT_ACCESS_LOCAL_WRITE,
-    [FOREIGN] = RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE | RVT_ACCESS_REMOTE_READ | RVT_ACCESS_REMOTE_ATOMIC,
+    [FOREIGN] =
+        RVT_ACCESS_LOCAL_WRITE | RVT_ACCESS_REMOTE_WRITE | RVT_ACCESS_REMOTE_READ | RVT_ACCESS_REMOTE_ATOMIC,
 };
 
 enum code {
@@ -73,8 +74,9 @@ enum code {
     OP_COUNT,
 };
 
-static const char *const names[OP_COUNT] = {"post", "post_receive", "send",  "deliver", "alter",   "make",  "time",
-                                            "modify", "region", "poll", "connect", "close", "fail"};
+static const char *const names[OP_COUNT] = {"post",    "post_receive", "send",   "deliver", "alter",
+                                            "make",    "time",         "modify", "region",  "poll",
+                                            "connect", "close",        "fail"};
 
 struct region {
     unsigned char bytes[GAP + PART + GAP];
@@ -141,8 +143,8 @@ static void register_region(struct end *end, unsigned part) {
     const uint64_t addr = (uint64_t)(uintptr_t)(r->bytes + GAP);
     if (!memory)
         return;
-    r->alive = rvt_reg_user_mr(part == FOREIGN ? world.other_pd : world.pd, memory, addr, addr, rights[part], &r->mr) ==
-               0;
+    r->alive = rvt_reg_user_mr(part == FOREIGN ? world.other_pd : world.pd, memory, addr, addr, rights[part],
+                               &r->mr) == 0;
     rvt_memory_put(memory);
     if (r->alive && rvt_query_mr(r->mr, &attributes) == 0)
         r->key = attributes.keys.rkey;
@@ -302,7 +304,8 @@ static uint64_t address(const struct region *r, uint8_t where, uint8_t more) {
 }
 
 static uint32_t length_of(uint8_t what) {
-    static const uint32_t lengths[] = {0, 1, 3, 4, 8, MTU - 1, MTU, MTU + 1, 2 * MTU, 3 * MTU - 1, PART, PART + 1,
+    static const uint32_t lengths[] = {0,          1,          3,          4,           8,    MTU - 1,
+                                       MTU,        MTU + 1,    2 * MTU,    3 * MTU - 1, PART, PART + 1,
                                        0x7fffffff, 0x80000000, 0x80000001, UINT32_MAX};
     return what & 0x80 ? what & 0x7f : lengths[what % 16];
 }
@@ -366,8 +369,8 @@ static int move(struct pair *pair, const struct rvt_qp_attr *attr, enum rvt_qp_s
         [RVT_QPS_INIT] = RVT_QPA_STATE | RVT_QPA_PKEY_INDEX | RVT_QPA_PORT | RVT_QPA_ACCESS_FLAGS,
         [RVT_QPS_RTR] = RVT_QPA_STATE | RVT_QPA_AV | RVT_QPA_PATH_MTU | RVT_QPA_DEST_QPN | RVT_QPA_RQ_PSN |
                         RVT_QPA_MAX_DEST_RD_ATOMIC | RVT_QPA_MIN_RNR_TIMER,
-        [RVT_QPS_RTS] = RVT_QPA_STATE | RVT_QPA_SQ_PSN | RVT_QPA_TIMEOUT | RVT_QPA_RETRY_CNT | RVT_QPA_RNR_RETRY |
-                        RVT_QPA_MAX_RD_ATOMIC,
+        [RVT_QPS_RTS] = RVT_QPA_STATE | RVT_QPA_SQ_PSN | RVT_QPA_TIMEOUT | RVT_QPA_RETRY_CNT |
+                        RVT_QPA_RNR_RETRY | RVT_QPA_MAX_RD_ATOMIC,
         [RVT_QPS_SQD] = RVT_QPA_STATE,
         [RVT_QPS_ERR] = RVT_QPA_STATE,
     };
@@ -417,9 +420,10 @@ static void poll(struct pair *pair) {
 }
 
 static void post(const uint8_t *a) {
-    static const uint32_t opcodes[] = {RVT_WR_RDMA_WRITE,           RVT_WR_SEND,     RVT_WR_RDMA_READ,
-                                       RVT_WR_ATOMIC_CMP_AND_SWP,   RVT_WR_SEND_WITH_IMM, RVT_WR_SEND_WITH_INV,
-                                       RVT_WR_RDMA_WRITE_WITH_IMM,  RVT_WR_ATOMIC_FETCH_AND_ADD, RVT_WR_LOCAL_INV};
+    static const uint32_t opcodes[] = {
+        RVT_WR_RDMA_WRITE,    RVT_WR_SEND,          RVT_WR_RDMA_READ,           RVT_WR_ATOMIC_CMP_AND_SWP,
+        RVT_WR_SEND_WITH_IMM, RVT_WR_SEND_WITH_INV, RVT_WR_RDMA_WRITE_WITH_IMM, RVT_WR_ATOMIC_FETCH_AND_ADD,
+        RVT_WR_LOCAL_INV};
     struct end *end = &world.ends[a[0] & 1];
     const struct end *other = &world.ends[1 - (a[0] & 1)];
     struct pair *pair = &end->pairs[a[0] >> 1 & 1];
@@ -434,13 +438,16 @@ static void post(const uint8_t *a) {
     /* Sends leave from what may be seen: so that payloads can be told apart. */
     if (!brings && local != &end->regions[SOURCE] && local != &end->regions[READABLE])
         return;
-    const struct rvt_ib_sge sges[2] = {{at, length / 2, local->key}, {at + length / 2, length - length / 2, local->key}};
+    const struct rvt_ib_sge sges[2] = {{at, length / 2, local->key},
+                                       {at + length / 2, length - length / 2, local->key}};
     const struct rvt_ib_sge whole = {at, length, local->key};
     const bool split = a[5] & 1 && !atomic;
     const struct rvt_send_wr wr = {
         .wr_id = pair->posted[0],
         .sges = split ? sges : &whole,
-        .num_sge = opcode == RVT_WR_LOCAL_INV ? 0 : split ? 2 : 1,
+        .num_sge = opcode == RVT_WR_LOCAL_INV ? 0
+                   : split                    ? 2
+                                              : 1,
         .opcode = opcode,
         .flags = a[6] & (RVT_SEND_SIGNALED | RVT_SEND_FENCE | RVT_SEND_SOLICITED),
         .imm = a[7],
@@ -460,7 +467,8 @@ static void post_receive(const uint8_t *a) {
     struct end *end = &world.ends[a[0] & 1];
     struct pair *pair = &end->pairs[a[0] >> 1 & 1];
     const struct region *local = &end->regions[a[1] & 0x80 ? a[1] % PARTS : RECEIVES];
-    const struct rvt_ib_sge sge = {(uint64_t)(uintptr_t)(local->bytes + GAP), length_of(a[2]) % (PART + 2), local->key};
+    const struct rvt_ib_sge sge = {(uint64_t)(uintptr_t)(local->bytes + GAP), length_of(a[2]) % (PART + 2),
+                                   local->key};
     const struct rvt_recv_wr wr = {pair->posted[1], &sge, 1};
     pair->posted[1] += rvt_post_recv(pair->handle, &wr, 1, NULL) == 0;
 }
@@ -563,7 +571,8 @@ static void open_world(void) {
     world.now = 0;
     world.random_state = 1;
     if (rvt_register_device(&options, &engine, &world.device) ||
-        rvt_alloc_pd(world.device, NULL, false, &world.pd) || rvt_alloc_pd(world.device, NULL, false, &world.other_pd))
+        rvt_alloc_pd(world.device, NULL, false, &world.pd) ||
+        rvt_alloc_pd(world.device, NULL, false, &world.other_pd))
         abort();
     for (unsigned e = 0; e < ENDS; e++) {
         struct end *end = &world.ends[e];
@@ -659,7 +668,8 @@ static void play(const uint8_t *bytes, size_t size, bool print) {
         setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* so that what was printed before a finding is not lost */
     for (size_t at = 0; at + OPERATION <= size; at += OPERATION) {
         if (print && bytes[at] < OP_COUNT)
-            printf("%s %u %u %u %u\n", names[bytes[at]], bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4]);
+            printf("%s %u %u %u %u\n", names[bytes[at]], bytes[at + 1], bytes[at + 2], bytes[at + 3],
+                   bytes[at + 4]);
         perform(bytes + at);
         check_memory();
     }

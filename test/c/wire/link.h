@@ -39,7 +39,7 @@ struct link_packet {
 /* How often something happens to a packet, in millionths, and how long packets take, in microseconds. */
 struct link_faults {
     uint32_t loss, duplication, reordering, damage;
-    uint32_t unknown_id; /* the receiver is not told the IP identification */
+    uint32_t unknown_id;          /* the receiver is not told the IP identification */
     uint32_t delay, jitter, late; /* late: at most so much more for packets that are overtaken */
 };
 
@@ -93,8 +93,8 @@ static inline uint32_t byte_crc(uint32_t crc, const unsigned char *bytes, size_t
 
 /* Returns the ICRC of a UDP datagram of RoCEv2 (annex A17): the headers with ones in all fields that change on the
  * way, behind 8 bytes of ones. `length`: of the UDP payload, with the ICRC. */
-static inline uint32_t datagram_icrc(const struct rvt_wire_peer *from, const struct rvt_wire_peer *to, uint16_t id,
-                                     const unsigned char *bytes, uint32_t length) {
+static inline uint32_t datagram_icrc(const struct rvt_wire_peer *from, const struct rvt_wire_peer *to,
+                                     uint16_t id, const unsigned char *bytes, uint32_t length) {
     struct packet p;
     p.length = 0;
     put_64(&p, UINT64_MAX);
@@ -128,7 +128,8 @@ static inline bool link_happens(struct link *l, uint32_t millionths) {
     return millionths && roll(&l->seed, 1000000) < millionths;
 }
 
-static inline void link_print(const struct link *l, const char *what, unsigned to, const struct link_packet *p) {
+static inline void link_print(const struct link *l, const char *what, unsigned to,
+                              const struct link_packet *p) {
     if (!l->trace)
         return;
     const unsigned char *b = p->bytes;
@@ -181,8 +182,8 @@ static inline void link_damage(struct link *l, struct link_packet *packet) {
         if (computed == le32toh(found)) /* bits were flipped twice */
             continue;
         if (packet->tells_id || link_is_ipv6(to) ||
-            !rvt_icrc_solve_ip_id(computed, le32toh(found), RVT_IPV4_BYTES - 6 + RVT_UDP_BYTES + covered, packet->id,
-                                  &solved))
+            !rvt_icrc_solve_ip_id(computed, le32toh(found), RVT_IPV4_BYTES - 6 + RVT_UDP_BYTES + covered,
+                                  packet->id, &solved))
             return;
         l->lucky++;
     }
@@ -319,7 +320,8 @@ static inline void link_refused(void *data, const struct rvt_wire_refusal *refus
     end->refusal = *refusal;
 }
 
-static inline uint32_t link_endpoint_send(void *data, struct link_packet *packets, uint32_t count, uint64_t now) {
+static inline uint32_t link_endpoint_send(void *data, struct link_packet *packets, uint32_t count,
+                                          uint64_t now) {
     struct link_endpoint *end = data;
     struct rvt_outgoing outgoing[LINK_BATCH];
     if (!end->woken && !end->may_send)
@@ -377,8 +379,8 @@ static inline bool link_open_endpoint(struct link_endpoint *end, struct rvt_dev_
     memset(end, 0, sizeof(*end));
     memcpy(with_address.address, place->address, sizeof(place->address));
     end->deadline = UINT64_MAX;
-    return check_equal((uint64_t)rvt_endpoint_open(&with_address, &end->endpoint), 0, "opening an endpoint", "0",
-                       __FILE__, __LINE__);
+    return check_equal((uint64_t)rvt_endpoint_open(&with_address, &end->endpoint), 0, "opening an endpoint",
+                       "0", __FILE__, __LINE__);
 }
 
 static inline struct link_end link_end_of(struct link_endpoint *end, const struct rvt_wire_peer *place) {

@@ -60,7 +60,7 @@ struct peer_answer {
     uint64_t addr;
     uint32_t rest, key;
     bool begun;
-    bool resumed; /* asked for again */
+    bool resumed;   /* asked for again */
     bool rest_only; /* and not from its beginning on */
 };
 
@@ -78,10 +78,10 @@ struct peer {
     uint32_t retries, rnr_retries, rnr_timer;
     uint32_t window; /* packets that are not acknowledged */
     uint32_t most_reads, most_incoming_reads;
-    uint32_t ack_every;          /* sets AckReq after so many packets of a message */
-    bool seldom_ack_req;         /* not at the end of each message, only when there is nothing more to send */
-    bool lazy_acks;              /* acknowledges only packets with AckReq, as some NICs */
-    bool middle_when_resumed;    /* as soft-RoCE answers the rest of a READ */
+    uint32_t ack_every;       /* sets AckReq after so many packets of a message */
+    bool seldom_ack_req;      /* not at the end of each message, only when there is nothing more to send */
+    bool lazy_acks;           /* acknowledges only packets with AckReq, as some NICs */
+    bool middle_when_resumed; /* as soft-RoCE answers the rest of a READ */
     struct peer_region regions[PEER_REGIONS];
 
     bool failed; /* the queue pair is in error */
@@ -90,9 +90,9 @@ struct peer {
 
     /* Responder */
     uint32_t expected, msn;
-    bool nak_sent;          /* nothing more is said until the expected PSN comes */
-    uint32_t message;       /* 0, or the first opcode of the kind of message in progress */
-    uint64_t write_addr;    /* of a WRITE in progress */
+    bool nak_sent;       /* nothing more is said until the expected PSN comes */
+    uint32_t message;    /* 0, or the first opcode of the kind of message in progress */
+    uint64_t write_addr; /* of a WRITE in progress */
     uint32_t write_rest, write_key, write_length;
     struct peer_receive hand; /* of a SEND in progress */
     uint32_t hand_filled;
@@ -113,7 +113,7 @@ struct peer {
     /* PSNs: oldest not acknowledged, to send next, behind all that were ever sent, behind all placed ones. */
     uint32_t unacked, next, high, end;
     uint32_t tried, rnr_tried, nak_psn; /* nak_psn: of the last NAK for a gap */
-    uint64_t deadline, wait_until; /* UINT64_MAX: no timer; 0: no wait */
+    uint64_t deadline, wait_until;      /* UINT64_MAX: no timer; 0: no wait */
     uint64_t completed_messages;
 };
 
@@ -246,7 +246,8 @@ static inline bool peer_post_receive(struct peer *p, struct peer_receive receive
 /* --- the responder --- */
 
 /* Returns where the bytes of a remote access are, or NULL if it is refused. */
-static inline unsigned char *peer_judge(struct peer *p, uint64_t addr, uint32_t length, uint32_t key, uint32_t right) {
+static inline unsigned char *peer_judge(struct peer *p, uint64_t addr, uint32_t length, uint32_t key,
+                                        uint32_t right) {
     for (unsigned i = 0; i < PEER_REGIONS; i++) {
         const struct peer_region *r = &p->regions[i];
         if (r->valid && r->key == key && (r->rights & right) && addr >= r->addr && length <= r->length &&
@@ -470,15 +471,16 @@ static inline void peer_take_message(struct peer *p, const struct peer_incoming 
             if (p->regions[i].key == peer_number(extra, 4))
                 p->regions[i].valid = false;
     if (is & (OP_SEND | OP_IMM))
-        peer_complete(&p->received, (struct peer_completion){
-                                        .id = p->hand.id,
-                                        .opcode = is & OP_SEND ? RVT_WC_OPCODE_RECV : RVT_WC_OPCODE_RECV_RDMA_WITH_IMM,
-                                        .length = is & OP_SEND ? p->hand_filled : p->write_length,
-                                        .imm_or_inv = is & (OP_IMM | OP_INV) ? (uint32_t)peer_number(extra, 4) : 0,
-                                        .flags = is & OP_IMM   ? RVT_WC_WITH_IMM
-                                                 : is & OP_INV ? RVT_WC_WITH_INVALIDATE
-                                                               : 0,
-                                    });
+        peer_complete(&p->received,
+                      (struct peer_completion){
+                          .id = p->hand.id,
+                          .opcode = is & OP_SEND ? RVT_WC_OPCODE_RECV : RVT_WC_OPCODE_RECV_RDMA_WITH_IMM,
+                          .length = is & OP_SEND ? p->hand_filled : p->write_length,
+                          .imm_or_inv = is & (OP_IMM | OP_INV) ? (uint32_t)peer_number(extra, 4) : 0,
+                          .flags = is & OP_IMM   ? RVT_WC_WITH_IMM
+                                   : is & OP_INV ? RVT_WC_WITH_INVALIDATE
+                                                 : 0,
+                      });
 }
 
 static inline void peer_take_request(struct peer *p, const struct peer_incoming *in, unsigned is) {
@@ -608,8 +610,8 @@ static inline void peer_take_nak(struct peer *p, const struct peer_incoming *in,
         [3] = RVT_WC_STATUS_REM_OP_ERR,
     };
     static const uint32_t rnr_times[32] = {
-        655360, 10,    20,    30,    40,    60,    80,     120,    160,    240,    320,
-        480,    640,   960,   1280,  1920,  2560,  3840,   5120,   7680,   10240,  15360,
+        655360, 10,    20,    30,    40,    60,     80,     120,    160,    240,    320,
+        480,    640,   960,   1280,  1920,  2560,   3840,   5120,   7680,   10240,  15360,
         20480,  30720, 40960, 61440, 81920, 122880, 163840, 245760, 327680, 491520,
     };
     const unsigned syndrome = in->headers[0];
@@ -646,7 +648,8 @@ static inline void peer_take_nak(struct peer *p, const struct peer_incoming *in,
     }
 }
 
-static inline void peer_take_answer(struct peer *p, const struct peer_incoming *in, unsigned is, uint64_t now) {
+static inline void peer_take_answer(struct peer *p, const struct peer_incoming *in, unsigned is,
+                                    uint64_t now) {
     uint32_t index;
     if (peer_ahead(in->psn, p->high) >= 0) {
         peer_complain(p, "an answer to what was never sent", in->psn);
@@ -808,9 +811,10 @@ static inline bool peer_place(struct peer *p) {
     if ((r->flags & RVT_SEND_FENCE && reads) || (peer_awaits_answer(r) && reads >= p->most_reads))
         return false;
     r->psn = p->end;
-    r->packets = r->length && r->opcode != RVT_WR_ATOMIC_CMP_AND_SWP && r->opcode != RVT_WR_ATOMIC_FETCH_AND_ADD
-                     ? (r->length - 1) / p->mtu + 1
-                     : 1;
+    r->packets =
+        r->length && r->opcode != RVT_WR_ATOMIC_CMP_AND_SWP && r->opcode != RVT_WR_ATOMIC_FETCH_AND_ADD
+            ? (r->length - 1) / p->mtu + 1
+            : 1;
     r->placed = true;
     p->end = peer_plus(p->end, r->packets);
     p->placed++;
@@ -875,7 +879,8 @@ static inline bool peer_next_request(struct peer *p, struct packet *out, uint64_
         /* Whatever waits for this one's completion waits for its acknowledgement. */
         const bool blocks = p->next == p->end && p->placed < p->count &&
                             peer_request_at(p, p->placed)->flags & RVT_SEND_FENCE;
-        if ((last && !p->seldom_ack_req) || nothing_more || closes || blocks || at % p->ack_every == p->ack_every - 1)
+        if ((last && !p->seldom_ack_req) || nothing_more || closes || blocks ||
+            at % p->ack_every == p->ack_every - 1)
             out->bytes[8] = 0x80;
     }
     if (peer_ahead(p->next, p->high) > 0)
@@ -910,7 +915,8 @@ static inline uint32_t peer_send(void *data, struct link_packet *packets, uint32
     return sent;
 }
 
-static inline void peer_receive(void *data, struct link_packet *const *packets, uint32_t count, uint64_t now) {
+static inline void peer_receive(void *data, struct link_packet *const *packets, uint32_t count,
+                                uint64_t now) {
     for (uint32_t i = 0; i < count; i++)
         peer_take_packet(data, packets[i], now);
 }

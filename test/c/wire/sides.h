@@ -126,12 +126,13 @@ static inline void side_open_peer(struct side *s, uint64_t *seed) {
                                          .valid = true};
     s->target_key = p->regions[0].key;
     for (unsigned i = 0; i < SPARES; i++) {
-        p->regions[1 + i] = (struct peer_region){.key = s->target_key + 1 + i,
-                                                 .rights = ALL_ACCESS,
-                                                 .addr = UINT64_C(0xffff000000000000), /* far from the target */
-                                                 .length = SPARE,
-                                                 .data = s->memory->spares[i],
-                                                 .valid = true};
+        p->regions[1 + i] =
+            (struct peer_region){.key = s->target_key + 1 + i,
+                                 .rights = ALL_ACCESS,
+                                 .addr = UINT64_C(0xffff000000000000), /* far from the target */
+                                 .length = SPARE,
+                                 .data = s->memory->spares[i],
+                                 .valid = true};
         s->spare_keys[i] = p->regions[1 + i].key;
     }
 }
@@ -225,8 +226,8 @@ static inline bool side_post_receive(struct side *s, uint32_t length, uint64_t *
         s->next_receive += taken;
         return taken;
     }
-    const struct rvt_recv_wr wr = {
-        s->next_receive, sges, side_pieces(&s->receives, (uint64_t)(uintptr_t)data, length, seed, sges)};
+    const struct rvt_recv_wr wr = {s->next_receive, sges,
+                                   side_pieces(&s->receives, (uint64_t)(uintptr_t)data, length, seed, sges)};
     const int error = s->options.shared_receives ? rvt_post_srq_recv(s->srq, &wr, 1, NULL)
                                                  : rvt_post_recv(s->qp.handle, &wr, 1, NULL);
     s->next_receive += !error;

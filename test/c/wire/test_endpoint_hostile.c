@@ -2,7 +2,7 @@
 /* Hostile packets: those of the captures, altered, through the responder and the requester of connected queue pairs.
  * No byte moves that the rights do not allow, no memory grows, and packets of nobody get no answer.
  *
- * Arguments: COUNT packets, SEED. */
+ * Arguments: COUNT packets (otherwise RVT_HOSTILE_PACKETS of the environment), SEED. */
 #include <stdlib.h>
 
 #include "engine/verbs.h"
@@ -12,10 +12,10 @@
 
 enum {
     QPS = 3,
-    PART = 512,     /* bytes of each region */
-    GAP = 256,      /* guard bytes on both sides of each */
-    DEPTH = 8,      /* work requests of a queue */
-    MTU_CODE = 1,   /* 256 bytes */
+    PART = 512,   /* bytes of each region */
+    GAP = 256,    /* guard bytes on both sides of each */
+    DEPTH = 8,    /* work requests of a queue */
+    MTU_CODE = 1, /* 256 bytes */
     MTU = 256,
     MOST_KEY_BYTES = 64 * 1024,
     PERIOD = 2000, /* packets between two comparisons of all memory */
@@ -23,15 +23,15 @@ enum {
 
 /* The regions. What they hold, and what of it may leave. */
 enum {
-    READABLE,  /* by the peer; may leave */
-    WRITABLE,  /* by the peer */
-    COUNTERS,  /* atomic operations of the peer */
-    SOURCE,    /* this end sends it; may leave */
-    SINK,      /* this end reads to it */
+    READABLE, /* by the peer; may leave */
+    WRITABLE, /* by the peer */
+    COUNTERS, /* atomic operations of the peer */
+    SOURCE,   /* this end sends it; may leave */
+    SINK,     /* this end reads to it */
     RECEIVES,
-    PRIVATE,   /* no right for the peer */
-    FOREIGN,   /* every right, in another domain */
-    REVOKED,   /* was deregistered */
+    PRIVATE, /* no right for the peer */
+    FOREIGN, /* every right, in another domain */
+    REVOKED, /* was deregistered */
     PARTS,
 };
 
@@ -49,7 +49,7 @@ static const uint32_t rights[PARTS] = {
 /* What every byte holds: the peer must see nothing but PUBLIC. */
 enum { PUBLIC = 0x11, SECRET = 0xee };
 
-static uint64_t count = 40000, seed = 1;
+static uint64_t count = 200000, seed = 1;
 
 static struct verbs v;
 static struct link_endpoint end;
@@ -188,10 +188,9 @@ static void open_world(void) {
     for (unsigned i = 0; i < QPS; i++) {
         peers[i] = here;
         peers[i].address[15] = (uint8_t)(16 + i);
-        qps[i] = make_qp_with(&v, v.pd,
-                              (struct rvt_qp_init){.sig_type = RVT_SIGNAL_ALL_WR,
-                                                   .max_send_wr = DEPTH,
-                                                   .max_recv_wr = DEPTH});
+        qps[i] = make_qp_with(
+            &v, v.pd,
+            (struct rvt_qp_init){.sig_type = RVT_SIGNAL_ALL_WR, .max_send_wr = DEPTH, .max_recv_wr = DEPTH});
         CHECK_EQ(rvt_endpoint_connect(end.endpoint, qps[i].handle, &peers[i], 0), 0);
         revive(i);
     }
@@ -249,12 +248,9 @@ static struct guess guess_of(unsigned i) {
     /* The attacker may well know this: the peer does. */
     const struct rvt_connection *connection = rvt_carrier_data(qps[i].handle.qp->engine);
     const struct rvt_wire_requester *requester = &connection->requester;
-    struct guess guess = {connection->responder.expected_psn,
-                          requester->oldest_psn,
-                          connection->responder.message.kind,
-                          connection->responder.message.rest,
-                          RVT_BTH_RC_ACKNOWLEDGE,
-                          0};
+    struct guess guess = {
+        connection->responder.expected_psn, requester->oldest_psn,  connection->responder.message.kind,
+        connection->responder.message.rest, RVT_BTH_RC_ACKNOWLEDGE, 0};
     if (!requester->begun)
         return guess;
     const struct rvt_wire_request *oldest = &requester->requests[requester->first];
@@ -292,12 +288,12 @@ static uint32_t choose_psn(const struct guess *guess, unsigned opcode) {
 /* An opcode that may follow what has come. */
 static unsigned choose_opcode(const struct guess *guess) {
     static const uint8_t beginnings[] = {
-        RVT_BTH_RC_SEND_FIRST,  RVT_BTH_RC_SEND_ONLY,           RVT_BTH_RC_SEND_ONLY_WITH_IMM,
-        RVT_BTH_RC_WRITE_FIRST, RVT_BTH_RC_WRITE_ONLY,          RVT_BTH_RC_WRITE_ONLY_WITH_IMM,
-        RVT_BTH_RC_CMP_SWAP,    RVT_BTH_RC_SEND_ONLY_WITH_INV,  RVT_BTH_RC_READ_REQUEST,
+        RVT_BTH_RC_SEND_FIRST,  RVT_BTH_RC_SEND_ONLY,          RVT_BTH_RC_SEND_ONLY_WITH_IMM,
+        RVT_BTH_RC_WRITE_FIRST, RVT_BTH_RC_WRITE_ONLY,         RVT_BTH_RC_WRITE_ONLY_WITH_IMM,
+        RVT_BTH_RC_CMP_SWAP,    RVT_BTH_RC_SEND_ONLY_WITH_INV, RVT_BTH_RC_READ_REQUEST,
         RVT_BTH_RC_FETCH_ADD,   RVT_BTH_RC_READ_REQUEST,
     };
-    static const uint8_t answers[] = {RVT_BTH_RC_ACKNOWLEDGE,          RVT_BTH_RC_ATOMIC_ACKNOWLEDGE,
+    static const uint8_t answers[] = {RVT_BTH_RC_ACKNOWLEDGE,         RVT_BTH_RC_ATOMIC_ACKNOWLEDGE,
                                       RVT_BTH_RC_READ_RESPONSE_FIRST, RVT_BTH_RC_READ_RESPONSE_MIDDLE,
                                       RVT_BTH_RC_READ_RESPONSE_LAST,  RVT_BTH_RC_READ_RESPONSE_ONLY};
     if (!pick(3))
@@ -307,8 +303,9 @@ static unsigned choose_opcode(const struct guess *guess) {
     if (pick(2))
         return guess->kind == 1 ? RVT_BTH_RC_SEND_MIDDLE : RVT_BTH_RC_WRITE_MIDDLE;
     if (guess->kind == 1)
-        return pick(2) ? RVT_BTH_RC_SEND_LAST : pick(2) ? RVT_BTH_RC_SEND_LAST_WITH_IMM
-                                                        : RVT_BTH_RC_SEND_LAST_WITH_INV;
+        return pick(2)   ? RVT_BTH_RC_SEND_LAST
+               : pick(2) ? RVT_BTH_RC_SEND_LAST_WITH_IMM
+                         : RVT_BTH_RC_SEND_LAST_WITH_INV;
     return pick(2) ? RVT_BTH_RC_WRITE_LAST : RVT_BTH_RC_WRITE_LAST_WITH_IMM;
 }
 
@@ -318,14 +315,16 @@ static uint32_t choose_payload(const struct guess *guess, unsigned char *bytes) 
     const unsigned opcode = bytes[0];
     const uint32_t headers = rvt_headers_bytes(rvt_opcode_headers((uint8_t)opcode));
     uint32_t payload = (uint32_t)pick(MTU + 1);
-    if (opcode == RVT_BTH_RC_READ_REQUEST || opcode == RVT_BTH_RC_CMP_SWAP || opcode == RVT_BTH_RC_FETCH_ADD ||
-        opcode == RVT_BTH_RC_ACKNOWLEDGE || opcode == RVT_BTH_RC_ATOMIC_ACKNOWLEDGE)
+    if (opcode == RVT_BTH_RC_READ_REQUEST || opcode == RVT_BTH_RC_CMP_SWAP ||
+        opcode == RVT_BTH_RC_FETCH_ADD || opcode == RVT_BTH_RC_ACKNOWLEDGE ||
+        opcode == RVT_BTH_RC_ATOMIC_ACKNOWLEDGE)
         payload = 0;
-    else if (opcode == RVT_BTH_RC_SEND_FIRST || opcode == RVT_BTH_RC_SEND_MIDDLE || opcode == RVT_BTH_RC_WRITE_FIRST ||
-             opcode == RVT_BTH_RC_WRITE_MIDDLE || opcode == RVT_BTH_RC_READ_RESPONSE_FIRST ||
-             opcode == RVT_BTH_RC_READ_RESPONSE_MIDDLE)
+    else if (opcode == RVT_BTH_RC_SEND_FIRST || opcode == RVT_BTH_RC_SEND_MIDDLE ||
+             opcode == RVT_BTH_RC_WRITE_FIRST || opcode == RVT_BTH_RC_WRITE_MIDDLE ||
+             opcode == RVT_BTH_RC_READ_RESPONSE_FIRST || opcode == RVT_BTH_RC_READ_RESPONSE_MIDDLE)
         payload = MTU;
-    else if ((opcode == RVT_BTH_RC_WRITE_LAST || opcode == RVT_BTH_RC_WRITE_LAST_WITH_IMM) && guess->rest <= MTU)
+    else if ((opcode == RVT_BTH_RC_WRITE_LAST || opcode == RVT_BTH_RC_WRITE_LAST_WITH_IMM) &&
+             guess->rest <= MTU)
         payload = guess->rest;
     if (is_answer(opcode) && opcode == guess->answer)
         payload = guess->answer_length;
@@ -391,7 +390,8 @@ static uint32_t make_packet(unsigned char *bytes, unsigned i, struct guess *gues
     if (has & RVT_WIRE_HAS_IETH && pick(2)) /* a key that exists */
         set_number(bytes + headers - 4, regions[pick(PARTS)].key, 4);
     if (has & RVT_WIRE_HAS_AETH) {
-        static const unsigned char syndromes[] = {0, 0x20, 0x3f, 0x60, 0x60, 0x61, 0x62, 0x63, 0x64, 0x7f, 0xff};
+        static const unsigned char syndromes[] = {0,    0x20, 0x3f, 0x60, 0x60, 0x61,
+                                                  0x62, 0x63, 0x64, 0x7f, 0xff};
         bytes[RVT_BTH_BYTES] = pick(8) ? 0x1f : syndromes[pick(sizeof(syndromes))];
     }
     if (!pick(12))
@@ -423,7 +423,8 @@ static bool give_packets(unsigned i, uint32_t batch) {
         const uint32_t length = make_packet(bytes[n], i, &guess, &to_nobody);
         const bool known = pick(2), spoofed = !pick(50);
         copies[n] = copy_exactly(bytes[n], length);
-        datagrams[n] = (struct rvt_datagram){copies[n], length, peers[spoofed ? pick(QPS) : i], known, 0x4242};
+        datagrams[n] =
+            (struct rvt_datagram){copies[n], length, peers[spoofed ? pick(QPS) : i], known, 0x4242};
         if (!known)
             datagrams[n].ip_id = 0;
         if (length > 16 + RVT_BTH_BYTES && bytes[n][0] == RVT_BTH_RC_READ_REQUEST)
@@ -452,7 +453,8 @@ static void check_packet(const struct rvt_outgoing *packet) {
             CHECK_EQ(packet->bytes[transport.payload_at + i], PUBLIC);
             return;
         }
-    if (transport.opcode >= RVT_BTH_RC_READ_RESPONSE_FIRST && transport.opcode <= RVT_BTH_RC_READ_RESPONSE_ONLY)
+    if (transport.opcode >= RVT_BTH_RC_READ_RESPONSE_FIRST &&
+        transport.opcode <= RVT_BTH_RC_READ_RESPONSE_ONLY)
         reads_out += transport.payload_length;
 }
 
@@ -519,19 +521,21 @@ static void hostile_packets(void) {
     rvt_count_completions(v.device, &counts);
     CHECK_EQ(counts.lost, 0);
     printf("# %" PRIu64 " packets in, %" PRIu64 " out, %" PRIu64 " lives, %" PRIu64
-           " batches of nobody, %" PRIu64 " bytes read, completions: %" PRIu64 " good, %" PRIu64 " access, %" PRIu64
-           " invalid, %" PRIu64 " operation\n",
+           " batches of nobody, %" PRIu64 " bytes read, completions: %" PRIu64 " good, %" PRIu64
+           " access, %" PRIu64 " invalid, %" PRIu64 " operation\n",
            delivered, answered, lives, unknown, reads_out, counts.by_status[RVT_WC_STATUS_SUCCESS],
            counts.by_status[RVT_WC_STATUS_REM_ACCESS_ERR], counts.by_status[RVT_WC_STATUS_REM_INV_REQ_ERR],
            counts.by_status[RVT_WC_STATUS_REM_OP_ERR]);
     struct rvt_endpoint_counters c;
     rvt_endpoint_count(end.endpoint, &c);
-    printf("# malformed %" PRIu64 ", ICRC %" PRIu64 ", unknown %" PRIu64 ", source %" PRIu64 ", duplicates %" PRIu64
-           ", ahead %" PRIu64 ", NAKs: RNR %" PRIu64 ", sequence %" PRIu64 ", fatal %" PRIu64 "; payload in %" PRIu64 "\n",
+    printf("# malformed %" PRIu64 ", ICRC %" PRIu64 ", unknown %" PRIu64 ", source %" PRIu64
+           ", duplicates %" PRIu64 ", ahead %" PRIu64 ", NAKs: RNR %" PRIu64 ", sequence %" PRIu64
+           ", fatal %" PRIu64 "; payload in %" PRIu64 "\n",
            c.malformed, c.bad_icrc, c.unknown_qp, c.wrong_source, c.duplicates, c.out_of_order, c.rnr_naks,
            c.sequence_naks, c.fatal_naks, c.bytes_received);
     /* The packets came as far as they should. */
-    CHECK(reads_out && invalidated && c.fatal_naks && c.duplicates && c.out_of_order && c.rnr_naks && c.bytes_received);
+    CHECK(reads_out && invalidated && c.fatal_naks && c.duplicates && c.out_of_order && c.rnr_naks &&
+          c.bytes_received);
     rvt_endpoint_close(end.endpoint);
     verbs_close(&v);
     free_roce_packets();
@@ -539,8 +543,9 @@ static void hostile_packets(void) {
 
 int main(int argc, char **argv) {
     static const struct check_test tests[] = {TEST(hostile_packets)};
-    if (argc > 1)
-        count = strtoull(argv[1], NULL, 0);
+    const char *const given = getenv("RVT_HOSTILE_PACKETS");
+    if (given || argc > 1)
+        count = strtoull(argc > 1 ? argv[1] : given, NULL, 0);
     if (argc > 2)
         seed = strtoull(argv[2], NULL, 0);
     return check_run(tests, sizeof(tests) / sizeof(tests[0]));

@@ -2,14 +2,15 @@
 /* Endpoints over a simulated link with every kind of fault: against an independent peer, and against each other. Each
  * seed is a program of requests in both directions at once, with a model of what memory must hold.
  *
- * Arguments: SEED plays this seed with all kinds of sides; SEED COUNT plays COUNT programs, from SEED on; SEED 1 KINDS
- * plays one program (0 to 3: bit i says whether side i is an endpoint of the package) and prints its packets. */
+ * Arguments: SEED plays this seed with all kinds of sides; SEED COUNT plays COUNT programs, from SEED on
+ * (otherwise RVT_LINK_SEEDS of the environment); SEED 1 KINDS
+ * plays one program (KINDS 0 to 3: bit i says whether side i is an endpoint of the package) and prints its packets. */
 #include <stdlib.h>
 
 #include "sides.h"
 
 enum {
-    DEFAULT_SEEDS = 400,
+    DEFAULT_SEEDS = 2000,
     MOST_MESSAGES = 40, /* of one direction */
     MOST_STEPS = 200000,
 };
@@ -17,10 +18,10 @@ enum {
 /* What goes wrong in a program, besides the faults of the link. */
 enum trouble {
     NO_TROUBLE,
-    REVOKE,       /* the responder takes the target region back */
-    BAD_REQUEST,  /* a request that must be refused */
-    CUT,          /* the link is cut for good */
-    NO_RECEIVES,  /* a message finds no receive, ever */
+    REVOKE,      /* the responder takes the target region back */
+    BAD_REQUEST, /* a request that must be refused */
+    CUT,         /* the link is cut for good */
+    NO_RECEIVES, /* a message finds no receive, ever */
     SHORT_RECEIVE,
     END_RESPONDER, /* the responder's queue pair goes into error */
     END_REQUESTER,
@@ -29,17 +30,17 @@ enum trouble {
 
 struct message {
     struct peer_request request;
-    uint32_t slot, at; /* at: offset in the target memory */
-    bool bad;          /* it must be refused */
-    uint64_t old, new; /* of an atomic */
+    uint32_t slot, at;       /* at: offset in the target memory */
+    bool bad;                /* it must be refused */
+    uint64_t old, new;       /* of an atomic */
     unsigned char *expected; /* READ: the bytes that it must bring */
 };
 
 /* One direction: the requests of one side, and what they do to the other. */
 struct flow {
     struct side *from, *to;
-    uint32_t planned, posted;  /* messages */
-    uint32_t oldest;           /* that has not completed */
+    uint32_t planned, posted; /* messages */
+    uint32_t oldest;          /* that has not completed */
     struct message messages[MOST_MESSAGES + 1];
     uint32_t incoming[MOST_MESSAGES + 1]; /* messages that need a receive */
     uint32_t expected, arrived;           /* of `incoming` */
@@ -197,7 +198,7 @@ static void post_message(struct flow *f) {
         .length = closing ? 0 : choose_length(128u << f->from->options.mtu_code),
         .rkey = f->to->target_key,
         .imm = (uint32_t)dice(&world.seed),
-            };
+    };
     /* The one that fills the queue must say when there is room again. */
     if (closing || pick(3) || f->posted - f->oldest + 1 == f->from->options.depth)
         r->flags = RVT_SEND_SIGNALED;
@@ -215,8 +216,8 @@ static void post_message(struct flow *f) {
         r->compare_add = r->opcode == RVT_WR_ATOMIC_FETCH_AND_ADD || pick(3) ? dice(&world.seed) : m->old;
         r->swap = dice(&world.seed);
         m->new = r->opcode == RVT_WR_ATOMIC_FETCH_AND_ADD ? m->old + r->compare_add
-                 : m->old == r->compare_add                ? r->swap
-                                                           : m->old;
+                 : m->old == r->compare_add               ? r->swap
+                                                          : m->old;
     } else {
         m->at = (uint32_t)pick(TARGET - r->length + 1);
     }
@@ -649,9 +650,9 @@ static bool play(uint64_t seed, unsigned kinds, bool trace) {
     CHECK_EQ(rvt_test_alloc_live(), live);
     if (atomic_load(&check_failures) == failures_before)
         return true;
-    printf("# seed %" PRIu64 " failed: kinds %u, trouble %u, flow 0: %" PRIu32 " of %" PRIu32 " posted, %" PRIu32
-           " ended, status %" PRIu32 "; flow 1: %" PRIu32 ", %" PRIu32 ", %" PRIu32 ", %" PRIu32 "; %" PRIu64
-           " us, %" PRIu32 " steps\n",
+    printf("# seed %" PRIu64 " failed: kinds %u, trouble %u, flow 0: %" PRIu32 " of %" PRIu32
+           " posted, %" PRIu32 " ended, status %" PRIu32 "; flow 1: %" PRIu32 ", %" PRIu32 ", %" PRIu32
+           ", %" PRIu32 "; %" PRIu64 " us, %" PRIu32 " steps\n",
            seed, kinds, world.trouble, world.flows[0].posted, world.flows[0].planned, world.flows[0].oldest,
            world.flows[0].failure, world.flows[1].posted, world.flows[1].planned, world.flows[1].oldest,
            world.flows[1].failure, world.link.now, steps);
@@ -674,8 +675,8 @@ static void play_seeds(unsigned kinds, uint64_t share) {
         damaged += world.link.damaged;
         microseconds += world.link.now;
     }
-    printf("# %" PRIu64 " programs, %" PRIu64 " packets, %" PRIu64 " of them lost, %" PRIu64 " damaged, %" PRIu64
-           " s of virtual time\n",
+    printf("# %" PRIu64 " programs, %" PRIu64 " packets, %" PRIu64 " of them lost, %" PRIu64
+           " damaged, %" PRIu64 " s of virtual time\n",
            played, packets, lost, damaged, microseconds / 1000000);
 }
 
@@ -698,9 +699,8 @@ static void two_endpoints(void) {
 }
 
 int main(int argc, char **argv) {
-    static const struct check_test tests[] = {TEST(two_peers), TEST(endpoint_and_peer), TEST(peer_and_endpoint),
-                                              TEST(two_endpoints)};
-    /* Sanitizers, and valgrind, cost 3 to 40 times as much. */
+    static const struct check_test tests[] = {TEST(two_peers), TEST(endpoint_and_peer),
+                                              TEST(peer_and_endpoint), TEST(two_endpoints)};
     const char *const given = getenv("RVT_LINK_SEEDS");
     seeds = given ? strtoull(given, NULL, 0) : DEFAULT_SEEDS;
     if (argc > 1)

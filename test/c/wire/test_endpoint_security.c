@@ -182,7 +182,9 @@ static void refused(const struct asks *a, uint32_t cause, uint32_t reason, unsig
 static void six_refusals(unsigned opcode) {
     static unsigned char more[PART];
     const bool read = opcode == RVT_BTH_RC_READ_REQUEST, atomic = opcode == RVT_BTH_RC_FETCH_ADD;
-    const uint32_t right = read ? REMOTE_READ : atomic ? REMOTE_ATOMIC | LOCAL_WRITE : REMOTE_WRITE | LOCAL_WRITE;
+    const uint32_t right = read     ? REMOTE_READ
+                           : atomic ? REMOTE_ATOMIC | LOCAL_WRITE
+                                    : REMOTE_WRITE | LOCAL_WRITE;
     const struct vmr good = make_mr_in(b.v.pd, more, PART, right);
     struct asks a = {opcode, PSN, good.addr, good.key, 64, opcode == RVT_BTH_RC_WRITE_ONLY ? 64 : 0};
     if (opcode == RVT_BTH_RC_WRITE_FIRST) {
@@ -240,23 +242,37 @@ static void invalid_requests_send_the_same_bytes(void) {
     open_bench(0);
     refusals_seen = 0;
     /* A message that has no beginning. */
-    refused(&(struct asks){.opcode = RVT_BTH_RC_WRITE_MIDDLE, .psn = PSN, .payload = MTU}, RVT_WHY_BAD_PACKET, 0, 0x61);
+    refused(&(struct asks){.opcode = RVT_BTH_RC_WRITE_MIDDLE, .psn = PSN, .payload = MTU}, RVT_WHY_BAD_PACKET,
+            0, 0x61);
     /* More bytes than the RETH says. */
-    refused(&(struct asks){.opcode = RVT_BTH_RC_WRITE_ONLY, .psn = PSN, .addr = b.write.addr, .key = b.write.key,
-                           .length = 8, .payload = 12},
+    refused(&(struct asks){.opcode = RVT_BTH_RC_WRITE_ONLY,
+                           .psn = PSN,
+                           .addr = b.write.addr,
+                           .key = b.write.key,
+                           .length = 8,
+                           .payload = 12},
             RVT_WHY_BAD_PACKET, 0, 0x61);
-    refused(&(struct asks){.opcode = RVT_BTH_RC_FETCH_ADD, .psn = PSN, .addr = b.atomic.addr + 4, .key = b.atomic.key},
-            RVT_WHY_ATOMIC_ADDRESS, 0, 0x61);
-    refused(&(struct asks){.opcode = RVT_BTH_RC_READ_REQUEST, .psn = PSN, .addr = b.read.addr, .key = b.read.key,
+    refused(
+        &(struct asks){
+            .opcode = RVT_BTH_RC_FETCH_ADD, .psn = PSN, .addr = b.atomic.addr + 4, .key = b.atomic.key},
+        RVT_WHY_ATOMIC_ADDRESS, 0, 0x61);
+    refused(&(struct asks){.opcode = RVT_BTH_RC_READ_REQUEST,
+                           .psn = PSN,
+                           .addr = b.read.addr,
+                           .key = b.read.key,
                            .length = 0x80000001},
             RVT_WHY_BAD_PACKET, 0, 0x61);
     connect_again(0);
-    refused(&(struct asks){.opcode = RVT_BTH_RC_WRITE_ONLY, .psn = PSN, .addr = b.write.addr, .key = b.write.key,
-                           .length = 8, .payload = 8},
+    refused(&(struct asks){.opcode = RVT_BTH_RC_WRITE_ONLY,
+                           .psn = PSN,
+                           .addr = b.write.addr,
+                           .key = b.write.key,
+                           .length = 8,
+                           .payload = 8},
             RVT_WHY_QP_ACCESS, 0, 0x61);
     CHECK_EQ(post_receive(&b.qp, 1, NULL, 0), 0);
-    refused(&(struct asks){.opcode = RVT_BTH_RC_SEND_ONLY, .psn = PSN, .payload = 1}, RVT_WHY_RECEIVE_TOO_SHORT, 0,
-            0x61);
+    refused(&(struct asks){.opcode = RVT_BTH_RC_SEND_ONLY, .psn = PSN, .payload = 1},
+            RVT_WHY_RECEIVE_TOO_SHORT, 0, 0x61);
     CHECK_EQ(refusals_seen, 6);
     close_bench();
 }
@@ -265,10 +281,16 @@ static void invalid_requests_send_the_same_bytes(void) {
 static void a_later_refusal_is_the_same_but_for_psn_and_msn(void) {
     open_bench(0);
     refusals_seen = 0;
-    refused(&(struct asks){.opcode = RVT_BTH_RC_READ_REQUEST, .psn = PSN, .addr = b.read.addr, .key = b.read.key ^ 1,
+    refused(&(struct asks){.opcode = RVT_BTH_RC_READ_REQUEST,
+                           .psn = PSN,
+                           .addr = b.read.addr,
+                           .key = b.read.key ^ 1,
                            .length = 8},
             RVT_WHY_REMOTE_REFUSED, RVT_STALE_KEY, 0x62);
-    give(&(struct asks){.opcode = RVT_BTH_RC_READ_REQUEST, .psn = PSN, .addr = b.read.addr, .key = b.read.key,
+    give(&(struct asks){.opcode = RVT_BTH_RC_READ_REQUEST,
+                        .psn = PSN,
+                        .addr = b.read.addr,
+                        .key = b.read.key,
                         .length = 3 * MTU});
     unsigned char buffer[RVT_MOST_PACKET_BYTES];
     struct rvt_outgoing one = {.bytes = buffer};
@@ -281,7 +303,7 @@ static void a_later_refusal_is_the_same_but_for_psn_and_msn(void) {
     CHECK_EQ(b.taken_bytes, sent_bytes);
     CHECK_EQ(b.taken[4 + 11], (PSN + 1) & 0xff);
     b.taken[4 + 11] = sent[4 + 11];
-    memcpy(b.taken + 4 + 13, sent + 4 + 13, 3);             /* the MSN */
+    memcpy(b.taken + 4 + 13, sent + 4 + 13, 3);                 /* the MSN */
     memcpy(b.taken + sent_bytes - 4, sent + sent_bytes - 4, 4); /* the ICRC covers both */
     CHECK_BYTES_EQ(b.taken, sent, sent_bytes);
     close_bench();
@@ -336,7 +358,8 @@ static void another_source_is_not_answered(void) {
     open_bench(0);
     const struct vmr *regions[] = {&b.write, &b.read, &b.atomic, &b.write, &b.write};
     for (unsigned i = 0; i < sizeof(opcodes); i++) {
-        const struct asks a = {opcodes[i], PSN, regions[i]->addr, regions[i]->key, 8, opcodes[i] % 3 == 1 ? 8 : 0};
+        const struct asks a = {opcodes[i],      PSN, regions[i]->addr,
+                               regions[i]->key, 8,   opcodes[i] % 3 == 1 ? 8 : 0};
         give_from(&b.other, &a, 1);
         take();
         CHECK_EQ(b.taken_packets, 0);
