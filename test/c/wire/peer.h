@@ -592,15 +592,19 @@ static inline struct peer_request *peer_find(struct peer *p, uint32_t psn, uint3
     return NULL;
 }
 
-/* The MSN of an acknowledgement of everything before `psn` counts the messages that end before it. */
+/* The MSN of an acknowledgement of everything before `psn` counts the messages that end before it. A READ counts when it
+ * is accepted, and so may those behind it: a refusal of one of its later responses may say more, but not more than
+ * there are. */
 static inline void peer_check_msn(struct peer *p, const struct peer_incoming *in, uint32_t psn) {
+    const uint32_t msn = (uint32_t)peer_number(in->headers + 1, 3);
     uint64_t messages = p->completed_messages;
     for (uint32_t i = 0; i < p->placed; i++) {
         const struct peer_request *r = peer_request_at(p, i);
         messages += peer_ahead(psn, peer_plus(r->psn, r->packets)) >= 0;
     }
-    if (peer_ahead(psn, p->unacked) >= 0 && (messages & 0xffffff) != peer_number(in->headers + 1, 3))
-        peer_complain(p, "a wrong MSN", (uint32_t)peer_number(in->headers + 1, 3));
+    const uint64_t most = in->headers[0] > 0x60 ? p->completed_messages + p->placed : messages;
+    if (peer_ahead(psn, p->unacked) >= 0 && (msn < messages || msn > most))
+        peer_complain(p, "a wrong MSN", msn);
 }
 
 static inline void peer_take_nak(struct peer *p, const struct peer_incoming *in, uint64_t now) {
