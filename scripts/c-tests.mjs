@@ -20,11 +20,24 @@ const testDirectory = join(root, 'test', 'c');
  * @typedef {import('./c-builds.mjs').Build & Options} Mode
  */
 
+/**
+ * How many programs and packets the tests of endpoints play where each costs more than in the plain build.
+ * @param {number} programs
+ * @param {number} packets
+ */
+const fewer = (programs, packets) => ({
+  RVT_LINK_SEEDS: String(programs),
+  RVT_HOSTILE_PACKETS: String(packets),
+});
+
 /** @type {Record<string, Mode>} */
 const modes = {
   ...builds,
+  asan: { ...builds.asan, env: { ...builds.asan.env, ...fewer(300, 100_000) } },
+  tsan: { ...builds.tsan, env: { ...builds.tsan.env, ...fewer(50, 20_000) } },
   valgrind: {
     ...builds.plain,
+    env: { ...builds.plain.env, ...fewer(30, 5_000) },
     buildOf: 'plain',
     wrapper: [
       'valgrind',
@@ -68,7 +81,9 @@ if (unknown.length || !tests.length) {
   process.exit(2);
 }
 
-const run = { title: 'C tests', kind: 'c', mode: modeName, env: mode.env };
+// Named tests have counts of their own: they may be run beside all.
+const kind = wanted.length ? ['c', ...tests].join('-') : 'c';
+const run = { title: 'C tests', kind, mode: modeName, env: mode.env };
 const buildDirectory = join(root, 'build', 'c-tests', mode.buildOf ?? modeName);
 build();
 // The tests of threads need the processors for themselves: their threads must run at the same time.

@@ -24,6 +24,7 @@ const rooms = {
   'core/engine': ['core/access', 'core/objects', 'core/base', ...LAYOUT],
   'core/rvt.h': ['core/engine', 'core/access', 'core/objects', 'core/base', ...LAYOUT],
   wire: ['core/base', ...LAYOUT],
+  'wire/endpoint': ['wire', 'core/base', ...CORE, ...LAYOUT],
   ibverbs: [...CORE, ...LAYOUT],
   'binding/environment': [...CORE, ...LAYOUT],
   'binding/values': ['binding/environment', ...CORE, ...LAYOUT],

@@ -25,7 +25,7 @@ const flags = [
   `-I${join(root, 'native')}`,
 ];
 const linkFlags = ['-pthread'];
-/* Both fuzzers of the core replace the random numbers by reproducible ones. */
+/* The fuzzers replace the random numbers by reproducible ones, but for that of the wire, which draws none. */
 const reproducible = '-Wl,--wrap=rvt_random_bytes';
 /* The fuzzer of the verbs does the work of other threads where the engine lets them in. */
 const yielding = '-Wl,--wrap=rvt_yield';
@@ -84,17 +84,21 @@ function build(compiler, name, testedFlags, entryPoint, flags, link) {
 
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  /** @param {string[]} args */
-  const run = (args) => {
-    const { status, error } = spawnSync(compiler, args, { cwd: directory, stdio: 'inherit' });
+  /** @param {string[]} args @param {string} [folder] in which the compiler runs, and leaves the objects */
+  const run = (args, folder = '.') => {
+    mkdirSync(join(directory, folder), { recursive: true });
+    const { status, error } = spawnSync(compiler, args, { cwd: join(directory, folder), stdio: 'inherit' });
     if (error) console.error(`fuzz: ${compiler}: ${error.message}`);
     return status === 0;
   };
   /** @param {string[]} sources */
   const objectsOf = (sources) => sources.map((source) => `${basename(source, '.c')}.o`);
+  /** The core and the wire have files of the same name: each has a folder for its objects. */
+  const testedObjects = (/** @type {('core' | 'wire')[]} */ tested) =>
+    tested.flatMap((name) => objectsOf(testedSources[name]).map((object) => join(name, object)));
   const shared = [...common, entryPoint];
   const built =
-    Object.values(testedSources).every((sources) => run([...testedFlags, '-c', ...sources])) &&
+    Object.entries(testedSources).every(([name, sources]) => run([...testedFlags, '-c', ...sources], name)) &&
     run([...flags, '-c', ...shared]);
   const linked = targets.every((target) => {
     const sources = targetSources(target);
@@ -103,9 +107,10 @@ function build(compiler, name, testedFlags, entryPoint, flags, link) {
       built &&
       run([...flags, '-c', ...sources]) &&
       run([
-        ...objectsOf([...testedSources[target.tested], ...shared, ...sources]),
+        ...testedObjects(target.tested),
+        ...objectsOf([...shared, ...sources]),
         ...link,
-        ...(target.tested === 'core' ? [reproducible] : []),
+        ...(target.name === 'wire' ? [] : [reproducible]),
         ...(target.name === 'verbs' ? [yielding] : []),
         '-o',
         program,

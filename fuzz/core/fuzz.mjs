@@ -1,6 +1,7 @@
 // Fuzzes the core: node fuzz/core/fuzz.mjs [options] [program ...]
 //
-//   --target core|verbs|wire   only one of the fuzzers: that of the memory layer, of the verbs, or of the wire
+//   --target core|verbs|wire|endpoint
+//                              only one of the fuzzers: that of the memory layer, of the verbs, of the wire, or of endpoints
 //   --minutes N, --seconds N   how long altogether (default: 1 minute); the fuzzers share the time
 //   --jobs N                   number of parallel fuzzers on one corpus (default: 1)
 //   --seed N                   seed of the random numbers (default: from the clock)

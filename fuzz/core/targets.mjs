@@ -1,6 +1,7 @@
-// The fuzzers: one compares the memory layer with an oracle, one checks invariants of the verbs, and one those of the wire, which
-// decodes packets and capture files.
+// The fuzzers: one compares the memory layer with an oracle, one checks invariants of the verbs, one those of the wire, which
+// decodes packets and capture files, and one those of endpoints.
 import { basename, join } from 'node:path';
+import { endpointScenes } from './endpoint/scenes.mjs';
 import { fuzzDirectory } from './paths.mjs';
 import { scenes } from './scenes.mjs';
 import { fromTraces } from './traces.mjs';
@@ -11,7 +12,7 @@ import { wireSeeds } from './wire/seeds.mjs';
  * @typedef {object} Target
  * @property {string} name
  * @property {string} directory of its sources and its kept corpus
- * @property {'core' | 'wire'} tested what it tests
+ * @property {('core' | 'wire')[]} tested what it is linked with
  * @property {number} longest length of a program in bytes; longer ones find no more and take more time
  * @property {() => Iterable<Buffer>} seeds programs that are generated each time
  */
@@ -21,7 +22,7 @@ export const targets = [
   {
     name: 'core',
     directory: fuzzDirectory,
-    tested: 'core',
+    tested: ['core'],
     longest: 4096,
     *seeds() {
       yield* scenes();
@@ -31,11 +32,24 @@ export const targets = [
   {
     name: 'verbs',
     directory: join(fuzzDirectory, 'verbs'),
-    tested: 'core',
+    tested: ['core'],
     longest: 2048,
     seeds: verbScenes,
   },
-  { name: 'wire', directory: join(fuzzDirectory, 'wire'), tested: 'wire', longest: 2048, seeds: wireSeeds },
+  {
+    name: 'wire',
+    directory: join(fuzzDirectory, 'wire'),
+    tested: ['core', 'wire'],
+    longest: 2048,
+    seeds: wireSeeds,
+  },
+  {
+    name: 'endpoint',
+    directory: join(fuzzDirectory, 'endpoint'),
+    tested: ['core', 'wire'],
+    longest: 2048,
+    seeds: endpointScenes,
+  },
 ];
 
 /** Returns the target whose finding this file is: the name begins with that of the target. @param {string} file */

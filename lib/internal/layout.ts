@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'cd35789a11c3eddb';
+export const LAYOUT_HASH = 'ad8ca5939d245b0f';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -338,6 +338,12 @@ export enum Cause {
   PathMig = 179,
   /** a completion queue with a ring cannot be resized */
   CqRing = 180,
+  /** the queue pair was created before the device's first endpoint, with a number that could be foretold */
+  QpNumberForeseen = 181,
+  /** the peer's address is IPv4 and the endpoint's IPv6, or the other way round */
+  AddressFamily = 182,
+  /** value: fatal NAKs to the source address in the last minute; limit: how many it may have */
+  TooManyRefusals = 183,
   /**
    * Causes of work requests; index: of the work request in its list.
    * value: elements; limit: the most that the queue takes
@@ -522,6 +528,7 @@ export enum WcStatus {
   LocQpOpErr = 2,
   LocProtErr = 4,
   WrFlushErr = 5,
+  BadRespErr = 7,
   RemInvReqErr = 9,
   RemAccessErr = 10,
   RemOpErr = 11,
@@ -585,7 +592,15 @@ export enum WcCause {
   InvalidateRefused = 14,
   /** the sender was stopped in the middle of the message */
   BrokenOff = 15,
-  Count = 16,
+  /** the peer on the wire refused it; value: the syndrome of its NAK */
+  Nak = 16,
+  /** the peer on the wire did not answer, however often it was sent */
+  NoAnswer = 17,
+  /** packets of the peer on the wire break the rules of the transport */
+  BadPacket = 18,
+  /** the endpoint that the queue pair was connected through was closed */
+  EndpointClosed = 19,
+  Count = 20,
 }
 
 /** Limits of a device, by index (struct rvt_limits). */

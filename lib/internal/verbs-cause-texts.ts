@@ -144,6 +144,9 @@ type VerbsCause = Extract<
   | `Qp${'HasNoQueues' | 'HasSrq' | 'State' | 'Move' | 'Needs' | 'Forbids' | 'Attribute'}`
   | 'CurState'
   | `Path${string}`
+  | 'QpNumberForeseen'
+  | 'AddressFamily'
+  | 'TooManyRefusals'
   | `Wr${string}`
 >;
 
@@ -259,6 +262,21 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
   // EINVAL: queue pairs
   QpHasNoQueues: {
     text: byOwn('the queue pair has no queues: it was created for checks only, by createQp without a type'),
+  },
+  QpNumberForeseen: {
+    text: byOwn(
+      "the queue pair was created before the device's first Endpoint, so its number could be foretold; create it afterwards",
+    ),
+  },
+  AddressFamily: {
+    argument: () => 'options.address',
+    text: () => "the peer's address and the endpoint's are not both IPv4 or both IPv6",
+  },
+  TooManyRefusals: {
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the address had ${value} requests refused within a minute, and gets no new connection after ${limit}`,
   },
   QpHasSrq: {
     text: byOwn('the queue pair takes its receives from a shared receive queue; post them there'),

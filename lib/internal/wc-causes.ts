@@ -1,5 +1,5 @@
 /** Why a completion failed: the names of the causes that the status hides, and a sentence about each. */
-import { WcCause } from './layout';
+import { NakCode, WcCause } from './layout';
 import { type RefusalReason } from './reasons';
 import { joinRights } from './right-names';
 import { qpStateName, qpTypeName } from './verbs-names';
@@ -38,7 +38,15 @@ export type CompletionReason =
   /** A delayed LOCAL_INV named a key that the queue pair cannot invalidate. */
   | 'InvalidateRefused'
   /** The sender was stopped in the middle of the message. */
-  | 'BrokenOff';
+  | 'BrokenOff'
+  /** The peer at the other end of the wire refused it with a NAK. */
+  | 'Nak'
+  /** The peer at the other end of the wire did not answer. */
+  | 'NoAnswer'
+  /** Packets of the peer at the other end of the wire break the rules of the transport. */
+  | 'BadPacket'
+  /** The endpoint through which the queue pair was connected was closed. */
+  | 'EndpointClosed';
 
 /** What is known about a failed completion. */
 export interface CompletionFacts {
@@ -107,7 +115,32 @@ const sentences: Readonly<Record<CompletionReason, Sentence>> = {
   BrokenOff: () =>
     'The sender was reset, destroyed or put into the error state in the middle of a message, or could not read its bytes. ' +
     'The receive may hold a part of the message.',
+  Nak: ({ value }) =>
+    `The peer refused the request with a NAK: ${nakText(value)}. A peer on the wire says only this class, never the reason: ` +
+    'look at the events and counters of the peer.',
+  NoAnswer: () =>
+    'The peer did not answer, however often the request was sent again. ' +
+    'Check its address, queue pair number and state, and what lies between: UDP port 4791 must be open in both directions. ' +
+    'A peer whose queue pair has failed says nothing either.',
+  BadPacket: () =>
+    'Packets of the peer did not fit together: an opcode in the wrong order, or a length that its header does not announce.',
+  EndpointClosed: () =>
+    'The endpoint through which this queue pair was connected was closed. Set the state to RESET and connect again.',
 };
+
+/** What the classes of NAKs mean, by the lower 5 bits of the syndrome (InfiniBand specification, 9.7.5.2.3). */
+function nakText(syndrome: number): string {
+  switch (syndrome & 31) {
+    case NakCode.InvalidRequest as number:
+      return 'invalid request (a missing right of its queue pair, a bad address of an atomic, or a receive that is too short)';
+    case NakCode.RemoteAccessError as number:
+      return 'remote access error (key, bounds, rights or domain)';
+    case NakCode.RemoteOperationalError as number:
+      return 'remote operational error (its own receive is unusable)';
+    default:
+      return `syndrome 0x${syndrome.toString(16)}`;
+  }
+}
 
 /** Returns the name of a completion's cause; undefined for success and for a number that is no cause. */
 export function completionReason(cause: number): CompletionReason | undefined {

@@ -46,6 +46,7 @@
     'access/sge_atomic.c',
     'access/sge_copy.c',
     'engine/ah.c',
+    'engine/carrier_verbs.c',
     'engine/copy.c',
     'engine/cq.c',
     'engine/datagram.c',
@@ -58,6 +59,7 @@
     'engine/recv_queue.c',
     'engine/requester.c',
     'engine/responder.c',
+    'engine/send_queue.c',
     'engine/srq.c',
   ],
 }

@@ -232,6 +232,12 @@ enum rvt_cause {
         178, /* value: static rate, which is neither 0 nor 2..22; limit: the highest allowed */
     RVT_CAUSE_PATH_MIG = 179, /* value: enum rvt_mig_state that is not allowed now; limit: the new state */
     RVT_CAUSE_CQ_RING = 180,  /* a completion queue with a ring cannot be resized */
+    /* the queue pair was created before the device's first endpoint, with a number that could be foretold */
+    RVT_CAUSE_QP_NUMBER_FORESEEN = 181,
+    RVT_CAUSE_ADDRESS_FAMILY =
+        182, /* the peer's address is IPv4 and the endpoint's IPv6, or the other way round */
+    /* value: fatal NAKs to the source address in the last minute; limit: how many it may have */
+    RVT_CAUSE_TOO_MANY_REFUSALS = 183,
     /* Causes of work requests; index: of the work request in its list. */
     RVT_CAUSE_WR_SGES = 190,           /* value: elements; limit: the most that the queue takes */
     RVT_CAUSE_WR_OPCODE = 191,         /* value: the opcode; limit: type of the queue pair */
@@ -418,6 +424,7 @@ enum rvt_wc_status {
     RVT_WC_STATUS_LOC_QP_OP_ERR = 2,
     RVT_WC_STATUS_LOC_PROT_ERR = 4,
     RVT_WC_STATUS_WR_FLUSH_ERR = 5,
+    RVT_WC_STATUS_BAD_RESP_ERR = 7,
     RVT_WC_STATUS_REM_INV_REQ_ERR = 9,
     RVT_WC_STATUS_REM_ACCESS_ERR = 10,
     RVT_WC_STATUS_REM_OP_ERR = 11,
@@ -467,7 +474,11 @@ enum rvt_wc_cause {
     RVT_WHY_CQ_FULL = 13,            /* a completion found its completion queue full */
     RVT_WHY_INVALIDATE_REFUSED = 14, /* a delayed LOCAL_INV named a key that it could not invalidate */
     RVT_WHY_BROKEN_OFF = 15,         /* the sender was stopped in the middle of the message */
-    RVT_WHY_COUNT = 16,
+    RVT_WHY_NAK = 16,                /* the peer on the wire refused it; value: the syndrome of its NAK */
+    RVT_WHY_NO_ANSWER = 17,          /* the peer on the wire did not answer, however often it was sent */
+    RVT_WHY_BAD_PACKET = 18,         /* packets of the peer on the wire break the rules of the transport */
+    RVT_WHY_ENDPOINT_CLOSED = 19,    /* the endpoint that the queue pair was connected through was closed */
+    RVT_WHY_COUNT = 20,
 };
 
 /* ts: Limit, RVT_LIMIT_ */

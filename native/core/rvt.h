@@ -20,6 +20,7 @@ extern "C" {
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/engine/ah.h"
+#include "core/engine/carrier_verbs.h"
 #include "core/engine/cq.h"
 #include "core/engine/engine.h"
 #include "core/engine/qp_verbs.h"

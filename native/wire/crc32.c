@@ -130,6 +130,16 @@ CARRYLESS static uint32_t by_carryless(uint32_t crc, const unsigned char *bytes,
     return by_slicing(crc, bytes, length);
 }
 
+/* The product of two reflected numbers is shifted by one bit. The upper half of the shifted one is the part below x^32,
+ * the lower half the rest, which is reduced as 4 bytes of a message. */
+CARRYLESS static uint32_t multiply_by_carryless(uint32_t a, uint32_t b) {
+    const __m128i product = _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)a), _mm_cvtsi32_si128((int)b), 0x00);
+    const uint64_t shifted = (uint64_t)_mm_cvtsi128_si64(product) << 1;
+    const uint32_t rest = (uint32_t)shifted;
+    return (uint32_t)(shifted >> 32) ^ tables[3][rest & 255] ^ tables[2][rest >> 8 & 255] ^
+           tables[1][rest >> 16 & 255] ^ tables[0][rest >> 24];
+}
+
 /* Asks the processor itself: __builtin_cpu_supports needs a part of the compiler's run-time library. */
 static bool has_carryless(void) {
     enum { PCLMULQDQ = 1 << 1 };
@@ -226,14 +236,18 @@ static enum rvt_crc32_way choose(void) {
     return way;
 }
 
-uint32_t rvt_crc32(uint32_t crc, const unsigned char *bytes, size_t length) {
+static enum rvt_crc32_way chosen_way(void) {
     const int way = atomic_load_explicit(&chosen, memory_order_relaxed);
-    return rvt_crc32_by(way ? (enum rvt_crc32_way)(way - 1) : choose(), crc, bytes, length);
+    return way ? (enum rvt_crc32_way)(way - 1) : choose();
+}
+
+uint32_t rvt_crc32(uint32_t crc, const unsigned char *bytes, size_t length) {
+    return rvt_crc32_by(chosen_way(), crc, bytes, length);
 }
 
 /* --- arithmetic --- */
 
-uint32_t rvt_crc32_multiply(uint32_t a, uint32_t b) {
+static uint32_t multiply_by_bits(uint32_t a, uint32_t b) {
     uint32_t product = 0;
     /* The coefficients of a from x^0 up; b is multiplied by x in each step. Without branches, because the
      * processor could not predict them. */
@@ -243,6 +257,19 @@ uint32_t rvt_crc32_multiply(uint32_t a, uint32_t b) {
         b = b >> 1 ^ (POLYNOMIAL & (0u - (b & 1)));
     }
     return product;
+}
+
+uint32_t rvt_crc32_multiply_by(enum rvt_crc32_way way, uint32_t a, uint32_t b) {
+#ifdef HAS_X86_64
+    if (way == RVT_CRC32_CARRYLESS)
+        return multiply_by_carryless(a, b);
+#endif
+    (void)way;
+    return multiply_by_bits(a, b);
+}
+
+uint32_t rvt_crc32_multiply(uint32_t a, uint32_t b) {
+    return rvt_crc32_multiply_by(chosen_way(), a, b);
 }
 
 uint32_t rvt_crc32_rewind(uint32_t crc, uint32_t bytes) {

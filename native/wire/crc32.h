@@ -27,8 +27,9 @@ bool rvt_crc32_has(enum rvt_crc32_way way);
 /* As rvt_crc32(), in one way, which the processor must have. */
 uint32_t rvt_crc32_by(enum rvt_crc32_way way, uint32_t crc, const unsigned char *bytes, size_t length);
 
-/* Returns the product of two registers. */
+/* Returns the product of two registers; and in one way, which the processor must have. */
 uint32_t rvt_crc32_multiply(uint32_t a, uint32_t b);
+uint32_t rvt_crc32_multiply_by(enum rvt_crc32_way way, uint32_t a, uint32_t b);
 
 /* Returns the register that becomes `crc` when `bytes` bytes of zeros follow it: crc * x^(-8 * bytes). */
 uint32_t rvt_crc32_rewind(uint32_t crc, uint32_t bytes);

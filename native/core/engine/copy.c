@@ -64,15 +64,28 @@ static struct rvt_refused_access refused_remote(const struct rvt_engine_qp *qp,
     };
 }
 
-bool rvt_accept_remote(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
-                       struct rvt_refused_access *refused) {
+static bool accept_remote(struct rvt_engine_qp *qp, struct rvt_remote_access *access, bool again,
+                          struct rvt_refused_access *refused) {
     enum rvt_reason reason;
     /* The copy that follows accounts for the work. */
     (void)rvt_engine_enter_for(qp->engine, access->asked.length);
     access->section = qp->engine->section;
-    if (rvt_view_one(&qp->remote, &access->asked, access->right, false, &access->sge, &reason))
+    if (rvt_view_one(&qp->remote, &access->asked, access->right, again, &access->sge, &reason))
         return true;
     *refused = refused_remote(qp, access, reason);
+    return false;
+}
+
+bool rvt_accept_remote(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
+                       struct rvt_refused_access *refused) {
+    return accept_remote(qp, access, false, refused);
+}
+
+bool rvt_accept_remote_again(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
+                             struct rvt_refused_access *refused) {
+    if (accept_remote(qp, access, true, refused))
+        return true;
+    count_copy(qp->engine, 0, refused);
     return false;
 }
 
@@ -358,6 +371,60 @@ enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_
     return moved;
 }
 
+/* Copies between a buffer and a single piece of user memory: the common case. Returns false, with nothing done, if it
+ * is not one. */
+static bool move_piece_at_once(const struct rvt_elements *elements, uint64_t skipped, unsigned char *to,
+                               const unsigned char *from, uint32_t length) {
+    struct rvt_engine *engine = elements->qp->engine;
+    if (!elements->count || skipped + length > elements->sges->sge_length)
+        return false;
+    struct rvt_data_call *call = rvt_engine_enter_for(engine, length);
+    if (elements->remote && elements->remote->section != engine->section)
+        return false;
+    unsigned char *bytes = user_bytes(call, elements->sges, skipped + length);
+    if (!bytes)
+        return false;
+    if (to)
+        memcpy(to, bytes + skipped, length);
+    else
+        memcpy(bytes + skipped, from, length);
+    rvt_mr_count_bytes(elements->sges->mr, length);
+    rvt_data_call_spend(call, length);
+    return true;
+}
+
+bool rvt_move_piece(const struct rvt_elements *elements, uint64_t skipped, unsigned char *to,
+                    const unsigned char *from, uint32_t length, struct rvt_refused_access *refused) {
+    struct rvt_engine *engine = elements->qp->engine;
+    struct side side;
+    uint32_t copied = 0;
+    bool moved = true;
+    if (!length || move_piece_at_once(elements, skipped, to, from, length)) {
+        count_copy(engine, length, NULL);
+        return true;
+    }
+    struct rvt_data_call *call = rvt_engine_enter_for(engine, length);
+    begin_side(&side, elements);
+    skip(&side, skipped);
+    while (moved && copied < length) {
+        unsigned char *bytes;
+        uint64_t run;
+        moved = find_bytes(call, &side, length - copied, &bytes, &run, refused);
+        if (!moved)
+            break;
+        if (to)
+            memcpy(to + copied, bytes, run);
+        else
+            memcpy(bytes, from + copied, run);
+        rvt_mr_count_bytes(side.sge.mr, run);
+        advance(&side, run);
+        rvt_data_call_spend(call, run);
+        copied += (uint32_t)run;
+    }
+    count_copy(engine, copied, moved ? NULL : refused);
+    return moved;
+}
+
 /* Eight bytes, in one piece or several. */
 struct word {
     unsigned char *piece[ATOMIC_BYTES];
@@ -395,22 +462,22 @@ static void write_word(const struct word *word, uint64_t value) {
 }
 
 /* Carries the operation out and returns the old value. Sequentially consistent, like Atomics of JavaScript. */
-static uint64_t apply(const struct word *word, const struct rvt_swqe *wqe) {
-    const bool swap = wqe->opcode == RVT_WR_ATOMIC_CMP_AND_SWP;
-    uint64_t old;
+static uint64_t apply(const struct word *word, uint32_t opcode, uint64_t compare_add, uint64_t new_value) {
+    const bool swap = opcode == RVT_WR_ATOMIC_CMP_AND_SWP;
+    uint64_t old = 0;
     if (word->pieces == 1 && !((uintptr_t)word->piece[0] % ATOMIC_BYTES)) {
         _Atomic(uint64_t) *memory = (_Atomic(uint64_t) *)(void *)word->piece[0];
         if (!swap)
-            return atomic_fetch_add(memory, wqe->compare_add);
-        old = wqe->compare_add; /* unchanged if it is equal, otherwise overwritten with the value found */
-        atomic_compare_exchange_strong(memory, &old, wqe->swap);
+            return atomic_fetch_add(memory, compare_add);
+        old = compare_add; /* unchanged if it is equal, otherwise overwritten with the value found */
+        atomic_compare_exchange_strong(memory, &old, new_value);
         return old;
     }
     read_word(word, &old);
     if (!swap)
-        write_word(word, old + wqe->compare_add);
-    else if (old == wqe->compare_add)
-        write_word(word, wqe->swap);
+        write_word(word, old + compare_add);
+    else if (old == compare_add)
+        write_word(word, new_value);
     return old;
 }
 
@@ -424,8 +491,20 @@ enum rvt_moved rvt_apply_atomic(const struct rvt_elements *word, const struct rv
     else if (!find_word(call, result, &here, refused))
         moved = RVT_MOVE_REFUSED_TO;
     else
-        write_word(&here, apply(&there, wqe));
+        write_word(&here, apply(&there, wqe->opcode, wqe->compare_add, wqe->swap));
     rvt_data_call_spend(call, 0);
     count_copy(word->qp->engine, 0, moved == RVT_MOVED ? NULL : refused);
     return moved;
+}
+
+bool rvt_apply_atomic_to(const struct rvt_elements *elements, uint32_t opcode, uint64_t compare_add,
+                         uint64_t swap, uint64_t *old, struct rvt_refused_access *refused) {
+    struct word word;
+    struct rvt_data_call *call = rvt_engine_enter(elements->qp->engine);
+    const bool found = find_word(call, elements, &word, refused);
+    if (found)
+        *old = apply(&word, opcode, compare_add, swap);
+    rvt_data_call_spend(call, 0);
+    count_copy(elements->qp->engine, 0, found ? NULL : refused);
+    return found;
 }

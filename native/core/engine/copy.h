@@ -37,6 +37,10 @@ struct rvt_elements {
 bool rvt_accept_remote(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
                        struct rvt_refused_access *refused);
 
+/* Judges the rest of a remote access whose beginning was accepted and counted before: counts only a refusal. */
+bool rvt_accept_remote_again(struct rvt_engine_qp *qp, struct rvt_remote_access *access,
+                             struct rvt_refused_access *refused);
+
 enum rvt_moved {
     RVT_MOVED,
     RVT_MOVE_REFUSED_FROM, /* the bytes of an element of `from` cannot be used: *refused says why */
@@ -51,9 +55,21 @@ enum rvt_moved {
 enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to, uint64_t skip,
                               uint64_t length, struct rvt_refused_access *refused);
 
+/* Copies `length` bytes (at most 4096) between the elements, from `skip` bytes on, and a buffer that is no registered
+ * memory: out of the elements into `to`, or, if it is NULL, out of `from` into the elements. The elements must have
+ * that many. One step: the engine lock is not released. Puts no reference. Returns false and fills *refused if the
+ * bytes cannot be used; those in front of them may have been moved. */
+bool rvt_move_piece(const struct rvt_elements *elements, uint64_t skip, unsigned char *to,
+                    const unsigned char *from, uint32_t length, struct rvt_refused_access *refused);
+
 /* Tests whether the bytes of all elements can be read now. Returns false and fills *refused for the first that
  * cannot. */
 bool rvt_can_read_bytes(const struct rvt_elements *elements, struct rvt_refused_access *refused);
+
+/* Carries out an atomic operation on the 8 bytes of `word` as rvt_apply_atomic() does, and stores the old value in
+ * *old. Returns false and fills *refused if the bytes cannot be used. */
+bool rvt_apply_atomic_to(const struct rvt_elements *word, uint32_t opcode, uint64_t compare_add,
+                         uint64_t swap, uint64_t *old, struct rvt_refused_access *refused);
 
 /* Carries out an atomic operation on the 8 bytes of `word`, an element of the responder, and stores the old
  * value in the first 8 bytes of `result`, of the requester. Both can be unaligned or lie in two pieces: the

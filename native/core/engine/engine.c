@@ -328,7 +328,8 @@ static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
 }
 
-/* Returns whether a queued send, or the receive in hand of a datagram, holds a region that was released. */
+/* Returns whether a queued send, or the receive in hand of a datagram or of a message that arrives in packets, holds a
+ * region that was released. Loopback holds the receive in hand of RC and UC only while it carries a request out. */
 static bool holds_released_region(const struct rvt_engine_qp *qp) {
     for (uint32_t i = 0; i < qp->sq.count; i++) {
         const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
@@ -336,7 +337,8 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
             if (is_released(&wqe->sges[k], qp->pd))
                 return true;
     }
-    for (uint32_t k = 0; qp->type == RVT_QPT_UD && k < qp->in_hand.num_sge; k++)
+    const bool between_requests = qp->type == RVT_QPT_UD || qp->carrier != &rvt_loopback;
+    for (uint32_t k = 0; between_requests && k < qp->in_hand.num_sge; k++)
         if (is_released(&qp->in_hand.sges[k], qp->pd))
             return true;
     return false;
@@ -365,12 +367,10 @@ static bool is_still_held(struct rvt_dev_info *device, struct rvt_mr_handle hand
 
 /* Flushes a queue pair if it is in error. */
 static void flush_if_failed(struct rvt_engine_qp *qp) {
-    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
     if (qp->attr.state != RVT_QPS_ERR)
         return;
     rvt_make_unready(qp);
-    while (qp->sq.count)
-        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    rvt_flush_swqes(qp);
     qp->rnr_left = qp->attr.rnr_retry;
     rvt_show_queues(qp); /* the thread that runs the engine may never come to this queue pair */
 }

@@ -45,13 +45,15 @@ struct rvt_receive_in_hand {
 struct rvt_engine_qp {
     /* Constant: */
     struct rvt_engine *engine;
-    const struct rvt_carrier *carrier;
     struct rvt_qp_handle handle; /* of the object, which may have ended and become another queue pair */
     uint64_t serial;
     uint32_t qpn;
     enum rvt_qp_type type;
     enum rvt_sig_type sig_type;
+    bool random_qpn; /* its number was drawn from the CSPRNG */
     /* Protected by the engine lock: */
+    const struct rvt_carrier *carrier;
+    void *carrier_data;
     uint32_t pins;  /* steps that work on it; its memory stays until the last one has ended */
     uint64_t epoch; /* increased when queued work is dropped or flushed: work in progress must stop */
     struct rvt_send_queue sq;

@@ -10,6 +10,10 @@ static const uint32_t rnr_usec[32] = {
     20480,  30720, 40960, 61440, 81920, 122880, 163840, 245760, 327680, 491520,
 };
 
+uint32_t rvt_rnr_microseconds(uint32_t code) {
+    return rnr_usec[code % 32];
+}
+
 static void show(const struct rvt_engine_qp *qp, enum rvt_qp_row field, uint64_t value) {
     /* If the object has ended, it may be another queue pair by now. */
     if (rvt_object_generation(&qp->handle.qp->owned.object) == qp->handle.generation)
@@ -22,9 +26,21 @@ void rvt_show_queues(const struct rvt_engine_qp *qp) {
 }
 
 void rvt_set_qp_state(struct rvt_engine_qp *qp, enum rvt_qp_state state) {
+    const uint32_t from = qp->attr.state;
     qp->attr.state = state;
     show(qp, RVT_QP_STATE, state);
     show(qp, RVT_QP_PEER, qp->attr.dest_qpn);
+    if (qp->carrier->changed)
+        qp->carrier->changed(qp, from);
+}
+
+void rvt_use_carrier(struct rvt_engine_qp *qp, const struct rvt_carrier *carrier, void *data) {
+    const struct rvt_carrier *former = qp->carrier;
+    void *former_data = qp->carrier_data;
+    qp->carrier = carrier;
+    qp->carrier_data = data;
+    if (former->detached)
+        former->detached(qp, former_data);
 }
 
 void rvt_sq_pop(struct rvt_engine_qp *qp) {
@@ -36,7 +52,7 @@ void rvt_sq_pop(struct rvt_engine_qp *qp) {
 
 void rvt_wait_for_receiver(struct rvt_engine_qp *qp, uint32_t min_rnr_timer) {
     qp->waiting_rnr = true;
-    rvt_start_timer(qp, rnr_usec[min_rnr_timer % 32]);
+    rvt_start_timer(qp, rvt_rnr_microseconds(min_rnr_timer));
 }
 
 bool rvt_complete_failed_receive(struct rvt_engine_qp *qp, uint64_t wr_id, enum rvt_wc_status status,

@@ -6,18 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/engine/carrier_verbs.h"
 #include "core/engine/engine_qp.h"
-
-/* Why a request or a receive failed (struct rvt_wc). */
-struct rvt_why {
-    enum rvt_wc_cause cause;
-    uint32_t value;
-    struct rvt_refused_access refused;
-};
-
-static inline struct rvt_why rvt_because(enum rvt_wc_cause cause) {
-    return (struct rvt_why){.cause = cause};
-}
 
 /* Puts the queue pair into error, like the kernel's rvt_error_qp(): completes the receive in hand with
  * `status` and the posted receives as flushed; queued sends are flushed when the engine comes to them. Does
@@ -32,6 +22,25 @@ void rvt_error_qp_and_report(struct rvt_engine_qp *qp, enum rvt_wc_status status
  * completion if it is signaled or has failed. If the completion queue does not take it, the queue pair goes
  * into error. `why` may be NULL. */
 void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why);
+
+/* Completes the head work request with a status that is not necessarily an error (UC fails with SUCCESS), and
+ * puts an RC queue pair into error. */
+void rvt_fail_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why);
+
+/* Completes every queued send work request as flushed. Never releases the engine lock. */
+void rvt_flush_swqes(struct rvt_engine_qp *qp);
+
+/* Returns whether the work request is an operation of this end alone: nothing is sent for it. */
+static inline bool rvt_is_local(const struct rvt_swqe *wqe) {
+    return wqe->done_at_post || wqe->opcode == RVT_WR_LOCAL_INV;
+}
+
+/* Carries out the local operation at the head of the send queue and completes it. A LOCAL_INV that fails does not put
+ * the queue pair into error. The engine's reader may be in a section, which is left. */
+void rvt_carry_out_local(struct rvt_engine_qp *qp);
+
+/* Replaces the carrier and its data, and tells the former one. */
+void rvt_use_carrier(struct rvt_engine_qp *qp, const struct rvt_carrier *carrier, void *data);
 
 /* Enters the completion of a receive that is not carried out. Returns false if its queue does not take it. */
 bool rvt_complete_failed_receive(struct rvt_engine_qp *qp, uint64_t wr_id, enum rvt_wc_status status,

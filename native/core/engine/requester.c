@@ -6,7 +6,6 @@
 #include "core/engine/engine_state.h"
 #include "core/engine/qp_state.h"
 #include "core/engine/responder.h"
-#include "core/objects/mr.h"
 
 enum { RNR_RETRY_FOREVER = 7 };
 
@@ -17,77 +16,15 @@ enum outcome {
     LEAVE, /* the engine leaves the queue pair */
 };
 
-/* Opcodes of completions by opcode of the work request. */
-static uint32_t wc_opcode(uint32_t wr_opcode) {
-    switch (wr_opcode) {
-    case RVT_WR_RDMA_WRITE:
-    case RVT_WR_RDMA_WRITE_WITH_IMM:
-        return RVT_WC_OPCODE_RDMA_WRITE;
-    case RVT_WR_RDMA_READ:
-        return RVT_WC_OPCODE_RDMA_READ;
-    case RVT_WR_ATOMIC_CMP_AND_SWP:
-        return RVT_WC_OPCODE_COMP_SWAP;
-    case RVT_WR_ATOMIC_FETCH_AND_ADD:
-        return RVT_WC_OPCODE_FETCH_ADD;
-    case RVT_WR_LOCAL_INV:
-        return RVT_WC_OPCODE_LOCAL_INV;
-    case RVT_WR_REG_MR:
-        return RVT_WC_OPCODE_REG_MR;
-    default:
-        return RVT_WC_OPCODE_SEND;
-    }
-}
-
-void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why) {
-    struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
-    rvt_engine_put(qp->engine, wqe->sges, wqe->num_sge);
-    rvt_sq_pop(qp);
-    if (qp->sig_type != RVT_SIGNAL_ALL_WR && !(wqe->flags & RVT_SEND_SIGNALED) && !status)
-        return;
-    struct rvt_wc wc = {
-        .wr_id = wqe->wr_id,
-        .qp = qp->serial,
-        .qp_num = qp->qpn,
-        .status = status,
-        .opcode = wc_opcode(wqe->opcode),
-        .byte_len = (uint32_t)wqe->length,
-    };
-    if (why) {
-        wc.cause = why->cause;
-        wc.cause_value = why->value;
-        wc.refused = why->refused;
-    }
-    if (rvt_cq_enter(qp->engine, qp->send_cq, &wc, status != RVT_WC_STATUS_SUCCESS))
-        return;
-    const struct rvt_why full = rvt_because(RVT_WHY_CQ_FULL);
-    (void)rvt_error_qp(qp, RVT_WC_STATUS_LOC_QP_OP_ERR, &full);
-}
-
-/* Completes the head work request with a status that is not necessarily an error (UC fails with SUCCESS), and
- * puts an RC queue pair into error. */
 static enum outcome fail_head(struct rvt_engine_qp *qp, enum rvt_wc_status status,
                               const struct rvt_why *why) {
-    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
-    rvt_complete_swqe(qp, status, why);
-    if (qp->type == RVT_QPT_RC)
-        rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+    rvt_fail_swqe(qp, status, why);
     return LEAVE;
 }
 
 /* Returns the status of a failure that UC does not report. */
 static enum rvt_wc_status unless_uc(const struct rvt_engine_qp *qp, enum rvt_wc_status status) {
     return qp->type == RVT_QPT_UC ? RVT_WC_STATUS_SUCCESS : status;
-}
-
-/* Carries out a delayed LOCAL_INV. A failure does not put the queue pair into error. */
-static void invalidate_delayed(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
-    struct rvt_why why = rvt_because(RVT_WHY_INVALIDATE_REFUSED);
-    qp->delayed_invs--;
-    rvt_engine_leave(qp->engine); /* the verb waits for readers */
-    if (rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey))
-        rvt_complete_swqe(qp, RVT_WC_STATUS_LOC_PROT_ERR, &why);
-    else
-        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
 }
 
 /* The peer has no receive. RC tries again after the peer's time, or fails; UC drops the message. */
@@ -126,12 +63,8 @@ static enum outcome carry_out_head(struct rvt_engine_qp *qp, struct rvt_engine_q
         why = judge_peer(peer);
         return fail_head(qp, unless_uc(qp, RVT_WC_STATUS_RETRY_EXC_ERR), &why);
     }
-    if (wqe->done_at_post) {
-        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
-        return NEXT;
-    }
-    if (wqe->opcode == RVT_WR_LOCAL_INV) {
-        invalidate_delayed(qp, wqe);
+    if (rvt_is_local(wqe)) {
+        rvt_carry_out_local(qp);
         return NEXT;
     }
     const uint64_t epoch = qp->epoch;
@@ -169,11 +102,17 @@ static enum outcome carry_out_head(struct rvt_engine_qp *qp, struct rvt_engine_q
     return outcome;
 }
 
+/* Returns the destination, or NULL. A queue pair with another carrier is somewhere else. */
+static struct rvt_engine_qp *find_peer(const struct rvt_engine_qp *qp) {
+    struct rvt_engine_qp *peer = rvt_find_destination(qp->engine, qp->attr.dest_qpn);
+    return peer && peer->carrier == qp->carrier ? peer : NULL;
+}
+
 void rvt_ruc_loopback(struct rvt_engine_qp *qp) {
     const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
     if (qp->waiting_rnr)
         return;
-    struct rvt_engine_qp *peer = rvt_find_destination(qp->engine, qp->attr.dest_qpn);
+    struct rvt_engine_qp *peer = find_peer(qp);
     while (qp->sq.count) {
         enum outcome outcome = NEXT;
         if (qp->attr.state == RVT_QPS_ERR)
@@ -192,6 +131,6 @@ void rvt_ruc_loopback(struct rvt_engine_qp *qp) {
         }
         if (qp->ended)
             return;
-        peer = rvt_find_destination(qp->engine, qp->attr.dest_qpn);
+        peer = find_peer(qp);
     }
 }

@@ -9,8 +9,8 @@
 
 enum { ATOMIC_BYTES = 8, ONLY_PORT = 1 };
 
-static enum rvt_response refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_cause cause, uint32_t value,
-                                        struct rvt_why *why) {
+enum rvt_response rvt_refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_cause cause, uint32_t value,
+                                     struct rvt_why *why) {
     *why = rvt_because(cause);
     why->value = value;
     rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_QP_OP_ERR, why);
@@ -28,7 +28,7 @@ static bool has_ended(const struct rvt_engine_qp *qp) {
     return !rvt_checker_live(&qp->remote);
 }
 
-static enum rvt_response refuse_access(struct rvt_engine_qp *qp, struct rvt_why *why) {
+enum rvt_response rvt_refuse_access(struct rvt_engine_qp *qp, struct rvt_why *why) {
     if (has_ended(qp))
         return find_gone(why);
     why->cause = RVT_WHY_REMOTE_REFUSED;
@@ -38,8 +38,8 @@ static enum rvt_response refuse_access(struct rvt_engine_qp *qp, struct rvt_why 
 }
 
 /* Refuses the request because the queue pair's access flags lack a right. */
-static enum rvt_response refuse_by_flags(struct rvt_engine_qp *qp, struct rvt_why *why) {
-    return refuse_invalid(qp, RVT_WHY_QP_ACCESS, qp->attr.access, why);
+enum rvt_response rvt_refuse_by_flags(struct rvt_engine_qp *qp, struct rvt_why *why) {
+    return rvt_refuse_invalid(qp, RVT_WHY_QP_ACCESS, qp->attr.access, why);
 }
 
 /* --- receives --- */
@@ -176,7 +176,7 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
     if (taken != RVT_RESPONSE_DONE)
         return taken;
     if (wqe->length > qp->in_hand.length)
-        return refuse_invalid(qp, RVT_WHY_RECEIVE_TOO_SHORT, 0, why);
+        return rvt_refuse_invalid(qp, RVT_WHY_RECEIVE_TOO_SHORT, 0, why);
     if (wqe->opcode == RVT_WR_SEND_WITH_INV) {
         rvt_engine_leave(qp->engine); /* the verb waits for readers */
         if (!rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey)) {
@@ -223,7 +223,7 @@ static enum rvt_response write_bytes(struct rvt_engine_qp *qp, struct rvt_engine
     if (!wqe->length)
         return RVT_RESPONSE_DONE;
     if (!rvt_accept_remote(qp, &access, &why->refused))
-        return refuse_access(qp, why);
+        return rvt_refuse_access(qp, why);
     const struct rvt_elements to = {&access.sge, 1, qp, &access};
     switch (rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused)) {
     case RVT_MOVED:
@@ -231,7 +231,7 @@ static enum rvt_response write_bytes(struct rvt_engine_qp *qp, struct rvt_engine
     case RVT_MOVE_REFUSED_FROM:
         return refuse_local(qp, why);
     case RVT_MOVE_REFUSED_TO:
-        return refuse_access(qp, why);
+        return rvt_refuse_access(qp, why);
     case RVT_MOVE_STOPPED:
         return stop(qp);
     }
@@ -241,7 +241,7 @@ static enum rvt_response write_bytes(struct rvt_engine_qp *qp, struct rvt_engine
 static enum rvt_response respond_to_write(struct rvt_engine_qp *qp, struct rvt_engine_qp *requester,
                                           struct rvt_swqe *wqe, struct rvt_why *why) {
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_WRITE))
-        return refuse_by_flags(qp, why);
+        return rvt_refuse_by_flags(qp, why);
     if (wqe->opcode == RVT_WR_RDMA_WRITE)
         return write_bytes(qp, requester, wqe, why);
     enum rvt_response response = rvt_take_receive(qp, false, why);
@@ -263,15 +263,15 @@ static enum rvt_response respond_to_read(struct rvt_engine_qp *qp, struct rvt_en
     struct rvt_remote_access access;
     ask(&access, wqe, (uint32_t)wqe->length, RVT_ACCESS_REMOTE_READ);
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_READ))
-        return refuse_by_flags(qp, why);
+        return rvt_refuse_by_flags(qp, why);
     if (!rvt_accept_remote(qp, &access, &why->refused)) /* also an empty read needs a key */
-        return refuse_access(qp, why);
+        return rvt_refuse_access(qp, why);
     const struct rvt_elements from = {&access.sge, 1, qp, &access}, to = elements_of(requester, wqe);
     switch (rvt_move_bytes(&from, &to, 0, wqe->length, &why->refused)) {
     case RVT_MOVED:
         break;
     case RVT_MOVE_REFUSED_FROM:
-        return refuse_access(qp, why);
+        return rvt_refuse_access(qp, why);
     case RVT_MOVE_REFUSED_TO:
         return refuse_local(qp, why);
     case RVT_MOVE_STOPPED:
@@ -285,15 +285,15 @@ static enum rvt_response respond_to_atomic(struct rvt_engine_qp *qp, struct rvt_
     struct rvt_remote_access access;
     ask(&access, wqe, ATOMIC_BYTES, RVT_ACCESS_REMOTE_ATOMIC);
     if (!(qp->attr.access & RVT_ACCESS_REMOTE_ATOMIC))
-        return refuse_by_flags(qp, why);
+        return rvt_refuse_by_flags(qp, why);
     if (wqe->remote_addr % ATOMIC_BYTES)
-        return refuse_invalid(qp, RVT_WHY_ATOMIC_ADDRESS, 0, why);
+        return rvt_refuse_invalid(qp, RVT_WHY_ATOMIC_ADDRESS, 0, why);
     if (!rvt_accept_remote(qp, &access, &why->refused))
-        return refuse_access(qp, why);
+        return rvt_refuse_access(qp, why);
     const struct rvt_elements word = {&access.sge, 1, qp, &access}, result = elements_of(requester, wqe);
     enum rvt_moved moved = rvt_apply_atomic(&word, &result, wqe, &why->refused);
     if (moved == RVT_MOVE_REFUSED_FROM)
-        return refuse_access(qp, why);
+        return rvt_refuse_access(qp, why);
     return moved == RVT_MOVED ? RVT_RESPONSE_DONE : refuse_local(qp, why);
 }
 

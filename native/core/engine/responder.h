@@ -7,26 +7,23 @@
 
 #include <stdbool.h>
 
+#include "core/engine/carrier_verbs.h"
 #include "core/engine/qp_state.h"
 
-enum rvt_response {
-    RVT_RESPONSE_DONE,      /* carried out */
-    RVT_RESPONSE_RNR,       /* no receive is there; nothing was changed */
-    RVT_RESPONSE_INVALID,   /* refused: the responder's access flags, a bad atomic, a receive too short */
-    RVT_RESPONSE_ACCESS,    /* refused: key, bounds or rights */
-    RVT_RESPONSE_OPERATION, /* the responder's own receive has a bad element */
-    RVT_RESPONSE_LOCAL,     /* the requester's own bytes cannot be used any more */
-    RVT_RESPONSE_GONE,      /* the responder's queue pair has ended, and the engine has not been told yet */
-    RVT_RESPONSE_STOPPED,   /* one of the two was flushed, reset or destroyed between two steps */
-};
-
 /* Carries out the request at the responder. Unless it is DONE, RNR or STOPPED, *why
- * says why. If it is
- * refused as INVALID, ACCESS or OPERATION, the responder is in error already and its events are reported: the
+ * says why. If it is refused as INVALID, ACCESS or OPERATION, the responder is in error already and its events are reported: the
  * responder fails before the requester. The two may be the same queue pair. Releases the engine lock between
  * steps if another thread waits for it; the caller must have pinned both. */
 enum rvt_response rvt_respond(struct rvt_engine_qp *responder, struct rvt_engine_qp *requester,
                               struct rvt_swqe *wqe, struct rvt_why *why);
+
+/* Refuses a request: puts the queue pair into ERR and reports it. INVALID: *why gets the cause and the value.
+ * BY_FLAGS: INVALID because the access flags lack a right. ACCESS: because of why->refused; GONE if the refusal only
+ * says that the queue pair has ended. */
+enum rvt_response rvt_refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_cause cause, uint32_t value,
+                                     struct rvt_why *why);
+enum rvt_response rvt_refuse_by_flags(struct rvt_engine_qp *qp, struct rvt_why *why);
+enum rvt_response rvt_refuse_access(struct rvt_engine_qp *qp, struct rvt_why *why);
 
 /* Takes a receive. `with_buffers`: its elements are checked and become the receive in hand; otherwise they
  * are not looked at. Returns DONE, RNR, GONE or OPERATION; after OPERATION the responder is in error. */

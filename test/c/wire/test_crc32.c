@@ -111,14 +111,20 @@ static void a_way_that_is_missing_falls_back(void) {
 static void one_is_neutral_and_products_commute(void) {
     const uint32_t one = 0x80000000, x = 0x40000000;
     uint64_t seed = 3;
-    for (int i = 0; i < 200; i++) {
-        const uint32_t a = next_random(&seed), b = next_random(&seed), c = next_random(&seed);
-        CHECK_EQ(rvt_crc32_multiply(a, one), a);
-        CHECK_EQ(rvt_crc32_multiply(one, a), a);
-        CHECK_EQ(rvt_crc32_multiply(a, b), rvt_crc32_multiply(b, a));
-        CHECK_EQ(rvt_crc32_multiply(a, b ^ c), rvt_crc32_multiply(a, b) ^ rvt_crc32_multiply(a, c));
-        /* A product with x is one step of the definition with a bit of 0. */
-        CHECK_EQ(rvt_crc32_multiply(a, x), a & 1 ? a >> 1 ^ 0xedb88320 : a >> 1);
+    for (int way = 0; way < RVT_CRC32_WAYS; way++) {
+        for (int i = 0; i < 200 && rvt_crc32_has(way); i++) {
+            const uint32_t a = next_random(&seed), b = next_random(&seed), c = next_random(&seed);
+            const uint32_t product = rvt_crc32_multiply_by(way, a, b);
+            CHECK_EQ(rvt_crc32_multiply_by(way, a, one), a);
+            CHECK_EQ(rvt_crc32_multiply_by(way, one, a), a);
+            CHECK_EQ(product, rvt_crc32_multiply_by(way, b, a));
+            CHECK_EQ(rvt_crc32_multiply_by(way, a, b ^ c), product ^ rvt_crc32_multiply_by(way, a, c));
+            /* A product with x is one step of the definition with a bit of 0. */
+            CHECK_EQ(rvt_crc32_multiply_by(way, a, x), a & 1 ? a >> 1 ^ 0xedb88320 : a >> 1);
+            /* All ways agree, and so does the one that is chosen. */
+            CHECK_EQ(product, rvt_crc32_multiply_by(RVT_CRC32_SLICING, a, b));
+            CHECK_EQ(product, rvt_crc32_multiply(a, b));
+        }
     }
 }
 

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The endpoint: which connection a packet belongs to, which connection sends next, and when timers are due. */
+#include "wire/endpoint/endpoint.h"
+
+#include <string.h>
+
+#include "core/base/alloc.h"
+#include "wire/bytes.h"
+#include "wire/endpoint/connection.h"
+#include "wire/endpoint/refusals.h"
+#include "wire/icrc.h"
+
+enum {
+    ACK_OPCODES_FIRST = RVT_BTH_RC_READ_RESPONSE_FIRST,
+    ACK_OPCODES_LAST = RVT_BTH_RC_ATOMIC_ACKNOWLEDGE,
+    PARTITION = 0x7fff, /* the default partition; the top bit is the membership */
+    DEFAULT_PKEY = 0xffff,
+    DONT_FRAGMENT = 0x4000,
+    UDP = 17,
+    TURN = 16, /* packets that a connection sends before the next one's turn */
+};
+
+struct rvt_endpoint {
+    struct rvt_endpoint_options options;
+    bool ipv6;
+    /* Protected by the engine lock: */
+    bool awake;   /* the host was woken and has not sent since */
+    bool working; /* inside rvt_endpoint_receive(), _send() or _tick(): the host sends afterwards anyway */
+    struct rvt_connection *connections;
+    struct rvt_connection *first_output, *last_output;
+    uint64_t next_deadline; /* no timer of a connection is due before it */
+    struct rvt_endpoint_counters counters;
+    struct rvt_refusals refusals;
+};
+
+static bool is_ipv4(const uint8_t address[16]) {
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return !memcmp(address, mapped, sizeof(mapped));
+}
+
+/* --- what the halves of a connection use --- */
+
+unsigned char *rvt_packet_begin(const struct rvt_connection *connection, struct rvt_packet *packet,
+                                uint8_t opcode) {
+    memset(&packet->transport, 0, sizeof(packet->transport));
+    packet->transport.opcode = opcode;
+    packet->transport.headers = rvt_opcode_headers(opcode);
+    packet->transport.migreq = true;
+    packet->transport.pkey = DEFAULT_PKEY;
+    packet->transport.dest_qp = rvt_carrier_attr(connection->qp)->dest_qpn;
+    packet->payload_length = 0;
+    return packet->bytes + rvt_headers_bytes(packet->transport.headers);
+}
+
+static void wake_host(struct rvt_endpoint *endpoint) {
+    if (endpoint->awake || endpoint->working)
+        return;
+    endpoint->awake = true;
+    endpoint->options.host.wake(endpoint->options.host.data);
+}
+
+static void append_output(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
+    connection->in_output = true;
+    connection->next_output = NULL;
+    if (endpoint->last_output)
+        endpoint->last_output->next_output = connection;
+    else
+        endpoint->first_output = connection;
+    endpoint->last_output = connection;
+}
+
+static struct rvt_connection *take_output(struct rvt_endpoint *endpoint) {
+    struct rvt_connection *connection = endpoint->first_output;
+    if (!connection)
+        return NULL;
+    endpoint->first_output = connection->next_output;
+    if (!endpoint->first_output)
+        endpoint->last_output = NULL;
+    connection->in_output = false;
+    return connection;
+}
+
+void rvt_connection_wake(struct rvt_connection *connection) {
+    if (!connection->in_output)
+        append_output(connection->endpoint, connection);
+    wake_host(connection->endpoint);
+}
+
+void rvt_connection_set_deadline(struct rvt_connection *connection, uint64_t deadline) {
+    struct rvt_endpoint *endpoint = connection->endpoint;
+    connection->deadline = deadline;
+    if (deadline >= endpoint->next_deadline)
+        return;
+    endpoint->next_deadline = deadline;
+    wake_host(endpoint);
+}
+
+struct rvt_endpoint_counters *rvt_connection_counters(const struct rvt_connection *connection) {
+    return &connection->endpoint->counters;
+}
+
+void rvt_connection_refused(struct rvt_connection *connection, uint8_t opcode, uint32_t psn,
+                            uint32_t syndrome, const struct rvt_why *why, uint64_t now) {
+    struct rvt_endpoint *endpoint = connection->endpoint;
+    const struct rvt_wire_refusal refusal = {
+        .peer = connection->peer,
+        .qp = rvt_carrier_serial(connection->qp),
+        .qp_num = rvt_carrier_qpn(connection->qp),
+        .opcode = opcode,
+        .psn = psn,
+        .syndrome = syndrome,
+        .why = *why,
+    };
+    endpoint->counters.fatal_naks++;
+    rvt_count_refusal(&endpoint->refusals, connection->peer.address, now);
+    if (endpoint->options.host.refused)
+        endpoint->options.host.refused(endpoint->options.host.data, &refusal);
+}
+
+/* --- the carrier --- */
+
+static void work(struct rvt_engine_qp *qp) {
+    struct rvt_connection *connection = rvt_carrier_data(qp);
+    const uint32_t state = rvt_carrier_attr(qp)->state;
+    if (state == RVT_QPS_ERR)
+        rvt_carrier_flush(qp);
+    else if (state == RVT_QPS_RTS)
+        rvt_requester_work(connection);
+}
+
+static bool attached(struct rvt_engine_qp *qp, void *data) {
+    struct rvt_connection *connection = data;
+    struct rvt_endpoint *endpoint = connection->endpoint;
+    connection->qp = qp;
+    if (!rvt_requester_init(connection))
+        return false;
+    connection->next = endpoint->connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    endpoint->connections = connection;
+    return true;
+}
+
+static void changed(struct rvt_engine_qp *qp, unsigned from) {
+    struct rvt_connection *connection = rvt_carrier_data(qp);
+    const struct rvt_qp_attr *attr = rvt_carrier_attr(qp);
+    switch (attr->state) {
+    case RVT_QPS_RTR:
+        connection->mtu = 128u << attr->path_mtu;
+        rvt_responder_start(connection);
+        break;
+    case RVT_QPS_RTS:
+        if (from == RVT_QPS_RTR)
+            rvt_requester_start(connection);
+        rvt_requester_work(connection);
+        break;
+    case RVT_QPS_ERR:
+    case RVT_QPS_RESET:
+        rvt_requester_stop(connection);
+        rvt_responder_stop(connection, attr->state == RVT_QPS_RESET);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Takes the connection out of the endpoint's lists and frees it. */
+static void free_connection(struct rvt_connection *connection) {
+    struct rvt_endpoint *endpoint = connection->endpoint;
+    struct rvt_connection *before = NULL;
+    if (connection->in_output) {
+        for (struct rvt_connection *at = endpoint->first_output; at != connection; at = at->next_output)
+            before = at;
+        if (before)
+            before->next_output = connection->next_output;
+        else
+            endpoint->first_output = connection->next_output;
+        if (endpoint->last_output == connection)
+            endpoint->last_output = before;
+    }
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        endpoint->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    rvt_requester_free(connection);
+    rvt_free(connection);
+}
+
+static void detached(struct rvt_engine_qp *qp, void *data) {
+    (void)qp;
+    free_connection(data);
+}
+
+static const struct rvt_carrier wire = {work, attached, changed, detached};
+
+/* --- opening, connecting, closing --- */
+
+int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_endpoint **opened) {
+    struct rvt_limits limits;
+    int error = rvt_query_device(options->device, &limits);
+    if (error)
+        return error;
+    struct rvt_endpoint *endpoint = rvt_zalloc(1, sizeof(*endpoint));
+    if (!endpoint)
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    endpoint->options = *options;
+    endpoint->ipv6 = !is_ipv4(options->address);
+    endpoint->next_deadline = UINT64_MAX;
+    rvt_carrier_begin(options->device);
+    rvt_carrier_draw_numbers(options->device);
+    rvt_carrier_end(options->device);
+    *opened = endpoint;
+    return 0;
+}
+
+void rvt_endpoint_close(struct rvt_endpoint *endpoint) {
+    struct rvt_dev_info *device = endpoint->options.device;
+    rvt_carrier_begin(device);
+    while (endpoint->connections) {
+        struct rvt_connection *connection = endpoint->connections;
+        rvt_unset_carrier(connection->qp);
+        free_connection(connection);
+    }
+    rvt_carrier_end(device);
+    rvt_free(endpoint);
+}
+
+int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
+                         const struct rvt_wire_peer *peer, uint64_t now) {
+    const struct rvt_endpoint_options *options = &endpoint->options;
+    if (is_ipv4(peer->address) == endpoint->ipv6)
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_ADDRESS_FAMILY);
+    rvt_carrier_begin(options->device);
+    const uint32_t refusals = rvt_refusals_of(&endpoint->refusals, peer->address, now);
+    const bool limited = options->refusals_a_minute && refusals >= options->refusals_a_minute;
+    endpoint->counters.limited += limited;
+    rvt_carrier_end(options->device);
+    if (limited)
+        return rvt_fail_value(RVT_EACCES, RVT_CAUSE_TOO_MANY_REFUSALS, refusals, options->refusals_a_minute);
+    struct rvt_connection *connection = rvt_zalloc(1, sizeof(*connection));
+    if (!connection)
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    connection->endpoint = endpoint;
+    connection->peer = *peer;
+    connection->deadline = UINT64_MAX;
+    int error = rvt_set_carrier(qp, &wire, connection, true);
+    if (error)
+        rvt_free(connection);
+    return error;
+}
+
+/* --- packets in --- */
+
+/* Writes the IP and UDP header and the BTH over which the ICRC is computed, and returns the length of the IP header.
+ * Fields that routers change are left out: they count as ones. */
+static size_t icrc_headers(const struct rvt_endpoint *endpoint, bool out, const struct rvt_wire_peer *peer,
+                           const unsigned char *bytes, uint32_t length, uint16_t ip_id,
+                           unsigned char *headers) {
+    const uint8_t *from = out ? endpoint->options.address : peer->address;
+    const uint8_t *to = out ? peer->address : endpoint->options.address;
+    const size_t ip = endpoint->ipv6 ? RVT_IPV6_BYTES : RVT_IPV4_BYTES;
+    unsigned char *udp = headers + ip;
+    memset(headers, 0, ip + RVT_UDP_BYTES);
+    if (endpoint->ipv6) {
+        headers[0] = 0x60;
+        rvt_store_be16(headers + 4, RVT_UDP_BYTES + length);
+        headers[6] = UDP;
+        memcpy(headers + 8, from, 16);
+        memcpy(headers + 24, to, 16);
+    } else {
+        headers[0] = 0x45;
+        rvt_store_be16(headers + 2, RVT_IPV4_BYTES + RVT_UDP_BYTES + length);
+        rvt_store_be16(headers + 4, ip_id);
+        rvt_store_be16(headers + 6, DONT_FRAGMENT);
+        headers[9] = UDP;
+        memcpy(headers + 12, from + 12, 4);
+        memcpy(headers + 16, to + 12, 4);
+    }
+    rvt_store_be16(udp, out ? endpoint->options.port : peer->port);
+    rvt_store_be16(udp + 2, out ? peer->port : endpoint->options.port);
+    rvt_store_be16(udp + 4, RVT_UDP_BYTES + length);
+    memcpy(udp + RVT_UDP_BYTES, bytes, RVT_BTH_BYTES);
+    return ip;
+}
+
+enum { MOST_ICRC_HEADERS = RVT_IPV6_BYTES + RVT_UDP_BYTES + RVT_BTH_BYTES };
+
+static bool icrc_fits(const struct rvt_endpoint *endpoint, const struct rvt_datagram *datagram) {
+    unsigned char headers[MOST_ICRC_HEADERS];
+    const uint32_t covered = datagram->length - RVT_ICRC_BYTES;
+    const uint16_t id = datagram->has_ip_id ? datagram->ip_id : 0;
+    const size_t ip =
+        icrc_headers(endpoint, false, &datagram->from, datagram->bytes, datagram->length, id, headers);
+    const uint32_t computed = rvt_icrc(headers, ip, datagram->bytes + RVT_BTH_BYTES, covered - RVT_BTH_BYTES);
+    const uint32_t found = rvt_load_le32(datagram->bytes + covered);
+    uint16_t solved;
+    if (computed == found || endpoint->ipv6 || datagram->has_ip_id)
+        return computed == found;
+    /* Between the identification and the ICRC: the rest of the IP header, UDP, and what the ICRC covers. */
+    return rvt_icrc_solve_ip_id(computed, found, RVT_IPV4_BYTES - 6 + RVT_UDP_BYTES + covered, id, &solved);
+}
+
+/* Decodes a datagram and finds its connection. The cheap tests come first, so that a flood of garbage costs little;
+ * nothing answers a packet that fails here. Returns NULL if it is dropped. */
+static struct rvt_connection *accept_packet(struct rvt_endpoint *endpoint,
+                                            const struct rvt_datagram *datagram,
+                                            struct rvt_incoming *packet) {
+    struct rvt_endpoint_counters *counters = &endpoint->counters;
+    struct rvt_transport *transport = &packet->transport;
+    counters->received++;
+    if (datagram->length < RVT_BTH_BYTES + RVT_ICRC_BYTES || datagram->length > RVT_MOST_PACKET_BYTES) {
+        counters->malformed++;
+        return NULL;
+    }
+    const uint32_t covered = datagram->length - RVT_ICRC_BYTES;
+    const enum rvt_wire_fault fault = rvt_decode_transport(datagram->bytes, covered, covered, transport);
+    if (transport->opcode == RVT_BTH_CNP && fault == RVT_WIRE_FAULT_NONE) {
+        counters->congestion++;
+        return NULL;
+    }
+    packet->payload_fits = fault == RVT_WIRE_FAULT_NONE;
+    if ((fault != RVT_WIRE_FAULT_NONE && fault != RVT_WIRE_FAULT_PAYLOAD) ||
+        transport->opcode > RVT_BTH_RC_SEND_ONLY_WITH_INV || (transport->pkey & PARTITION) != PARTITION) {
+        counters->malformed++;
+        return NULL;
+    }
+    struct rvt_connection *connection = rvt_carrier_find(endpoint->options.device, transport->dest_qp, &wire);
+    if (!connection || connection->endpoint != endpoint) {
+        counters->unknown_qp++;
+        return NULL;
+    }
+    if (memcmp(connection->peer.address, datagram->from.address, sizeof(connection->peer.address))) {
+        counters->wrong_source++;
+        return NULL;
+    }
+    if (!icrc_fits(endpoint, datagram)) {
+        counters->bad_icrc++;
+        return NULL;
+    }
+    packet->payload = datagram->bytes + transport->payload_at;
+    counters->bytes_received += transport->payload_length;
+    return connection;
+}
+
+static void receive_packet(struct rvt_connection *connection, const struct rvt_incoming *packet) {
+    const uint32_t state = rvt_carrier_attr(connection->qp)->state;
+    const uint8_t opcode = packet->transport.opcode;
+    const bool sends = state == RVT_QPS_RTS || state == RVT_QPS_SQD;
+    if (opcode >= ACK_OPCODES_FIRST && opcode <= ACK_OPCODES_LAST) {
+        if (sends)
+            rvt_requester_receive(connection, packet);
+    } else if (sends || state == RVT_QPS_RTR) {
+        rvt_responder_receive(connection, packet);
+    }
+}
+
+void rvt_endpoint_receive(struct rvt_endpoint *endpoint, const struct rvt_datagram *datagrams, uint32_t count,
+                          uint64_t now) {
+    rvt_carrier_begin(endpoint->options.device);
+    endpoint->working = true;
+    for (uint32_t i = 0; i < count && i < RVT_MOST_PACKETS; i++) {
+        struct rvt_incoming packet;
+        struct rvt_connection *connection = accept_packet(endpoint, &datagrams[i], &packet);
+        packet.now = now;
+        if (connection)
+            receive_packet(connection, &packet);
+    }
+    endpoint->working = false;
+    rvt_carrier_end(endpoint->options.device);
+}
+
+/* --- packets out --- */
+
+/* Lets the connection write its next packet: answers first, so that the peer's window moves. */
+static bool write_packet(struct rvt_connection *connection, struct rvt_outgoing *outgoing, uint64_t now) {
+    struct rvt_packet packet;
+    packet.bytes = outgoing->bytes;
+    if (!rvt_responder_send(connection, &packet, now) && !rvt_requester_send(connection, &packet, now))
+        return false;
+    packet.transport.pad = (uint8_t)(-packet.payload_length & 3);
+    const uint32_t headers = rvt_encode_transport(&packet.transport, outgoing->bytes);
+    memset(outgoing->bytes + headers + packet.payload_length, 0, packet.transport.pad);
+    outgoing->length = headers + packet.payload_length + packet.transport.pad + RVT_ICRC_BYTES;
+    outgoing->to = connection->peer;
+    connection->endpoint->counters.sent++;
+    connection->endpoint->counters.bytes_sent += packet.payload_length;
+    return true;
+}
+
+uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *packets, uint32_t count,
+                           uint64_t now) {
+    uint32_t sent = 0;
+    if (count > RVT_MOST_PACKETS)
+        count = RVT_MOST_PACKETS;
+    rvt_carrier_begin(endpoint->options.device);
+    endpoint->working = true;
+    endpoint->awake = false;
+    while (sent < count) {
+        struct rvt_connection *connection = take_output(endpoint);
+        uint32_t turn = 0;
+        if (!connection)
+            break;
+        while (turn < TURN && sent < count && write_packet(connection, &packets[sent], now)) {
+            turn++;
+            sent++;
+        }
+        if ((turn == TURN || sent == count) && !connection->in_output)
+            append_output(endpoint, connection);
+    }
+    endpoint->working = false;
+    rvt_carrier_end(endpoint->options.device);
+    return sent;
+}
+
+void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_outgoing *packet,
+                       uint16_t ip_id) {
+    unsigned char headers[MOST_ICRC_HEADERS];
+    const uint32_t covered = packet->length - RVT_ICRC_BYTES;
+    const size_t ip =
+        icrc_headers(endpoint, true, &packet->to, packet->bytes, packet->length, ip_id, headers);
+    rvt_store_le32(packet->bytes + covered,
+                   rvt_icrc(headers, ip, packet->bytes + RVT_BTH_BYTES, covered - RVT_BTH_BYTES));
+}
+
+/* --- time --- */
+
+uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
+    rvt_carrier_begin(endpoint->options.device);
+    endpoint->working = true;
+    if (endpoint->next_deadline <= now) {
+        for (struct rvt_connection *connection = endpoint->connections; connection;
+             connection = connection->next) {
+            if (connection->deadline > now)
+                continue;
+            connection->deadline = UINT64_MAX;
+            rvt_requester_tick(connection, now);
+        }
+        endpoint->next_deadline = UINT64_MAX;
+        for (struct rvt_connection *connection = endpoint->connections; connection;
+             connection = connection->next)
+            if (connection->deadline < endpoint->next_deadline)
+                endpoint->next_deadline = connection->deadline;
+    }
+    endpoint->working = false;
+    const uint64_t next = endpoint->next_deadline;
+    rvt_carrier_end(endpoint->options.device);
+    return next;
+}
+
+void rvt_endpoint_count(struct rvt_endpoint *endpoint, struct rvt_endpoint_counters *counters) {
+    rvt_carrier_begin(endpoint->options.device);
+    *counters = endpoint->counters;
+    rvt_carrier_end(endpoint->options.device);
+}
