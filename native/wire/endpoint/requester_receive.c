@@ -50,8 +50,7 @@ static bool response_fits(const struct rvt_connection *connection, const struct 
     const uint32_t expected = last ? length - position * mtu : mtu;
     if (packet->transport.payload_length != expected)
         return false;
-    if ((packet->transport.headers & RVT_WIRE_HAS_AETH) &&
-        (packet->transport.syndrome & SYNDROME_CLASS) != CLASS_ACK)
+    if ((packet->transport.syndrome & SYNDROME_CLASS) != CLASS_ACK) /* 0 if the packet has none */
         return false;
     /* When a READ is asked for again from its middle on, some responders begin again with FIRST, others go on with
      * MIDDLE; and a last response is LAST or ONLY. */
