@@ -45,6 +45,7 @@
         'native/binding/addon.cc',
         'native/binding/batch/held_report.cc',
         'native/binding/commands/commands.cc',
+        'native/binding/environment/device_port.cc',
         'native/binding/environment/environment.cc',
         'native/binding/environment/event_queue.cc',
         'native/binding/environment/leaks.cc',
@@ -64,7 +65,12 @@
         'native/binding/objects/srq.cc',
         'native/binding/objects/work_requests.cc',
         'native/binding/values/command_block.cc',
+        'native/binding/wire/endpoint.cc',
+        'native/binding/wire/host_address.cc',
+        'native/binding/wire/loop_watcher.cc',
         'native/binding/wire/packet_reader.cc',
+        'native/binding/wire/udp_link.cc',
+        'native/binding/wire/wire_endpoint.cc',
       ],
       'configurations': {
         'Release': {
