@@ -6,6 +6,7 @@
   'sources': [
     'capture.c',
     'crc32.c',
+    'endpoint/answers.c',
     'endpoint/endpoint.c',
     'endpoint/refusals.c',
     'endpoint/requester.c',

@@ -19,8 +19,9 @@ struct rvt_carrier {
      * memory: the queue pair then keeps its carrier. May only read the queue pair. */
     bool (*attached)(struct rvt_engine_qp *qp, void *data);
     /* NULL: it need not know. The queue pair was in state `from` (enum rvt_qp_state) and is in another one, or in the
-     * same one with other attributes. After a change to RESET or ERR its queued work requests end without the
-     * carrier. Must call no function of carrier_verbs.h that changes the queue pair. */
+     * same one with other attributes, or rvt_modify_qp() put it into ERR, where it was already. After a change to RESET
+     * or ERR its queued work requests end without the carrier. Must call no function of carrier_verbs.h that changes
+     * the queue pair. */
     void (*changed)(struct rvt_engine_qp *qp, unsigned from);
     /* NULL: it need not know. The queue pair has ended, or got another carrier: the carrier's data is not used any
      * more. May call nothing. */

@@ -172,6 +172,9 @@ static int modify(struct rvt_engine_qp *qp, const struct rvt_qp_attr *attr, uint
         return 0;
     case RVT_QPS_ERR:
         rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+        /* A carrier may still answer what its peer asked for before the failure. Not after this call. */
+        if (from == RVT_QPS_ERR && qp->carrier->changed)
+            qp->carrier->changed(qp, from);
         return 0;
     case RVT_QPS_SQD:
         qp->sq_draining = qp->sq.count && rvt_sq_at(&qp->sq, 0)->started;

@@ -340,6 +340,7 @@ static struct rvt_connection *accept_packet(struct rvt_endpoint *endpoint,
         return NULL;
     }
     packet->payload = datagram->bytes + transport->payload_at;
+    counters->bytes_received += transport->payload_length;
     return connection;
 }
 

@@ -1,22 +1,481 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "wire/endpoint/responder.h"
 
+#include <string.h>
+
 #include "wire/endpoint/connection.h"
 
-void rvt_responder_start(struct rvt_connection *connection) {
-    (void)connection;
+/* AETH syndromes (InfiniBand specification, volume 1, 9.7.5.2.1). */
+enum {
+    ACK = 0x1f, /* an ACK without a limit of credits */
+    RNR_NAK = 0x20,
+    NAK_SEQUENCE = 0x60,
+    NAK_INVALID = 0x61,
+    NAK_ACCESS = 0x62,
+    NAK_OPERATION = 0x63,
+};
+
+static const uint32_t MOST_BYTES = UINT32_C(1) << 31; /* of a message */
+
+/* What a request packet is: one kind, and whether it is the first and the last of its message. */
+enum {
+    SENDS = 1,
+    WRITES = 2,
+    READS = 4,
+    ATOMICS = 8,
+    BEGINS = 16,
+    ENDS = 32,
+    ONLY = BEGINS | ENDS,
+};
+
+static const uint8_t shapes[] = {
+    [RVT_BTH_RC_SEND_FIRST] = SENDS | BEGINS,       [RVT_BTH_RC_SEND_MIDDLE] = SENDS,
+    [RVT_BTH_RC_SEND_LAST] = SENDS | ENDS,          [RVT_BTH_RC_SEND_LAST_WITH_IMM] = SENDS | ENDS,
+    [RVT_BTH_RC_SEND_LAST_WITH_INV] = SENDS | ENDS, [RVT_BTH_RC_SEND_ONLY] = SENDS | ONLY,
+    [RVT_BTH_RC_SEND_ONLY_WITH_IMM] = SENDS | ONLY, [RVT_BTH_RC_SEND_ONLY_WITH_INV] = SENDS | ONLY,
+    [RVT_BTH_RC_WRITE_FIRST] = WRITES | BEGINS,     [RVT_BTH_RC_WRITE_MIDDLE] = WRITES,
+    [RVT_BTH_RC_WRITE_LAST] = WRITES | ENDS,        [RVT_BTH_RC_WRITE_LAST_WITH_IMM] = WRITES | ENDS,
+    [RVT_BTH_RC_WRITE_ONLY] = WRITES | ONLY,        [RVT_BTH_RC_WRITE_ONLY_WITH_IMM] = WRITES | ONLY,
+    [RVT_BTH_RC_READ_REQUEST] = READS | ONLY,       [RVT_BTH_RC_CMP_SWAP] = ATOMICS | ONLY,
+    [RVT_BTH_RC_FETCH_ADD] = ATOMICS | ONLY,
+};
+
+/* Returns how many READs and atomic operations the peer may have open. */
+static uint32_t depth(const struct rvt_connection *connection) {
+    const uint32_t agreed = rvt_carrier_attr(connection->qp)->max_dest_rd_atomic;
+    if (!agreed)
+        return 1;
+    return agreed < RVT_MOST_ANSWERS ? agreed : RVT_MOST_ANSWERS;
 }
-void rvt_responder_stop(struct rvt_connection *connection, bool reset) {
-    (void)connection;
-    (void)reset;
+
+/* --- what is due --- */
+
+/* Makes an ACK due. There is never more than one: it says the newest PSN, and acknowledges everything before it. */
+static void want_ack(struct rvt_connection *connection) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    responder->ack_due = true;
+    responder->ack_psn = rvt_psn_after(responder->expected_psn, 0xffffff);
+    rvt_connection_wake(connection);
 }
+
+/* Makes a NAK due that asks for the expected packet again, and makes the responder silent. */
+static void ask_again(struct rvt_connection *connection, uint8_t syndrome) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    responder->silent = true;
+    responder->nak = syndrome;
+    responder->nak_psn = responder->expected_psn;
+    rvt_connection_wake(connection);
+}
+
+static bool is_fatal(uint8_t syndrome) {
+    return syndrome > NAK_SEQUENCE;
+}
+
+/* A request that is refused. */
+struct refused {
+    uint8_t opcode;
+    uint32_t psn, msn; /* msn: requests in front of it that were carried out */
+};
+
+/* Ends the connection because of a request, for which the core has put the queue pair into ERR: makes the NAK due, in
+ * place of every answer to this and later requests. Does nothing if the queue pair has ended. */
+static void refuse(struct rvt_connection *connection, struct refused request, enum rvt_response response,
+                   const struct rvt_why *why, uint64_t now) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    responder->message.kind = 0;
+    rvt_answers_cut(&responder->answers, request.psn, responder->expected_psn);
+    switch (response) {
+    case RVT_RESPONSE_INVALID:
+        responder->nak = NAK_INVALID;
+        break;
+    case RVT_RESPONSE_ACCESS:
+        responder->nak = NAK_ACCESS;
+        break;
+    case RVT_RESPONSE_OPERATION:
+        responder->nak = NAK_OPERATION;
+        break;
+    default:
+        return;
+    }
+    responder->nak_psn = request.psn;
+    responder->msn = request.msn;
+    rvt_connection_refused(connection, request.opcode, request.psn, responder->nak, why, now);
+    rvt_connection_wake(connection);
+}
+
+/* --- messages --- */
+
+/* Completes the receive of a message. Its completion queue can be full: the program will never learn of the message
+ * then, so the peer must not believe that it was received. */
+static enum rvt_response complete_receive(struct rvt_connection *connection,
+                                          const struct rvt_transport *transport, enum rvt_wc_opcode opcode,
+                                          uint32_t length, struct rvt_why *why) {
+    uint32_t flags = 0, imm_or_inv = 0;
+    if (transport->headers & RVT_WIRE_HAS_IMM) {
+        flags = RVT_WC_WITH_IMM;
+        imm_or_inv = transport->immediate;
+    }
+    if ((transport->headers & RVT_WIRE_HAS_IETH) &&
+        rvt_carrier_invalidate(connection->qp, transport->invalidate)) {
+        flags = RVT_WC_WITH_INVALIDATE;
+        imm_or_inv = transport->invalidate;
+    }
+    rvt_carrier_received(connection->qp, opcode, flags, imm_or_inv, length, transport->solicited);
+    if (rvt_carrier_attr(connection->qp)->state != RVT_QPS_ERR)
+        return RVT_RESPONSE_DONE;
+    *why = rvt_because(RVT_WHY_CQ_FULL);
+    return RVT_RESPONSE_OPERATION;
+}
+
+static enum rvt_response send_packet(struct rvt_connection *connection, const struct rvt_incoming *packet,
+                                     uint8_t shape, struct rvt_why *why) {
+    struct rvt_message *message = &connection->responder.message;
+    const uint32_t bytes = packet->transport.payload_length;
+    enum rvt_response response;
+    if (shape & BEGINS) {
+        response = rvt_carrier_take_receive(connection->qp, true, why);
+        if (response != RVT_RESPONSE_DONE)
+            return response;
+        *message = (struct rvt_message){.kind = SENDS};
+    }
+    if (bytes > MOST_BYTES - message->done)
+        return rvt_carrier_invalid(connection->qp, why);
+    response = rvt_carrier_fill(connection->qp, message->done, packet->payload, bytes, why);
+    if (response != RVT_RESPONSE_DONE)
+        return response;
+    message->done += bytes;
+    if (!(shape & ENDS))
+        return RVT_RESPONSE_DONE;
+    message->kind = 0;
+    return complete_receive(connection, &packet->transport, RVT_WC_OPCODE_RECV, message->done, why);
+}
+
+static enum rvt_response write_packet(struct rvt_connection *connection, const struct rvt_incoming *packet,
+                                      uint8_t shape, struct rvt_why *why) {
+    struct rvt_engine_qp *qp = connection->qp;
+    const struct rvt_transport *transport = &packet->transport;
+    const uint32_t bytes = transport->payload_length;
+    const bool ends = shape & ENDS, with_imm = transport->headers & RVT_WIRE_HAS_IMM;
+    struct rvt_message message = connection->responder.message;
+    enum rvt_response response = RVT_RESPONSE_DONE;
+    if (shape & BEGINS)
+        message = (struct rvt_message){
+            .kind = WRITES, .addr = transport->address, .rest = transport->length, .rkey = transport->rkey};
+    /* The message must end with its last packet, and not before. */
+    if (message.rest > MOST_BYTES || (ends ? message.rest != bytes : message.rest <= bytes))
+        return rvt_carrier_invalid(qp, why);
+    struct rvt_carried_access access = {message.addr, 0, message.rkey, !(shape & BEGINS)};
+    if (with_imm || !bytes) /* without bytes: judges the access flags, before a receive is taken */
+        response = rvt_carrier_judge(qp, RVT_ACCESS_REMOTE_WRITE, &access, why);
+    if (response == RVT_RESPONSE_DONE && with_imm)
+        response = rvt_carrier_take_receive(qp, false, why);
+    access.rest = message.rest;
+    if (response == RVT_RESPONSE_DONE && bytes)
+        response = rvt_carrier_write(qp, &access, packet->payload, bytes, why);
+    if (response != RVT_RESPONSE_DONE)
+        return response; /* RNR: the message is as it was before this packet */
+    message.addr += bytes;
+    message.rest -= bytes;
+    message.done += bytes;
+    if (ends)
+        message.kind = 0;
+    connection->responder.message = message;
+    return with_imm
+               ? complete_receive(connection, transport, RVT_WC_OPCODE_RECV_RDMA_WITH_IMM, message.done, why)
+               : RVT_RESPONSE_DONE;
+}
+
+/* --- READs and atomic operations --- */
+
+/* Makes the answer to a READ, which is judged first. Returns whether it is DONE. */
+static enum rvt_response judge_read(struct rvt_connection *connection, const struct rvt_transport *transport,
+                                    struct rvt_answer *answer, struct rvt_why *why) {
+    const struct rvt_carried_access access = {transport->address, transport->length, transport->rkey, false};
+    *answer = (struct rvt_answer){
+        .addr = transport->address,
+        .rest = transport->length,
+        .rkey = transport->rkey,
+        .psn = transport->psn,
+        .end = rvt_psn_after(transport->psn, rvt_packets_of(transport->length, connection->mtu)),
+    };
+    return rvt_carrier_judge(connection->qp, RVT_ACCESS_REMOTE_READ, &access, why);
+}
+
+static struct rvt_answer answer_of_atomic(uint32_t psn, uint64_t value) {
+    return (struct rvt_answer){.atomic = true, .value = value, .psn = psn, .end = rvt_psn_after(psn, 1)};
+}
+
+static enum rvt_response carry_out_atomic(struct rvt_connection *connection,
+                                          const struct rvt_transport *transport, struct rvt_answer *answer,
+                                          struct rvt_why *why) {
+    const bool swap = transport->opcode == RVT_BTH_RC_CMP_SWAP;
+    uint64_t old = 0;
+    const enum rvt_response response = rvt_carrier_atomic(
+        connection->qp, swap ? RVT_WR_ATOMIC_CMP_AND_SWP : RVT_WR_ATOMIC_FETCH_AND_ADD, transport->address,
+        transport->rkey, swap ? transport->compare : transport->swap_add, transport->swap_add, &old, why);
+    *answer = answer_of_atomic(transport->psn, old);
+    if (response == RVT_RESPONSE_DONE)
+        rvt_answers_keep(&connection->responder.answers, transport->psn, old, depth(connection));
+    return response;
+}
+
+static enum rvt_response answer_request(struct rvt_connection *connection,
+                                        const struct rvt_transport *transport, uint8_t shape,
+                                        struct rvt_why *why) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    struct rvt_answer answer;
+    if (transport->length > MOST_BYTES || !rvt_answers_have_room(&responder->answers, depth(connection)))
+        return rvt_carrier_invalid(connection->qp, why);
+    const enum rvt_response response = shape & READS ? judge_read(connection, transport, &answer, why)
+                                                     : carry_out_atomic(connection, transport, &answer, why);
+    if (response != RVT_RESPONSE_DONE)
+        return response;
+    answer.msn = rvt_psn_after(responder->msn, 1);
+    rvt_answers_append(&responder->answers, &answer);
+    responder->expected_psn = answer.end;
+    rvt_connection_wake(connection);
+    return RVT_RESPONSE_DONE;
+}
+
+/* --- packets in --- */
+
+/* Returns whether the packet may follow what has come before it: the order of opcodes, and the length of the payload
+ * (InfiniBand specification, volume 1, 9.7.4.1). */
+static bool in_order(const struct rvt_connection *connection, const struct rvt_incoming *packet,
+                     uint8_t shape) {
+    const uint8_t kind = connection->responder.message.kind;
+    const uint32_t bytes = packet->transport.payload_length;
+    if (!packet->payload_fits || (shape & BEGINS ? kind != 0 : kind != (shape & (SENDS | WRITES))))
+        return false;
+    return shape & ENDS ? bytes <= connection->mtu : bytes == connection->mtu;
+}
+
+static enum rvt_response carry_out(struct rvt_connection *connection, const struct rvt_incoming *packet,
+                                   uint8_t shape, struct rvt_why *why) {
+    if (!in_order(connection, packet, shape))
+        return rvt_carrier_invalid(connection->qp, why);
+    if (shape & SENDS)
+        return send_packet(connection, packet, shape, why);
+    if (shape & WRITES)
+        return write_packet(connection, packet, shape, why);
+    return answer_request(connection, &packet->transport, shape, why);
+}
+
+/* The packet was carried out. */
+static void proceed(struct rvt_connection *connection, const struct rvt_transport *transport, uint8_t shape) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    responder->silent = false;
+    responder->nak = 0; /* one that was not sent yet asks for a packet that has come now */
+    if (shape & ENDS)
+        responder->msn = rvt_psn_after(responder->msn, 1);
+    rvt_connection_counters(connection)->bytes_received += transport->payload_length;
+    if (shape & (READS | ATOMICS))
+        return; /* the answer acknowledges it */
+    responder->expected_psn = rvt_psn_after(responder->expected_psn, 1);
+    /* At the end of a message also unasked, since not every peer asks. Of the packets that come in together, only the
+     * last one's ACK is sent. */
+    if (transport->ack_req || (shape & ENDS))
+        want_ack(connection);
+}
+
+static struct refused request_of(const struct rvt_connection *connection, const struct rvt_incoming *packet) {
+    return (struct refused){packet->transport.opcode, packet->transport.psn, connection->responder.msn};
+}
+
+static void receive_expected(struct rvt_connection *connection, const struct rvt_incoming *packet,
+                             uint8_t shape) {
+    struct rvt_why why = rvt_because(RVT_WHY_NONE);
+    connection->responder.executing = true;
+    const enum rvt_response response = carry_out(connection, packet, shape, &why);
+    connection->responder.executing = false;
+    if (response == RVT_RESPONSE_DONE)
+        proceed(connection, &packet->transport, shape);
+    else if (response == RVT_RESPONSE_RNR)
+        ask_again(connection, (uint8_t)(RNR_NAK | rvt_carrier_attr(connection->qp)->min_rnr_timer));
+    else
+        refuse(connection, request_of(connection, packet), response, &why, packet->now);
+}
+
+/* A READ that came again is carried out again: from its beginning, or from a later response on. It is a new access,
+ * judged as one. */
+static void repeat_read(struct rvt_connection *connection, const struct rvt_incoming *packet) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    const struct rvt_transport *transport = &packet->transport;
+    const uint32_t behind = (uint32_t)rvt_psn_distance(responder->expected_psn, transport->psn) & 0xffffff;
+    struct rvt_answer answer;
+    struct rvt_why why = rvt_because(RVT_WHY_NONE);
+    if (transport->length > MOST_BYTES || rvt_packets_of(transport->length, connection->mtu) > behind)
+        return; /* no request with these PSNs has come before */
+    responder->executing = true;
+    const enum rvt_response response = judge_read(connection, transport, &answer, &why);
+    responder->executing = false;
+    if (response != RVT_RESPONSE_DONE) {
+        refuse(connection, request_of(connection, packet), response, &why, packet->now);
+        return;
+    }
+    answer.msn = responder->msn;
+    rvt_answers_repeat(&responder->answers, &answer, depth(connection), responder->expected_psn);
+    rvt_connection_wake(connection);
+}
+
+/* An atomic operation that came again is not carried out again. Without its result there is nothing to say: the peer
+ * may not repeat one that old. */
+static void repeat_atomic(struct rvt_connection *connection, uint32_t psn) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    uint64_t value;
+    if (!rvt_answers_find(&responder->answers, psn, &value))
+        return;
+    struct rvt_answer answer = answer_of_atomic(psn, value);
+    answer.msn = responder->msn;
+    rvt_answers_repeat(&responder->answers, &answer, depth(connection), responder->expected_psn);
+    rvt_connection_wake(connection);
+}
+
+/* Answers a packet that came before: the answer may have been lost. */
+static void receive_again(struct rvt_connection *connection, const struct rvt_incoming *packet,
+                          uint8_t shape) {
+    rvt_connection_counters(connection)->duplicates++;
+    if (shape & (SENDS | WRITES))
+        want_ack(connection);
+    else if (packet->payload_fits && (shape & READS))
+        repeat_read(connection, packet);
+    else if (packet->payload_fits)
+        repeat_atomic(connection, packet->transport.psn);
+}
+
 void rvt_responder_receive(struct rvt_connection *connection, const struct rvt_incoming *packet) {
-    (void)connection;
-    (void)packet;
+    struct rvt_wire_responder *responder = &connection->responder;
+    const uint8_t opcode = packet->transport.opcode;
+    const uint8_t shape = opcode < sizeof(shapes) ? shapes[opcode] : 0;
+    const int32_t ahead = rvt_psn_distance(packet->transport.psn, responder->expected_psn);
+    if (!shape)
+        return;
+    if (ahead > 0) {
+        rvt_connection_counters(connection)->out_of_order++;
+        if (!responder->silent)
+            ask_again(connection, NAK_SEQUENCE);
+    } else if (ahead < 0) {
+        receive_again(connection, packet, shape);
+    } else {
+        receive_expected(connection, packet, shape);
+    }
 }
+
+/* --- packets out --- */
+
+static void begin_answer(const struct rvt_connection *connection, struct rvt_packet *packet, uint8_t opcode,
+                         uint32_t psn, uint8_t syndrome, uint32_t msn) {
+    (void)rvt_packet_begin(connection, packet, opcode);
+    packet->transport.psn = psn;
+    packet->transport.syndrome = syndrome;
+    packet->transport.msn = msn;
+}
+
+/* Returns the opcode of the next response to a READ. One that is resumed begins with FIRST, like any other. */
+static uint8_t read_response(const struct rvt_answer *answer, bool ends) {
+    if (answer->begun)
+        return ends ? RVT_BTH_RC_READ_RESPONSE_LAST : RVT_BTH_RC_READ_RESPONSE_MIDDLE;
+    return ends ? RVT_BTH_RC_READ_RESPONSE_ONLY : RVT_BTH_RC_READ_RESPONSE_FIRST;
+}
+
+/* Writes the next response to the READ that is due. Returns false if it is refused now. */
+static bool send_read_response(struct rvt_connection *connection, struct rvt_answer *answer,
+                               struct rvt_packet *packet, uint64_t now) {
+    const uint32_t bytes = answer->rest < connection->mtu ? answer->rest : connection->mtu;
+    const bool ends = bytes == answer->rest;
+    const struct rvt_carried_access access = {answer->addr, answer->rest, answer->rkey, true};
+    struct rvt_why why = rvt_because(RVT_WHY_NONE);
+    enum rvt_response response = RVT_RESPONSE_DONE;
+    unsigned char *payload = rvt_packet_begin(connection, packet, read_response(answer, ends));
+    if (bytes) {
+        connection->responder.executing = true;
+        response = rvt_carrier_read(connection->qp, &access, payload, bytes, &why);
+        connection->responder.executing = false;
+    }
+    if (response != RVT_RESPONSE_DONE) {
+        /* A new READ was counted when it was accepted. A peer must not learn from the count that it was. */
+        const uint32_t msn = answer->repeated ? answer->msn : rvt_psn_after(answer->msn, 0xffffff);
+        refuse(connection, (struct refused){RVT_BTH_RC_READ_REQUEST, answer->psn, msn}, response, &why, now);
+        return false;
+    }
+    packet->payload_length = bytes;
+    packet->transport.psn = answer->psn;
+    packet->transport.syndrome = ACK;
+    packet->transport.msn = answer->msn;
+    answer->addr += bytes;
+    answer->rest -= bytes;
+    answer->psn = rvt_psn_after(answer->psn, 1);
+    answer->begun = true;
+    return true;
+}
+
+/* Writes the first answer that is due. Returns false if it is refused now. */
+static bool send_answer(struct rvt_connection *connection, struct rvt_packet *packet, uint64_t now) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    struct rvt_answer *answer = &responder->answers.due[0];
+    const uint32_t psn = answer->psn;
+    if (answer->atomic) {
+        begin_answer(connection, packet, RVT_BTH_RC_ATOMIC_ACKNOWLEDGE, psn, ACK, answer->msn);
+        packet->transport.original = answer->value;
+        answer->psn = answer->end;
+    } else if (!send_read_response(connection, answer, packet, now)) {
+        return false;
+    }
+    if (rvt_psn_distance(responder->ack_psn, psn) <= 0)
+        responder->ack_due = false; /* a response acknowledges everything before it */
+    if (answer->psn == answer->end)
+        rvt_answers_shift(&responder->answers);
+    return true;
+}
+
+static void send_nak(struct rvt_connection *connection, struct rvt_packet *packet) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    struct rvt_endpoint_counters *counters = rvt_connection_counters(connection);
+    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, responder->nak_psn, responder->nak,
+                 responder->msn);
+    if (responder->nak == NAK_SEQUENCE)
+        counters->sequence_naks++;
+    else if (!is_fatal(responder->nak))
+        counters->rnr_naks++;
+    responder->nak = 0;
+    responder->ack_due = false; /* it acknowledges everything before its PSN */
+}
+
 bool rvt_responder_send(struct rvt_connection *connection, struct rvt_packet *packet, uint64_t now) {
-    (void)connection;
-    (void)packet;
-    (void)now;
-    return false;
+    struct rvt_wire_responder *responder = &connection->responder;
+    /* In the order of PSNs: an ACK or a NAK would acknowledge the READs in front of it, whose bytes the peer does not
+     * have yet. */
+    if (responder->answers.count) {
+        if (send_answer(connection, packet, now))
+            return true;
+        rvt_answers_clear(&responder->answers); /* those behind the refused one */
+    }
+    if (responder->nak) {
+        send_nak(connection, packet);
+        return true;
+    }
+    if (!responder->ack_due)
+        return false;
+    responder->ack_due = false;
+    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, rvt_psn_after(responder->expected_psn, 0xffffff),
+                 ACK, responder->msn);
+    return true;
+}
+
+/* --- states --- */
+
+void rvt_responder_start(struct rvt_connection *connection) {
+    memset(&connection->responder, 0, sizeof(connection->responder));
+    connection->responder.expected_psn = rvt_carrier_attr(connection->qp)->rq_psn;
+}
+
+void rvt_responder_stop(struct rvt_connection *connection, bool reset) {
+    struct rvt_wire_responder *responder = &connection->responder;
+    responder->message.kind = 0;
+    if (reset || !is_fatal(responder->nak))
+        responder->nak = 0;
+    if (responder->executing && !reset)
+        return; /* refuse() follows */
+    responder->ack_due = false;
+    rvt_answers_clear(&responder->answers);
 }

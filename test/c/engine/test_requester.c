@@ -409,25 +409,7 @@ static void a_full_send_queue_puts_the_queue_pair_into_error(void) {
     verbs_close(&v);
 }
 
-/* Memory whose bytes may not be there when a request is carried out. */
-struct fickle {
-    struct rvt_memory memory;
-    enum rvt_reason reason; /* NONE: the bytes are there */
-};
-
-static enum rvt_reason resolve_fickle(struct rvt_memory *memory, void *environment, unsigned char **data) {
-    struct fickle *fickle = (struct fickle *)memory;
-    (void)environment;
-    *data = bytes;
-    return fickle->reason;
-}
-
-static void release_fickle(struct rvt_memory *memory) {
-    (void)memory;
-}
-
 static void bytes_that_cannot_be_resolved_fail_the_request(void) {
-    static const struct rvt_memory_ops ops = {.resolve = resolve_fickle, .release = release_fickle};
     static const uint32_t reads_from[] = {RVT_WR_SEND, RVT_WR_RDMA_WRITE, RVT_WR_RDMA_WRITE_WITH_IMM,
                                           RVT_WR_RDMA_READ, RVT_WR_ATOMIC_FETCH_AND_ADD};
     /* The access that the refused bytes were accepted for. */
@@ -439,10 +421,10 @@ static void bytes_that_cannot_be_resolved_fail_the_request(void) {
         for (int i = 0; i < 5; i++) {
             struct verbs v;
             struct vqp a, b;
-            struct fickle fickle = {.reason = RVT_OTHER_ENVIRONMENT};
+            struct fickle fickle = {.reason = RVT_OTHER_ENVIRONMENT, .data = bytes};
             REQUIRE(verbs_open(&v, AT_ONCE));
             make_pair(&v, RVT_QPT_RC, &a, &b);
-            rvt_memory_init(&fickle.memory, &ops, PAGE);
+            rvt_memory_init(&fickle.memory, &fickle_ops, PAGE);
             struct rvt_mr_handle lost = {0};
             CHECK_EQ(rvt_reg_user_mr(v.pd, &fickle.memory, 0x10000, 0x10000, ALL_ACCESS, &lost), 0);
             struct vmr mr = make_mr(&v, bytes + PAGE, PAGE);

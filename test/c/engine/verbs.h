@@ -312,6 +312,27 @@ static inline void count_up(unsigned char *bytes, size_t length, unsigned from) 
         bytes[i] = (unsigned char)(from + i * 7 + i / 256);
 }
 
+/* Memory whose bytes may not be there when a request is carried out. */
+struct fickle {
+    struct rvt_memory memory;
+    enum rvt_reason reason; /* NONE: the bytes are there */
+    unsigned char *data;
+};
+
+static inline enum rvt_reason resolve_fickle(struct rvt_memory *memory, void *environment,
+                                             unsigned char **data) {
+    const struct fickle *fickle = (struct fickle *)memory;
+    (void)environment;
+    *data = fickle->data;
+    return fickle->reason;
+}
+
+static inline void release_fickle(struct rvt_memory *memory) {
+    (void)memory;
+}
+
+static const struct rvt_memory_ops fickle_ops = {.resolve = resolve_fickle, .release = release_fickle};
+
 /* --- work requests --- */
 
 /* Posts one send work request. */
