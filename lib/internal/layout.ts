@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'a781964221b48de7';
+export const LAYOUT_HASH = '48f2cc1790337e47';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -543,6 +543,7 @@ export enum WcStatus {
   LocQpOpErr = 2,
   LocProtErr = 4,
   WrFlushErr = 5,
+  BadRespErr = 7,
   RemInvReqErr = 9,
   RemAccessErr = 10,
   RemOpErr = 11,

@@ -65,6 +65,7 @@ export type WcStatusName =
   | 'LOC_QP_OP_ERR'
   | 'LOC_PROT_ERR'
   | 'WR_FLUSH_ERR'
+  | 'BAD_RESP_ERR'
   | 'REM_INV_REQ_ERR'
   | 'REM_ACCESS_ERR'
   | 'REM_OP_ERR'
@@ -160,6 +161,7 @@ const wcStatuses: Readonly<Record<Exclude<WcStatus, WcStatus.Count>, WcStatusNam
   [WcStatus.LocQpOpErr]: 'LOC_QP_OP_ERR',
   [WcStatus.LocProtErr]: 'LOC_PROT_ERR',
   [WcStatus.WrFlushErr]: 'WR_FLUSH_ERR',
+  [WcStatus.BadRespErr]: 'BAD_RESP_ERR',
   [WcStatus.RemInvReqErr]: 'REM_INV_REQ_ERR',
   [WcStatus.RemAccessErr]: 'REM_ACCESS_ERR',
   [WcStatus.RemOpErr]: 'REM_OP_ERR',

@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "a781964221b48de7"
+#define RVT_LAYOUT_HASH "48f2cc1790337e47"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: run npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -271,6 +271,7 @@ static_assert(RVT_WC_STATUS_LOC_LEN_ERR == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_STATUS_LOC_QP_OP_ERR == 2, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_STATUS_LOC_PROT_ERR == 4, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_STATUS_WR_FLUSH_ERR == 5, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WC_STATUS_BAD_RESP_ERR == 7, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_STATUS_REM_INV_REQ_ERR == 9, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_STATUS_REM_ACCESS_ERR == 10, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WC_STATUS_REM_OP_ERR == 11, RVT_LAYOUT_CHANGED);

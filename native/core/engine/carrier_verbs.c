@@ -103,6 +103,7 @@ void rvt_carrier_send(const struct rvt_engine_qp *qp, uint32_t index, struct rvt
         .imm = wqe->imm,
         .invalidate_rkey = wqe->invalidate_rkey,
         .local = rvt_is_local(wqe),
+        .delayed = rvt_is_local(wqe) && !wqe->done_at_post,
     };
 }
 
