@@ -215,9 +215,12 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     text: byOwn('options.type is not supported: only basic shared receive queues are'),
   },
   QpType: {
-    argument: 'options.type',
+    argument: ({ method }) => (method === 'ProtectionDomain.createQp' ? 'options.type' : undefined),
     value: 'qpType',
-    text: ({ value }) => `options.type '${typeName(value)}' is not supported; use 'RC', 'UC' or 'UD'`,
+    text: ({ method, value }) =>
+      method === 'ProtectionDomain.createQp'
+        ? `options.type '${typeName(value)}' is not supported; use 'RC', 'UC' or 'UD'`
+        : `endpoints connect queue pairs of type RC only, and this one has type ${typeName(value)}`,
   },
   NoEngine: { text: byOwn('the device was opened without an engine, which carries out work requests') },
 
