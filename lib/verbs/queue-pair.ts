@@ -523,7 +523,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       'maxRdAtomic',
     ]);
     const { type } = this;
-    if (other.type !== (type as QpType)) throw invalidValue('peer', `must be of type ${type}`, peer);
+    if (other.type !== type) throw invalidValue('peer', `must be of type ${type}`, peer);
     if (other.#asker.table.registry !== this.#asker.table.registry)
       throw invalidValue('peer', 'must be of the same device', peer);
     const { home } = this.#setup ?? {};

@@ -109,7 +109,7 @@ export function wireRefusalOf(registry: VerbsRegistry, address: string, words: U
         vaddr: asked.address,
         length: asked.length,
         rkey: asked.key as Rkey,
-        access: asked.access as Access,
+        access: asked.access,
       }),
     explain(): string {
       const begin = `${operation} of ${peer} to queue pair ${qpId} (number ${qpn}) was refused.`;

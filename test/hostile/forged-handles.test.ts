@@ -142,7 +142,9 @@ describe.each(classes)('%s', (name, type, find) => {
       } else {
         expect([attempt, answer]).toEqual([
           attempt,
-          name === 'SgeState' || name === 'Device' ? 'ERR_INVALID_ARG_TYPE' : 'ERR_ILLEGAL_CONSTRUCTOR',
+          ['SgeState', 'Device', 'Endpoint'].includes(name)
+            ? 'ERR_INVALID_ARG_TYPE'
+            : 'ERR_ILLEGAL_CONSTRUCTOR',
         ]);
         continue;
       }
@@ -323,7 +325,7 @@ describe('the classes', () => {
     expect(() => type()).toThrow(TypeError);
   });
 
-  test.each(classes.filter(([name]) => name !== 'Device' && name !== 'SgeState'))(
+  test.each(classes.filter(([name]) => !['Device', 'SgeState', 'Endpoint'].includes(name)))(
     '%s cannot be constructed by a program, not even through the constructor of an object',
     (_, type, find) => {
       const made = find(everything());
@@ -406,6 +408,7 @@ describe('the classes', () => {
       'DeviceMemory',
       'DmaMapping',
       'DmaSpace',
+      'Endpoint',
       'FastMemoryRegion',
       'MemoryRegion',
       'ProtectionDomain',

@@ -40,7 +40,12 @@ export function wireEnd({
   refusalsPerMinute,
 }: WireOptions = {}): WireEnd {
   const device = open(given);
-  const endpoint = new Endpoint({ device, address, port: 0, refusalsPerMinute });
+  const endpoint = new Endpoint({
+    device,
+    address,
+    port: 0,
+    ...(refusalsPerMinute !== undefined && { refusalsPerMinute }),
+  });
   const pd = device.allocPd();
   const cq = device.createCq(1024);
   const made = pd.createQp({ type: 'RC', sendCq: cq, ...qp });
