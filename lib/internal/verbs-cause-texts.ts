@@ -319,7 +319,7 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     text: ({ value }) => `the system refused the socket: ${systemErrorName(Number(value))}`,
   },
   QpOnOtherDevice: {
-    argument: () => 'options.endpoint',
+    argument: ({ method }) => (method === 'Endpoint.describe' ? 'qp' : 'options.endpoint'),
     text: () => 'the endpoint was opened on another device than the queue pair',
   },
   QpHasSrq: {

@@ -91,7 +91,7 @@ export interface WireConnectOptions extends ConnectOptions {
    * {@link Endpoint.describe} returns.
    */
   localPsn?: number;
-  /** Largest packet: what the whole path carries, less 58 bytes of headers (IPv4). Must be the same at both ends. Default 1024. */
+  /** Largest packet: what the whole path carries, less 64 bytes of headers (84 with IPv6). Must be the same at both ends. Default 1024. */
   pathMtu?: PathMtu;
   /** Most reads and atomics of the peer that are outstanding here. Default: the device's `maxRdmaAtomic`. */
   maxDestRdAtomic?: number;

@@ -127,6 +127,12 @@ describe.each(classes)('%s', (name, type, find) => {
           })(),
       ],
     ];
+    const refusalOf = (attempt: string): string => {
+      // An object with events is no object of options: its methods are enumerable.
+      if (name === 'Endpoint' && attempt === 'construct') return 'ERR_INVALID_ARG_VALUE';
+      const isPublic = ['SgeState', 'Device', 'Endpoint'].includes(name);
+      return isPublic ? 'ERR_INVALID_ARG_TYPE' : 'ERR_ILLEGAL_CONSTRUCTOR';
+    };
     for (const [attempt, make] of attempts) {
       let result: any;
       const answer = told(() => {
@@ -140,12 +146,7 @@ describe.each(classes)('%s', (name, type, find) => {
         expect(result).toBeInstanceOf(attempt === 'construct' ? Device : Object);
         continue;
       } else {
-        expect([attempt, answer]).toEqual([
-          attempt,
-          ['SgeState', 'Device', 'Endpoint'].includes(name)
-            ? 'ERR_INVALID_ARG_TYPE'
-            : 'ERR_ILLEGAL_CONSTRUCTOR',
-        ]);
+        expect([attempt, answer]).toEqual([attempt, refusalOf(attempt)]);
         continue;
       }
       for (const [member, use] of methodsOf(type)) {
