@@ -71,6 +71,15 @@ export {
   type ShownDevice,
 } from './verbs/device';
 export { type AllocDmOptions, DeviceMemory, type ShownDeviceMemory } from './verbs/device-memory';
+export {
+  Endpoint,
+  type EndpointCounters,
+  type EndpointEvents,
+  type EndpointOptions,
+  type ShownEndpoint,
+  type WireAddress,
+} from './verbs/endpoint';
+export type { NakClass, WireOperation, WireRefusal } from './verbs/wire-refusal';
 export { type DeviceToken } from './verbs/device-token';
 export { Checker, type ShownChecker } from './verbs/checker';
 export {
@@ -135,6 +144,7 @@ export {
   type RemoteMemory,
   type RemoteRequest,
   type SendOptions,
+  type WireConnectOptions,
   type WriteOptions,
 } from './verbs/queue-pair-options';
 export {

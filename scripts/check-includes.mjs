@@ -31,7 +31,11 @@ const rooms = {
   'binding/objects': ['binding/values', 'binding/environment', ...CORE, ...LAYOUT],
   'binding/commands': [...['binding/objects', 'binding/values', 'binding/environment'], ...CORE, ...LAYOUT],
   'binding/batch': [...['binding/objects', 'binding/values', 'binding/environment'], ...CORE, ...LAYOUT],
-  'binding/wire': ['binding/values', 'binding/environment', 'wire', ...CORE, ...LAYOUT],
+  'binding/wire': [
+    ...['binding/objects', 'binding/values', 'binding/environment', 'wire', 'wire/endpoint'],
+    ...CORE,
+    ...LAYOUT,
+  ],
   'binding/addon.cc': [
     ...['binding/batch', 'binding/commands', 'binding/wire'],
     ...['binding/objects', 'binding/values', 'binding/environment'],

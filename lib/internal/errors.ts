@@ -8,7 +8,21 @@ import {
   type KeptFailure,
   takeExplanation,
 } from './failure';
-import { EACCES, EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EPERM, EXDEV, REFUSED } from './layout';
+import {
+  EACCES,
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EBADF,
+  EBUSY,
+  EINVAL,
+  EMFILE,
+  ENODEV,
+  ENOMEM,
+  EOPNOTSUPP,
+  EPERM,
+  EXDEV,
+  REFUSED,
+} from './layout';
 import { type Method, operationOf } from './methods';
 import { type DataPathReason, dataPathReason } from './reasons';
 
@@ -22,7 +36,10 @@ const errnoNames = {
   [EXDEV]: 'EXDEV',
   [ENODEV]: 'ENODEV',
   [EINVAL]: 'EINVAL',
+  [EMFILE]: 'EMFILE',
   [EOPNOTSUPP]: 'EOPNOTSUPP',
+  [EADDRINUSE]: 'EADDRINUSE',
+  [EADDRNOTAVAIL]: 'EADDRNOTAVAIL',
 } as const;
 
 /** Name of an errno: the values of {@link RdmaError.code}. */
@@ -37,7 +54,10 @@ const descriptions: Record<ErrnoName, string> = {
   EXDEV: 'created by another process or another copy of this package',
   ENODEV: 'no such device',
   EINVAL: 'invalid argument',
+  EMFILE: 'too many open files',
   EOPNOTSUPP: 'not supported',
+  EADDRINUSE: 'the address and port are in use',
+  EADDRNOTAVAIL: 'not an address of this machine',
 };
 
 /** Linux errno numbers by name, positive. */
@@ -50,7 +70,10 @@ export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
   EXDEV,
   ENODEV,
   EINVAL,
+  EMFILE,
   EOPNOTSUPP,
+  EADDRINUSE,
+  EADDRNOTAVAIL,
 });
 
 /**

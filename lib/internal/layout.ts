@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'ad8ca5939d245b0f';
+export const LAYOUT_HASH = '48f2cc1790337e47';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -15,7 +15,10 @@ export const EBUSY = 16;
 export const EXDEV = 18;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const EMFILE = 24;
 export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
+export const EADDRNOTAVAIL = 99;
 
 /**
  * A data-path call returns this number minus the reason if the access was refused. Other results are byte
@@ -344,6 +347,18 @@ export enum Cause {
   AddressFamily = 182,
   /** value: fatal NAKs to the source address in the last minute; limit: how many it may have */
   TooManyRefusals = 183,
+  /** endpoints have no sockets on this operating system */
+  NoSockets = 184,
+  /** the endpoint, or its device, is closed */
+  EndpointClosed = 185,
+  /** the address is not the address of one host, or no address at all */
+  HostAddress = 186,
+  /** the device's keys are sequential, so a peer could foretell them */
+  KeysForeseen = 187,
+  /** the system refused the socket; value: its errno */
+  Socket = 188,
+  /** the queue pair is on another device than the endpoint */
+  QpOnOtherDevice = 189,
   /**
    * Causes of work requests; index: of the work request in its list.
    * value: elements; limit: the most that the queue takes
@@ -650,6 +665,8 @@ export enum VerbsEvent {
   SrqLimit = 3,
   /** an RNR timer of the queue pair was started: rvt_progress() must be called */
   Timer = 4,
+  /** An endpoint has something to tell: refusals, or that it was closed. Reported by the host, not by the engine. */
+  Endpoint = 5,
 }
 
 /** A send work request; NUM_SGE elements of RVT_SGE_WORDS words follow. */
@@ -817,6 +834,64 @@ export enum AvWord {
   StaticRate = 2,
   Port = 3,
   Words = 4,
+}
+
+/** How the binding opens an endpoint. */
+export enum EndpointFlag {
+  /** although the device's keys can be foretold */
+  AnyKeys = 1,
+  /** without a socket: packets come from and go to JavaScript, for tests */
+  Memory = 2,
+  /** wait for packets in a thread, not in libuv's event loop */
+  ByThread = 4,
+}
+
+/** A request that an endpoint refused (struct rvt_wire_refusal); the peer's address is told as text. */
+export enum WireRefusalWord {
+  Port = 0,
+  /** 2 words */
+  Qp = 1,
+  Qpn = 3,
+  Opcode = 4,
+  Psn = 5,
+  Syndrome = 6,
+  Cause = 7,
+  Value = 8,
+  /** 2 words */
+  Addr = 9,
+  Length = 11,
+  Key = 12,
+  Access = 13,
+  Reason = 14,
+  Words = 15,
+}
+
+/** Counters of an endpoint: those of struct rvt_endpoint_counters, then those of its socket. */
+export enum EndpointCounter {
+  Received = 0,
+  Sent = 1,
+  BytesReceived = 2,
+  BytesSent = 3,
+  Malformed = 4,
+  BadIcrc = 5,
+  UnknownQp = 6,
+  WrongSource = 7,
+  Congestion = 8,
+  Duplicates = 9,
+  OutOfOrder = 10,
+  RnrNaks = 11,
+  SequenceNaks = 12,
+  FatalNaks = 13,
+  Retransmitted = 14,
+  Timeouts = 15,
+  Limited = 16,
+  /** packets that the network interface cannot carry */
+  TooLong = 17,
+  /** packets that the system refused for another reason */
+  Unsent = 18,
+  /** refusals that were not reported, because too many waited */
+  Unreported = 19,
+  Count = 20,
 }
 
 export enum CqAttrWord {

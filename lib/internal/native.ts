@@ -85,6 +85,18 @@ export interface NativeModule {
    * `block` is a Uint8Array over shared memory of `WIRE_ROWS_AT + rows * WIRE_ROW_BYTES` bytes. -ENOMEM.
    */
   createPacketReader(block: Uint8Array, rows: number): NativePacketReader | Status;
+  /**
+   * Opens an endpoint of the wire on the device, with {@link EndpointFlag}s. `refusals`: how many fatal NAKs a source address may have
+   * within a minute; 0: no limit. Port 0: a free one. -EINVAL (address, keys), -EBADF, -EPERM, -EOPNOTSUPP (operating system), -ENOMEM,
+   * -EMFILE, -EACCES, -EADDRINUSE, -EADDRNOTAVAIL.
+   */
+  createEndpoint(
+    device: NativeDevice,
+    address: string,
+    port: number,
+    refusals: number,
+    flags: number,
+  ): NativeEndpoint | Status;
   /** Returns the elements that this thread holds on the device, through any of its objects: flat rows of {@link HeldRow}. */
   heldElements(device: NativeDevice): BigUint64Array;
   /**
@@ -273,6 +285,29 @@ export interface NativeCompletionQueue {
   query(out: Uint32Array): Status;
 }
 
+export interface NativeEndpoint {
+  /** Returns the endpoint's number, unique in the process. */
+  id(): number;
+  /** Returns 0, or -EBADF if it is closed. */
+  live(): Status;
+  address(): string;
+  port(): number;
+  /** Calls `rvt_endpoint_connect`. -EINVAL, -EOPNOTSUPP, -EACCES, -EBADF, -ENOMEM. */
+  connect(qp: NativeQueuePair, address: string, port: number): Status;
+  /** Sets whether the endpoint keeps the process alive; at first it does. */
+  reference(keepsAlive: boolean): void;
+  /** Fills `out` with the {@link EndpointCounter}s; those of a closed endpoint stay as they were. */
+  counters(out: BigUint64Array): void;
+  /** Takes the oldest refusal into `words` ({@link WireRefusalWord}). Returns the peer's address; undefined if there is none. */
+  takeRefusal(words: Uint32Array): string | undefined;
+  /** Closes it: its queue pairs go into error. */
+  close(): Status;
+  /** Gives an endpoint without a socket the payload of a UDP datagram; `ipId`: its IP identification, or -1. -EBADF, -EINVAL. */
+  feed(bytes: Uint8Array, address: string, port: number, ipId: number): Status;
+  /** Returns what an endpoint without a socket has sent since the last call: bytes, address and port of each packet. */
+  take(): (Uint8Array | string | number)[];
+}
+
 export interface NativeSharedReceiveQueue {
   /** Returns the queue's id, unique on the device; -EBADF if it is destroyed. */
   serial(): number;
@@ -365,6 +400,8 @@ export interface NativeQueuePair {
   number(): number;
   destroy(): Status;
   /** Calls `rvt_fast_reg_mr` on the region in the command block. `iova` undefined: keeps the iova that `mapSg` set. */
+  /** Returns a queue pair that was connected through an endpoint to the loopback. -EINVAL (not in RESET or INIT), -EBADF. */
+  unwire(): Status;
   fastRegMr(key: number, access: number, iova: bigint | undefined): Status;
   invalidateRkey(rkey: number): Status;
   /** Returns the queue pair's number; 0 for one without queues; -EBADF if it is destroyed. */

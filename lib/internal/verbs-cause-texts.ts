@@ -28,6 +28,7 @@ import {
   wrOpcodeName,
 } from './verbs-names';
 import { bytes, hex } from './words';
+import { getSystemErrorName } from 'node:util';
 
 /** Returns the name of the object that has the attributes: the parameter of the method. */
 function parameterOf(method: Method): string {
@@ -35,6 +36,15 @@ function parameterOf(method: Method): string {
   return method === 'QueuePair.modify' ? 'attributes' : 'options';
 }
 const inParameter = ({ method }: Facts, property: string): string => `${parameterOf(method)}.${property}`;
+
+/** Returns the name of an errno of the system; its number if the system has none. */
+function systemErrorName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}
 
 const stateName = (state: number | bigint): string => qpStateName(Number(state)) ?? String(state);
 const typeName = (type: bigint): string => qpTypeName(Number(type)) ?? String(type);
@@ -147,6 +157,12 @@ type VerbsCause = Extract<
   | 'QpNumberForeseen'
   | 'AddressFamily'
   | 'TooManyRefusals'
+  | 'NoSockets'
+  | 'EndpointClosed'
+  | 'HostAddress'
+  | 'KeysForeseen'
+  | 'Socket'
+  | 'QpOnOtherDevice'
   | `Wr${string}`
 >;
 
@@ -199,9 +215,12 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     text: byOwn('options.type is not supported: only basic shared receive queues are'),
   },
   QpType: {
-    argument: 'options.type',
+    argument: ({ method }) => (method === 'ProtectionDomain.createQp' ? 'options.type' : undefined),
     value: 'qpType',
-    text: ({ value }) => `options.type '${typeName(value)}' is not supported; use 'RC', 'UC' or 'UD'`,
+    text: ({ method, value }) =>
+      method === 'ProtectionDomain.createQp'
+        ? `options.type '${typeName(value)}' is not supported; use 'RC', 'UC' or 'UD'`
+        : `endpoints connect queue pairs of type RC only, and this one has type ${typeName(value)}`,
   },
   NoEngine: { text: byOwn('the device was opened without an engine, which carries out work requests') },
 
@@ -277,6 +296,31 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     limit: 'number',
     text: ({ value, limit }) =>
       `the address had ${value} requests refused within a minute, and gets no new connection after ${limit}`,
+  },
+  NoSockets: {
+    text: byOwn(
+      'endpoints need sockets of Linux; all other parts of this package work on this operating system',
+    ),
+  },
+  EndpointClosed: { text: byOwn('the endpoint is closed') },
+  HostAddress: {
+    argument: () => 'options.address',
+    text: () =>
+      'options.address must be the IPv4 or IPv6 address of one host: not a name, not the address of all interfaces, not a multicast address',
+  },
+  KeysForeseen: {
+    argument: () => 'options.device',
+    text: () =>
+      "the device's keys are sequential, so a peer could foretell them; open the device with keyPolicy 'random', " +
+      'or pass { allowForeseeableKeys: true } on a network where every peer may use every region',
+  },
+  Socket: {
+    value: 'number',
+    text: ({ value }) => `the system refused the socket: ${systemErrorName(Number(value))}`,
+  },
+  QpOnOtherDevice: {
+    argument: ({ method }) => (method === 'Endpoint.describe' ? 'qp' : 'options.endpoint'),
+    text: () => 'the endpoint was opened on another device than the queue pair',
   },
   QpHasSrq: {
     text: byOwn('the queue pair takes its receives from a shared receive queue; post them there'),

@@ -237,6 +237,9 @@ export interface ShownDevice extends Shown {
   state: 'Open' | 'Closed';
 }
 
+/** Returns what the objects of a device share; undefined for a value that is no Device. */
+export let homeOfDevice: (value: unknown) => VerbsHome | undefined;
+
 let describeDevice: (object: Device) => ShownDevice;
 
 /**
@@ -777,6 +780,8 @@ export class Device {
   }
 
   static {
+    homeOfDevice = (value) =>
+      typeof value === 'object' && value !== null && #home in value ? value.#home : undefined;
     describeDevice = (device) => {
       const self = device.#native;
       const isOpen = self.live() === 0;

@@ -18,6 +18,7 @@ const kinds: readonly (VerbsEvent | undefined)[] = [
   VerbsEvent.LastWqe,
   VerbsEvent.SrqLimit,
   VerbsEvent.Timer,
+  VerbsEvent.Endpoint,
 ];
 
 interface Pending {
@@ -96,6 +97,8 @@ function entryOf({ registry }: VerbsHome, event: VerbsEvent, id: number): Entry 
       return registry.find('srq', id);
     case VerbsEvent.LastWqe:
       return registry.find('qp', id);
+    case VerbsEvent.Endpoint:
+      return registry.find('endpoint', id);
     case VerbsEvent.Timer:
       return undefined;
   }

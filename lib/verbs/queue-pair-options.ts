@@ -2,6 +2,7 @@
 import { type Access } from './access';
 import { type AddressHandle } from './address-handle';
 import { type CompletionQueue } from './completion-queue';
+import { type Endpoint } from './endpoint';
 import { type Lkey, type Rkey } from './keys';
 import { type PathMtu } from './qp-attributes';
 import { type QpType } from './qp-types';
@@ -71,6 +72,29 @@ export interface ConnectOptions {
   timeout?: number;
   /** Most reads and atomics outstanding. Default: the device's `maxRdmaAtomic`. */
   maxRdAtomic?: number;
+}
+
+/** Options of {@link QueuePair.connect} with a queue pair at the other end of a network; the {@link WireAddress} is of that one. */
+export interface WireConnectOptions extends ConnectOptions {
+  /** The endpoint through which packets are sent and received. */
+  endpoint: Endpoint;
+  /** IPv4 or IPv6 address of the peer, of the same family as the endpoint's. Packets from other addresses are dropped. */
+  address: string;
+  /** UDP port to which packets are sent, 1..65535. Default 4791. */
+  port?: number;
+  /** Number of the peer's queue pair, 0..2^24-1. */
+  qpn: number;
+  /** Number of the first packet that the peer sends, 0..2^24-1. */
+  psn: number;
+  /**
+   * Number of the first packet that this queue pair sends, 0..2^24-1, if the program draws it itself. Default: the one that
+   * {@link Endpoint.describe} returns.
+   */
+  localPsn?: number;
+  /** Largest packet: what the whole path carries, less 64 bytes of headers (84 with IPv6). Must be the same at both ends. Default 1024. */
+  pathMtu?: PathMtu;
+  /** Most reads and atomics of the peer that are outstanding here. Default: the device's `maxRdmaAtomic`. */
+  maxDestRdAtomic?: number;
 }
 
 /** Options of {@link QueuePair.activate}. */

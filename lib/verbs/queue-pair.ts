@@ -4,6 +4,7 @@ import { type Access, readAccessBits, readRegionAccess } from './access';
 import { type AddressHandle } from './address-handle';
 import {
   illegalConstructor,
+  integer,
   invalidType,
   invalidValue,
   propertiesOf,
@@ -13,6 +14,7 @@ import {
 } from '../internal/arguments';
 import { type Completion } from './completion';
 import { type CompletionQueue } from './completion-queue';
+import { nativeEndpointOf } from './endpoint-native';
 import { dropEntry, holdEntry, watchEvents } from './event-dispatch';
 import { optionsOf, requiredOptionsOf } from '../internal/options';
 import { type Asker } from './asker';
@@ -46,6 +48,7 @@ import {
   type RemoteMemory,
   type RemoteRequest,
   type SendOptions,
+  type WireConnectOptions,
   type WriteOptions,
 } from './queue-pair-options';
 import { readOldValue } from './old-value';
@@ -101,6 +104,9 @@ export interface ShownQueuePair extends Shown {
 
 /** Returns the native object of a queue pair; undefined for any other value. */
 export let nativeQpOf: (value: unknown) => NativeQueuePair | undefined;
+
+/** Returns what a peer at the other end of a network must know of a queue pair, or throws ({@link Endpoint.describe}). */
+export let localEndOf: (method: Method, value: unknown, home: VerbsHome) => { qpn: number; psn: number };
 
 let describeQueuePair: (object: QueuePair) => ShownQueuePair;
 /** Filled by every query; read before any other call. */
@@ -163,6 +169,11 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
   /** How many reasons there are to keep the object from being garbage-collected. */
   #busy = 0;
   #isListened = false;
+  /** Whether the queue pair is, or was last, connected through an endpoint. */
+  #isWired = false;
+  /** Number of the first packet of the connection through an endpoint, or of the next one. */
+  #psn: number | undefined;
+  #isPsnUsed = false;
   #sends: OperationQueue | undefined;
   #receives: OperationQueue | undefined;
   /** @internal */
@@ -476,7 +487,29 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
    * @throws RdmaError `EINVAL`: one of them is not in RESET; an attribute has an invalid value. `EBADF`: one is destroyed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  connect(this: QueuePair<'RC' | 'UC'>, peer: QueuePair<Type>, options: ConnectOptions): void {
+  connect(this: QueuePair<'RC' | 'UC'>, peer: QueuePair<Type>, options: ConnectOptions): void;
+  /**
+   * Connects this queue pair with one at the other end of a network: brings it from RESET to RTS. The other end must do the same with
+   * what {@link Endpoint.describe} returns here. On failure the queue pair is as it was.
+   *
+   * @param options - `endpoint`, `address`, `qpn`, `psn` and `access` are required; `{ endpoint, ...description, access }`
+   * @throws RdmaError `EINVAL`: it is not in RESET; it was created before the device's first endpoint, so its number could be foretold;
+   *   the endpoint is of another device; the address is not that of one host, or of another family than the endpoint's; an attribute has
+   *   an invalid value. `EACCES`: too many requests from that address were refused in the last minute
+   *   ({@link EndpointOptions.refusalsPerMinute}). `EBADF`: the queue pair is destroyed or the endpoint is closed. `ENOMEM`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  connect(this: QueuePair<'RC'>, options: WireConnectOptions): void;
+  connect(
+    this: QueuePair<'RC' | 'UC'>,
+    peer: QueuePair<Type> | WireConnectOptions,
+    options?: ConnectOptions,
+  ): void {
+    if (options === undefined && nativeQpOf(peer) === undefined) this.#connectWire(peer);
+    else this.#connectLoop(peer as QueuePair, options);
+  }
+
+  #connectLoop(peer: QueuePair, options: unknown): void {
     const method = 'QueuePair.connect';
     const other: QueuePair = peer;
     if (nativeQpOf(other) === undefined) throw invalidType('peer', 'an instance of QueuePair', peer);
@@ -490,7 +523,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       'maxRdAtomic',
     ]);
     const { type } = this;
-    if (other.type !== (type as QpType)) throw invalidValue('peer', `must be of type ${type}`, peer);
+    if (other.type !== type) throw invalidValue('peer', `must be of type ${type}`, peer);
     if (other.#asker.table.registry !== this.#asker.table.registry)
       throw invalidValue('peer', 'must be of the same device', peer);
     const { home } = this.#setup ?? {};
@@ -504,6 +537,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     const otherPsn = isLoop ? psn : firstPsn(home);
     this.#expectReset(method);
     other.#expectReset(method);
+    this.#unwire(method);
+    other.#unwire(method);
     try {
       const init: QpAttributes = { state: 'INIT', pkeyIndex: 0, port: 1, access };
       this.#modify(method, init);
@@ -524,6 +559,84 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       other.#reset();
       throw error;
     }
+  }
+
+  #connectWire(options: unknown): void {
+    const method = 'QueuePair.connect';
+    const given = requiredOptionsOf<WireConnectOptions>(options, [
+      'endpoint',
+      'address',
+      'port',
+      'qpn',
+      'psn',
+      'localPsn',
+      'access',
+      'pathMtu',
+      'minRnrTimer',
+      'rnrRetry',
+      'retryCnt',
+      'timeout',
+      'maxRdAtomic',
+      'maxDestRdAtomic',
+    ]);
+    const endpoint = nativeEndpointOf(given.endpoint);
+    if (endpoint === undefined)
+      throw invalidType('options.endpoint', 'an instance of Endpoint', given.endpoint);
+    const { address, port: givenPort = ROCE_PORT } = given;
+    if (typeof address !== 'string') throw invalidType('options.address', 'of type string', address);
+    const port = integer(givenPort, 'options.port', 1, MOST_PORT);
+    const destQpn = integer(given.qpn, 'options.qpn', 0, PSN_RANGE - 1);
+    const rqPsn = integer(given.psn, 'options.psn', 0, PSN_RANGE - 1);
+    const access = readAccessBits(method, given.access, 'options.access');
+    const { pathMtu = 1024, minRnrTimer = 12, rnrRetry = 7, retryCnt = 7, timeout = 14 } = given;
+    const most = maxRdmaAtomicOf(this.#setup?.home);
+    const { maxRdAtomic: givenReads = most, maxDestRdAtomic: givenDestReads = most } = given;
+    const maxRdAtomic = u8(givenReads, 'options.maxRdAtomic');
+    const maxDestRdAtomic = u8(givenDestReads, 'options.maxDestRdAtomic');
+    const sqPsn =
+      given.localPsn === undefined
+        ? undefined
+        : integer(given.localPsn, 'options.localPsn', 0, PSN_RANGE - 1);
+    this.#expectReset(method);
+    const wasWired = this.#isWired;
+    throwOnError(method, endpoint.connect(this.#native, address, port));
+    this.#isWired = true;
+    const psn = sqPsn ?? this.#firstPsn();
+    try {
+      this.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, access });
+      this.#modify(method, {
+        state: 'RTR',
+        av: { dlid: 1 },
+        pathMtu,
+        destQpn,
+        rqPsn,
+        maxDestRdAtomic,
+        minRnrTimer,
+      });
+      this.#modify(method, { state: 'RTS', sqPsn: psn, timeout, retryCnt, rnrRetry, maxRdAtomic });
+    } catch (error) {
+      this.#reset();
+      if (!wasWired) this.#unwire(method);
+      throw error;
+    }
+    this.#psn = psn;
+    this.#isPsnUsed = true;
+  }
+
+  /** Returns the number of the first packet of the next connection, which stays the same until one was made with it. */
+  #firstPsn(): number {
+    if (this.#psn === undefined || this.#isPsnUsed) {
+      this.#psn = randomInt(PSN_RANGE);
+      this.#isPsnUsed = false;
+    }
+    return this.#psn;
+  }
+
+  /** Lets a queue pair that was connected through an endpoint be connected with one of its own device. */
+  #unwire(method: Method): void {
+    if (!this.#isWired) return;
+    throwOnError(method, this.#native.unwire());
+    this.#isWired = false;
   }
 
   /**
@@ -877,6 +990,22 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
   }
 
   static {
+    localEndOf = (method, value, home) => {
+      if (nativeQpOf(value) === undefined) throw invalidType('qp', 'an instance of QueuePair', value);
+      const qp = value as QueuePair;
+      qp.#query(method);
+      const state = queried[QpAttrWord.State] ?? 0;
+      const sqPsn = queried[QpAttrWord.SqPsn] ?? 0;
+      if (qp.type !== 'RC')
+        throw explainedError(method, 'EOPNOTSUPP', 'QpType', {
+          value: BigInt(queried[QpAttrWord.Type] ?? 0),
+        });
+      if (qp.#setup?.home.registry !== home.registry)
+        throw explainedError(method, 'EINVAL', 'QpOnOtherDevice');
+      if (state === (QpState.Reset as number) || state === (QpState.Init as number))
+        return { qpn: qp.#qpn, psn: qp.#firstPsn() };
+      return { qpn: qp.#qpn, psn: qp.#isWired && qp.#isPsnUsed ? (qp.#psn ?? sqPsn) : sqPsn };
+    };
     nativeQpOf = (value) =>
       typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;
     describeQueuePair = (qp) => {
@@ -903,7 +1032,11 @@ const recvQueueMethods = {
   post: 'RecvQueue.post',
 } as const;
 
-/** Packet numbers have 24 bits. */
+/** UDP port of RoCEv2. */
+const ROCE_PORT = 4791;
+const MOST_PORT = 65535;
+
+/** Packet numbers and numbers of queue pairs have 24 bits. */
 const PSN_RANGE = 2 ** 24;
 
 /** Returns the number of the first packet that a queue pair sends. */

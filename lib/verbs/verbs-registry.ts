@@ -40,6 +40,7 @@ interface Kinds {
   cq: Entry;
   srq: Entry;
   qp: QueuePairEntry;
+  endpoint: Entry;
 }
 
 /** When a map of weak references grows past this size, cleared references are removed. */
@@ -81,6 +82,7 @@ export class VerbsRegistry {
     cq: new EntryMap(),
     srq: new EntryMap(),
     qp: new EntryMap(),
+    endpoint: new EntryMap(),
   };
 
   /**
@@ -103,6 +105,7 @@ export class VerbsRegistry {
     this.#kinds.qp.forEach(visit);
     this.#kinds.srq.forEach(visit);
     this.#kinds.cq.forEach(visit);
+    this.#kinds.endpoint.forEach(visit);
   }
 }
 

@@ -25,6 +25,7 @@
 #include "binding/values/arguments.h"
 #include "binding/values/command_block.h"
 #include "binding/values/js_memory.h"
+#include "binding/wire/endpoint.h"
 #include "binding/wire/packet_reader.h"
 
 // onLeak(callback): sets the function that is called with the regions that were still registered when their
@@ -103,6 +104,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     CompletionQueue::Define(*environment, env);
     SharedReceiveQueue::Define(*environment, env);
     AddressHandle::Define(*environment, env);
+    DefineEndpoint(*environment, env);
 
     Napi::Array names = Napi::Array::New(env, RVT_REASON_COUNT);
     for (uint32_t i = 0; i < RVT_REASON_COUNT; i++)
@@ -121,6 +123,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("createRecvQueue", Napi::Function::New<CreateRecvQueue>(env, "createRecvQueue"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
     exports.Set("createPacketReader", Napi::Function::New<CreatePacketReader>(env, "createPacketReader"));
+    exports.Set("createEndpoint", Napi::Function::New<CreateEndpoint>(env, "createEndpoint"));
     exports.Set("heldElements", Napi::Function::New<HeldElements>(env, "heldElements"));
     // The loader compares this with the hash in lib/internal/layout.ts before it uses any other export.
     exports.Set("layoutHash", RVT_LAYOUT_HASH);

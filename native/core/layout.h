@@ -23,7 +23,10 @@ enum {
     RVT_EXDEV = 18,
     RVT_ENODEV = 19,
     RVT_EINVAL = 22,
+    RVT_EMFILE = 24,
     RVT_EOPNOTSUPP = 95,
+    RVT_EADDRINUSE = 98,
+    RVT_EADDRNOTAVAIL = 99,
 };
 
 /* ts: constants */
@@ -238,6 +241,12 @@ enum rvt_cause {
         182, /* the peer's address is IPv4 and the endpoint's IPv6, or the other way round */
     /* value: fatal NAKs to the source address in the last minute; limit: how many it may have */
     RVT_CAUSE_TOO_MANY_REFUSALS = 183,
+    RVT_CAUSE_NO_SOCKETS = 184,         /* endpoints have no sockets on this operating system */
+    RVT_CAUSE_ENDPOINT_CLOSED = 185,    /* the endpoint, or its device, is closed */
+    RVT_CAUSE_HOST_ADDRESS = 186,       /* the address is not the address of one host, or no address at all */
+    RVT_CAUSE_KEYS_FORESEEN = 187,      /* the device's keys are sequential, so a peer could foretell them */
+    RVT_CAUSE_SOCKET = 188,             /* the system refused the socket; value: its errno */
+    RVT_CAUSE_QP_ON_OTHER_DEVICE = 189, /* the queue pair is on another device than the endpoint */
     /* Causes of work requests; index: of the work request in its list. */
     RVT_CAUSE_WR_SGES = 190,           /* value: elements; limit: the most that the queue takes */
     RVT_CAUSE_WR_OPCODE = 191,         /* value: the opcode; limit: type of the queue pair */
@@ -527,6 +536,8 @@ enum rvt_event_kind {
     RVT_EVENT_LAST_WQE = 2,   /* a queue pair with a shared receive queue went into error */
     RVT_EVENT_SRQ_LIMIT = 3,  /* a shared receive queue fell below its limit */
     RVT_EVENT_TIMER = 4,      /* an RNR timer of the queue pair was started: rvt_progress() must be called */
+    /* An endpoint has something to tell: refusals, or that it was closed. Reported by the host, not by the engine. */
+    RVT_EVENT_ENDPOINT = 5,
 };
 
 /* --- verbs: arrays of 32-bit words, by index; 64-bit numbers take two words, the low one first --- */
@@ -685,6 +696,59 @@ enum rvt_av_word {
     RVT_AV_STATIC_RATE = 2,
     RVT_AV_PORT = 3,
     RVT_AV_WORDS = 4,
+};
+
+/* ts: EndpointFlag, RVT_ENDPOINT_FLAG_ */
+/* How the binding opens an endpoint. */
+enum rvt_endpoint_flag {
+    RVT_ENDPOINT_FLAG_ANY_KEYS = 1,  /* although the device's keys can be foretold */
+    RVT_ENDPOINT_FLAG_MEMORY = 2,    /* without a socket: packets come from and go to JavaScript, for tests */
+    RVT_ENDPOINT_FLAG_BY_THREAD = 4, /* wait for packets in a thread, not in libuv's event loop */
+};
+
+/* ts: WireRefusalWord, RVT_WIRE_REFUSAL_ */
+/* A request that an endpoint refused (struct rvt_wire_refusal); the peer's address is told as text. */
+enum rvt_wire_refusal_word {
+    RVT_WIRE_REFUSAL_PORT = 0,
+    RVT_WIRE_REFUSAL_QP = 1, /* 2 words */
+    RVT_WIRE_REFUSAL_QPN = 3,
+    RVT_WIRE_REFUSAL_OPCODE = 4,
+    RVT_WIRE_REFUSAL_PSN = 5,
+    RVT_WIRE_REFUSAL_SYNDROME = 6,
+    RVT_WIRE_REFUSAL_CAUSE = 7,
+    RVT_WIRE_REFUSAL_VALUE = 8,
+    RVT_WIRE_REFUSAL_ADDR = 9, /* 2 words */
+    RVT_WIRE_REFUSAL_LENGTH = 11,
+    RVT_WIRE_REFUSAL_KEY = 12,
+    RVT_WIRE_REFUSAL_ACCESS = 13,
+    RVT_WIRE_REFUSAL_REASON = 14,
+    RVT_WIRE_REFUSAL_WORDS = 15,
+};
+
+/* ts: EndpointCounter, RVT_ENDPOINT_COUNTER_ */
+/* Counters of an endpoint: those of struct rvt_endpoint_counters, then those of its socket. */
+enum rvt_endpoint_counter {
+    RVT_ENDPOINT_COUNTER_RECEIVED = 0,
+    RVT_ENDPOINT_COUNTER_SENT = 1,
+    RVT_ENDPOINT_COUNTER_BYTES_RECEIVED = 2,
+    RVT_ENDPOINT_COUNTER_BYTES_SENT = 3,
+    RVT_ENDPOINT_COUNTER_MALFORMED = 4,
+    RVT_ENDPOINT_COUNTER_BAD_ICRC = 5,
+    RVT_ENDPOINT_COUNTER_UNKNOWN_QP = 6,
+    RVT_ENDPOINT_COUNTER_WRONG_SOURCE = 7,
+    RVT_ENDPOINT_COUNTER_CONGESTION = 8,
+    RVT_ENDPOINT_COUNTER_DUPLICATES = 9,
+    RVT_ENDPOINT_COUNTER_OUT_OF_ORDER = 10,
+    RVT_ENDPOINT_COUNTER_RNR_NAKS = 11,
+    RVT_ENDPOINT_COUNTER_SEQUENCE_NAKS = 12,
+    RVT_ENDPOINT_COUNTER_FATAL_NAKS = 13,
+    RVT_ENDPOINT_COUNTER_RETRANSMITTED = 14,
+    RVT_ENDPOINT_COUNTER_TIMEOUTS = 15,
+    RVT_ENDPOINT_COUNTER_LIMITED = 16,
+    RVT_ENDPOINT_COUNTER_TOO_LONG = 17,   /* packets that the network interface cannot carry */
+    RVT_ENDPOINT_COUNTER_UNSENT = 18,     /* packets that the system refused for another reason */
+    RVT_ENDPOINT_COUNTER_UNREPORTED = 19, /* refusals that were not reported, because too many waited */
+    RVT_ENDPOINT_COUNTER_COUNT = 20,
 };
 
 /* ts: CqAttrWord, RVT_CQ_ATTR_ */

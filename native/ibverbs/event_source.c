@@ -14,7 +14,8 @@ void shim_report_event(enum rvt_event_kind kind, struct shim_event_source *sourc
     case RVT_EVENT_SRQ_LIMIT:
         shim_event_raise(&source->async, false);
         break;
-    case RVT_EVENT_TIMER: /* of a device, not of an object */
+    case RVT_EVENT_TIMER:    /* of a device, not of an object */
+    case RVT_EVENT_ENDPOINT: /* reported by other hosts */
         break;
     }
 }

@@ -6,6 +6,7 @@ import { type ErrorCause, RdmaError } from '../../lib';
 import { causeTexts } from '../../lib/internal/cause-texts';
 import { Errno } from '../../lib/internal/errors';
 import { busyFailures } from '../support/failures/busy';
+import { endpointFailures } from '../support/failures/endpoint';
 import { errorOf, type Failure } from '../support/failures/failure';
 import { goneFailures } from '../support/failures/gone';
 import { invalidFailures, viewFailures } from '../support/failures/invalid';
@@ -21,6 +22,7 @@ const failures: (Failure & { reason?: string })[] = [
   ...invalidFailures,
   ...verbsFailures,
   ...packedFailures,
+  ...endpointFailures,
   ...(viewsAreShort ? viewFailures : []),
   ...refusals,
 ];
@@ -81,6 +83,14 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
   NoBytes: 'rejected earlier with a RangeError',
   ListTooLong: 'needs a list of 2^31 elements',
   ListedNoRegion: 'the classes pass regions only',
+  ...(process.platform === 'linux'
+    ? { NoSockets: 'this operating system has them' }
+    : Object.fromEntries(
+        [
+          ...['EndpointClosed', 'HostAddress', 'KeysForeseen', 'Socket', 'QpOnOtherDevice'],
+          ...['QpNumberForeseen', 'AddressFamily', 'TooManyRefusals'],
+        ].map((cause) => [cause, 'this operating system has no endpoints']),
+      )),
   Argument: 'the classes check all arguments first; this is the second barrier',
 };
 

@@ -2,10 +2,11 @@
 // rejected.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Device, explainCapture, SgeState } from '../../lib';
+import { Device, Endpoint, explainCapture, SgeState } from '../../lib';
 import { argumentError, wrongType } from '../support/answers';
 import { everything as everyClass } from '../support/everything';
 import { runProgram } from '../support/programs';
+import { hasEndpoints } from '../support/members';
 import { told } from '../support/reach';
 import { DMA } from '../support/scene';
 
@@ -341,6 +342,59 @@ const takers: Taker[] = [
     call: ({ a, b }, options) => a.connect(b, options),
     required: true,
   },
+  ...(hasEndpoints
+    ? ([
+        {
+          type: 'EndpointOptions',
+          name: 'new Endpoint',
+          all: {
+            device: null,
+            address: '127.0.0.1',
+            port: 0,
+            refusalsPerMinute: 1,
+            allowForeseeableKeys: true,
+          },
+          call: ({ device }, options) => {
+            // The option gets the device of this call.
+            if (options?.device !== undefined && Object.hasOwn(options, 'device')) options.device = device;
+            new Endpoint(options).close();
+          },
+          required: true,
+        },
+        {
+          type: 'WireConnectOptions',
+          name: 'qp.connect, through an endpoint',
+          all: {
+            endpoint: null,
+            address: '127.0.0.1',
+            port: 4791,
+            qpn: 1,
+            psn: 1,
+            localPsn: 1,
+            access: 1,
+            pathMtu: 1024,
+            minRnrTimer: 1,
+            rnrRetry: 1,
+            retryCnt: 1,
+            timeout: 1,
+            maxRdAtomic: 1,
+            maxDestRdAtomic: 1,
+          },
+          call: ({ device, a }, options) => {
+            const endpoint = new Endpoint({ device, address: '127.0.0.1', port: 0 });
+            if (options?.endpoint !== undefined && Object.hasOwn(options, 'endpoint'))
+              options.endpoint = endpoint;
+            try {
+              a.connect(options);
+              a.modify({ state: 'RESET' });
+            } finally {
+              endpoint.close();
+            }
+          },
+          required: true,
+        },
+      ] satisfies Taker[])
+    : []),
   {
     type: 'ActivateOptions',
     name: 'qp.activate',

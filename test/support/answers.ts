@@ -26,7 +26,10 @@ const errnos: Record<ErrnoName, number> = {
   EXDEV: -18,
   ENODEV: -19,
   EINVAL: -22,
+  EMFILE: -24,
   EOPNOTSUPP: -95,
+  EADDRINUSE: -98,
+  EADDRNOTAVAIL: -99,
 };
 
 /** For `toThrow`: an RdmaError with this code, and this operation and reason if given. */

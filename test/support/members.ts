@@ -10,6 +10,7 @@ import {
   DeviceMemory,
   DmaMapping,
   DmaSpace,
+  Endpoint,
   FastMemoryRegion,
   MemoryRegion,
   ProtectionDomain,
@@ -22,6 +23,9 @@ import {
 } from '../../lib';
 import { accepted } from './answers';
 import { ALL, DMA, dmaPages, PAGE, scene } from './scene';
+
+/** Whether the operating system has endpoints. */
+export const hasEndpoints = process.platform === 'linux';
 
 /** Creates one object of each class. */
 export function everything() {
@@ -62,6 +66,7 @@ export function everything() {
     ah,
     sends: pd.createQp({ type: 'RC', sendCq: device.createCq(4) }).sendQueue(1),
     receives: srq.recvQueue(1),
+    endpoint: hasEndpoints ? new Endpoint({ device, address: '127.0.0.1', port: 0 }) : undefined,
   };
 }
 export type All = ReturnType<typeof everything>;
@@ -86,6 +91,9 @@ export const classes: [string, any, (all: All) => any][] = [
   ['SendQueue', SendQueue, ({ sends }) => sends],
   ['RecvQueue', RecvQueue, ({ receives }) => receives],
   ['AddressHandle', AddressHandle, ({ ah }) => ah],
+  ...(hasEndpoints
+    ? [['Endpoint', Endpoint, ({ endpoint }: All) => endpoint] as [string, any, (all: All) => any]]
+    : []),
 ];
 
 /** Returns the name of a member. The disposal symbols have other names in early versions of Node. */

@@ -120,7 +120,18 @@ export function reasons(error: RdmaError): void {
   same<typeof error.reason, DataPathReason | undefined>(true);
   same<
     typeof error.code,
-    'EPERM' | 'EBADF' | 'ENOMEM' | 'EACCES' | 'EBUSY' | 'EXDEV' | 'ENODEV' | 'EINVAL' | 'EOPNOTSUPP'
+    | 'EPERM'
+    | 'EBADF'
+    | 'ENOMEM'
+    | 'EACCES'
+    | 'EBUSY'
+    | 'EXDEV'
+    | 'ENODEV'
+    | 'EINVAL'
+    | 'EMFILE'
+    | 'EOPNOTSUPP'
+    | 'EADDRINUSE'
+    | 'EADDRNOTAVAIL'
   >(true);
   // @ts-expect-error: no such reason
   const none: RefusalReason = 'Forbidden';

@@ -7,8 +7,8 @@
 #include "binding/environment/open_device.h"
 #include "core/rvt.h"
 
-// Scope of a call that may make the engine work: it resolves the buffers of this environment. Ends with
-// OpenDevice::Settle(), which may collect garbage, and with it the object or function that was called. So the scope
+// Scope of a call that may make the engine work: it resolves the buffers of this environment. Ends with the ports that
+// have something to send (device_port.h), and with OpenDevice::Settle(), which may collect garbage, and with it the object or function that was called. So the scope
 // keeps the device.
 class EngineCall {
 public:
@@ -17,6 +17,7 @@ public:
         rvt_set_thread_environment(&device.environment());
     }
     ~EngineCall() {
+        device_->environment().EndEngineCall();
         rvt_set_thread_environment(nullptr);
         device_->Settle();
     }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "binding/environment/environment.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
+#include "binding/environment/device_port.h"
 #include "binding/environment/open_device.h"
 
 Environment::Environment(Napi::Env env)
@@ -45,6 +47,7 @@ Environment::~Environment() {
 void Environment::OnCleanup(void *data) {
     // Keeps this object alive while the last device closes.
     std::shared_ptr<Environment> self = static_cast<Environment *>(data)->shared_from_this();
+    self->ClosePorts(true);
     // Shared memory that was registered here is released with this environment, and another environment may
     // be copying from it right now. Each call waits until every reader has left.
     for (OpenDevice *device : self->devices_)
@@ -93,6 +96,29 @@ void Environment::OnPut(void *self) {
     auto *environment = static_cast<Environment *>(self);
     environment->put_listeners_.Note();
     environment->waker_.Wake();
+}
+
+void Environment::RemovePort(DevicePort *port) {
+    ports_.erase(std::find(ports_.begin(), ports_.end(), port));
+}
+
+void Environment::CallPortsNow() {
+    // The causes of the call's own failure must stay.
+    rvt_failure failure;
+    rvt_take_failure(&failure);
+    ports_due_ = false;
+    for (size_t i = 0; i < ports_.size(); i++)
+        ports_[i]->AfterCall();
+    rvt_restore_failure(&failure);
+}
+
+void Environment::ClosePorts(bool all) {
+    std::vector<DevicePort *> closing;
+    for (DevicePort *port : ports_)
+        if (all || rvt_device_closed(port->device().get()) || rvt_ucontext_gone(port->device().context()))
+            closing.push_back(port);
+    for (DevicePort *port : closing)
+        port->Close(); // closes no other port
 }
 
 void Environment::NoteEvents() {

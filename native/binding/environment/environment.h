@@ -10,12 +10,14 @@
 #include <memory>
 #include <thread>
 #include <unordered_set>
+#include <vector>
 
 #include "binding/environment/leaks.h"
 #include "binding/environment/listeners.h"
 #include "binding/environment/waker.h"
 #include "core/rvt.h"
 
+class DevicePort;
 class OpenDevice;
 
 // State that another class of the binding keeps for each environment. It lives as long as the environment,
@@ -124,6 +126,22 @@ public:
         devices_.erase(device);
     }
 
+    // The open ports of this environment's devices (environment/device_port.h).
+    void AddPort(DevicePort *port) {
+        ports_.push_back(port);
+    }
+    void RemovePort(DevicePort *port);
+    // Makes the present call into the engine call the ports when it ends. Called on the environment's thread.
+    void CallPorts() {
+        ports_due_ = true;
+    }
+    void EndEngineCall() {
+        if (ports_due_)
+            CallPortsNow();
+    }
+    // Closes the ports whose device or context has ended, or all.
+    void ClosePorts(bool all);
+
     void Keep(PartOwner owner, std::unique_ptr<EnvironmentPart> part) {
         parts_[owner] = std::move(part);
     }
@@ -142,6 +160,7 @@ private:
     static void OnEnd(Napi::Env env, std::shared_ptr<Environment> *data);
     static void OnWake(void *self);
     static void OnPut(void *self);
+    void CallPortsNow();
 
     napi_env env_;
     std::thread::id thread_;
@@ -149,6 +168,8 @@ private:
     Waker waker_;
     bool over_ = false; // Node-API must not be called any more
     std::unordered_set<OpenDevice *> devices_;
+    std::vector<DevicePort *> ports_;
+    bool ports_due_ = false; // a port has something to do at the end of the present call
     Leaks leaks_;
     Listeners put_listeners_;
     Listeners event_listeners_;

@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "binding/environment/device_port.h"
 #include "binding/environment/engine_call.h"
 #include "binding/objects/cq.h"
 #include "binding/objects/device_memory.h"
@@ -145,6 +146,8 @@ Napi::Value Device::Detach(const Napi::CallbackInfo &info) {
     EngineCall call(*payload_.device);
     int error = rvt_dealloc_ucontext(payload_.device->context(), cascade);
     if (!error)
+        payload_.device->environment().ClosePorts(false);
+    if (!error)
         DeviceMemory::LetGo(*payload_.device, nullptr);
     return Napi::Number::New(info.Env(), error);
 }
@@ -235,6 +238,11 @@ Napi::Value Device::Close(const Napi::CallbackInfo &info) {
     bool leaked = false;
     EngineCall call(*payload_.device);
     int error = rvt_mr_exit_by(payload_.device->context(), cascade, &leaked);
+    if (!error) {
+        Environment &environment = payload_.device->environment();
+        environment.ClosePorts(false);
+        DevicePort::TellClosed(payload_.device->get(), environment);
+    }
     if (!error)
         DeviceMemory::LetGo(*payload_.device, nullptr);
     return Napi::Number::New(info.Env(), error ? error : leaked);

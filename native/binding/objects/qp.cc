@@ -17,6 +17,7 @@ void QueuePair::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("fastRegMr", &QueuePair::FastRegMr),
                                           InstanceMethod("invalidateRkey", &QueuePair::InvalidateRkey),
                                           InstanceMethod("qpn", &QueuePair::Qpn),
+                                          InstanceMethod("unwire", &QueuePair::Unwire),
                                           InstanceMethod("modify", &QueuePair::Modify),
                                           InstanceMethod("query", &QueuePair::Query),
                                           InstanceMethod("postSend", &QueuePair::PostSend),
@@ -65,6 +66,11 @@ Napi::Value QueuePair::InvalidateRkey(const Napi::CallbackInfo &info) {
     int error = rvt_invalidate_rkey(payload_.handle, rkey);
     payload_.device->Settle();
     return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value QueuePair::Unwire(const Napi::CallbackInfo &info) {
+    EngineCall call(*payload_.device);
+    return Napi::Number::New(info.Env(), rvt_set_carrier(payload_.handle, &rvt_loopback, nullptr, false));
 }
 
 // The words of a call in the order of struct rvt_ah_attr.

@@ -29,6 +29,7 @@ private:
     Napi::Value FastRegMr(const Napi::CallbackInfo &info);
     Napi::Value InvalidateRkey(const Napi::CallbackInfo &info);
     Napi::Value Qpn(const Napi::CallbackInfo &info);
+    Napi::Value Unwire(const Napi::CallbackInfo &info);
     Napi::Value Modify(const Napi::CallbackInfo &info);
     Napi::Value Query(const Napi::CallbackInfo &info);
     Napi::Value PostSend(const Napi::CallbackInfo &info);

@@ -20,6 +20,7 @@ enum WrapperClass {
     kCompletionQueue,
     kSharedReceiveQueue,
     kAddressHandle,
+    kEndpoint,
     kBatch, // has a tag, but no constructor
     kWrapperClasses
 };

@@ -50,7 +50,12 @@ void rvt_unset_carrier(struct rvt_engine_qp *qp) {
     const struct rvt_why why = rvt_because(RVT_WHY_ENDPOINT_CLOSED);
     qp->carrier = &rvt_loopback; /* first, so that the former carrier is called no more */
     qp->carrier_data = NULL;
+    const bool had_failed =
+        qp->attr.state == RVT_QPS_ERR; /* its work requests are flushed for another reason */
     rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &why);
+    while (qp->sq.count && !had_failed)
+        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &why);
+    rvt_show_queues(qp);
 }
 
 void *rvt_carrier_find(struct rvt_dev_info *device, uint32_t qpn, const struct rvt_carrier *carrier) {

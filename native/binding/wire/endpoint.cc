@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "binding/wire/endpoint.h"
+
+#ifndef __linux__
+#include "core/rvt.h"
+
+void DefineEndpoint(Environment &, Napi::Env) {}
+
+Napi::Value CreateEndpoint(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_SOCKETS));
+}
+
+#else
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "binding/environment/engine_call.h"
+#include "binding/objects/device.h"
+#include "binding/objects/qp.h"
+#include "binding/values/arguments.h"
+#include "binding/values/wrapper.h"
+#include "binding/wire/host_address.h"
+#include "binding/wire/wire_endpoint.h"
+
+namespace {
+
+struct EndpointPayload {
+    std::shared_ptr<WireEndpoint> endpoint;
+};
+
+class Endpoint : public Wrapper<Endpoint, EndpointPayload, kEndpoint> {
+public:
+    using Wrapper::Wrapper;
+    static void Define(Environment &environment, Napi::Env env);
+
+private:
+    Napi::Value Id(const Napi::CallbackInfo &info);
+    Napi::Value Live(const Napi::CallbackInfo &info);
+    Napi::Value Address(const Napi::CallbackInfo &info);
+    Napi::Value Port(const Napi::CallbackInfo &info);
+    Napi::Value Connect(const Napi::CallbackInfo &info);
+    Napi::Value Reference(const Napi::CallbackInfo &info);
+    Napi::Value Counters(const Napi::CallbackInfo &info);
+    Napi::Value TakeRefusal(const Napi::CallbackInfo &info);
+    Napi::Value Close(const Napi::CallbackInfo &info);
+    Napi::Value Feed(const Napi::CallbackInfo &info);
+    Napi::Value Take(const Napi::CallbackInfo &info);
+};
+
+// The longest text that can be an address: IPv6 with a zone.
+constexpr size_t kMostAddressText = 128;
+
+// Reads a string. Anything longer than an address is none: the text is then empty, which is no address either.
+std::string Text(Arguments &arguments, const Napi::CallbackInfo &info, size_t index) {
+    char text[kMostAddressText];
+    size_t length = 0;
+    if (!info[index].IsString() ||
+        napi_get_value_string_utf8(info.Env(), info[index], text, sizeof(text), &length) != napi_ok)
+        arguments.Wrong(index, "a string");
+    return length + 1 < sizeof(text) ? std::string(text, length) : std::string();
+}
+
+// A text with a zero byte would be cut there, and so taken for another address.
+bool ReadAddress(const std::string &text, uint8_t address[16], uint32_t *scope) {
+    return text.find('\0') == std::string::npos && ReadHostAddress(text.c_str(), address, scope);
+}
+
+void Endpoint::Define(Environment &environment, Napi::Env env) {
+    Register(environment, DefineClass(env, "NativeEndpoint",
+                                      {
+                                          InstanceMethod("id", &Endpoint::Id),
+                                          InstanceMethod("live", &Endpoint::Live),
+                                          InstanceMethod("address", &Endpoint::Address),
+                                          InstanceMethod("port", &Endpoint::Port),
+                                          InstanceMethod("connect", &Endpoint::Connect),
+                                          InstanceMethod("reference", &Endpoint::Reference),
+                                          InstanceMethod("counters", &Endpoint::Counters),
+                                          InstanceMethod("takeRefusal", &Endpoint::TakeRefusal),
+                                          InstanceMethod("close", &Endpoint::Close),
+                                          InstanceMethod("feed", &Endpoint::Feed),
+                                          InstanceMethod("take", &Endpoint::Take),
+                                      }));
+}
+
+Napi::Value Endpoint::Id(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(payload_.endpoint->id()));
+}
+
+Napi::Value Endpoint::Live(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(),
+                             payload_.endpoint->open() ? 0 : rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED));
+}
+
+Napi::Value Endpoint::Address(const Napi::CallbackInfo &info) {
+    return Napi::String::New(info.Env(), payload_.endpoint->address());
+}
+
+Napi::Value Endpoint::Port(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), payload_.endpoint->port());
+}
+
+// connect(qp, address, port)
+Napi::Value Endpoint::Connect(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    auto *qp = arguments.Object<QueuePair>(0);
+    std::string address = Text(arguments, info, 1);
+    rvt_wire_peer peer;
+    uint32_t scope;
+    peer.port = static_cast<uint16_t>(arguments.Integer(2, 1, UINT16_MAX));
+    if (!arguments.ok())
+        return arguments.Undefined();
+    WireEndpoint &endpoint = *payload_.endpoint;
+    EngineCall call(endpoint.device());
+    int error = 0;
+    if (!endpoint.open())
+        error = rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
+    else if (!ReadAddress(address, peer.address, &scope))
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS);
+    else if (qp->payload().device->get() != endpoint.device().get())
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_QP_ON_OTHER_DEVICE);
+    else
+        error = endpoint.Connect(qp->payload().handle, peer);
+    return Napi::Number::New(info.Env(), error);
+}
+
+// reference(keepsAlive)
+Napi::Value Endpoint::Reference(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    bool keeps_alive = arguments.Bool(0);
+    if (arguments.ok())
+        payload_.endpoint->Reference(keeps_alive);
+    return arguments.Undefined();
+}
+
+// counters(out): fills `out` with enum rvt_endpoint_counter.
+Napi::Value Endpoint::Counters(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView out = arguments.Array(0, napi_biguint64_array, RVT_ENDPOINT_COUNTER_COUNT);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    uint64_t counters[RVT_ENDPOINT_COUNTER_COUNT];
+    EngineCall call(payload_.endpoint->device());
+    payload_.endpoint->Count(counters);
+    std::memcpy(out.data, counters, sizeof(counters));
+    return arguments.Undefined();
+}
+
+void Store64(uint32_t *words, int at, uint64_t value) {
+    words[at] = static_cast<uint32_t>(value);
+    words[at + 1] = static_cast<uint32_t>(value >> 32);
+}
+
+// takeRefusal(words): takes the oldest refusal into `words` (enum rvt_wire_refusal_word). Returns the peer's address, or
+// undefined if there is none.
+Napi::Value Endpoint::TakeRefusal(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView out = arguments.Array(0, napi_uint32_array, RVT_WIRE_REFUSAL_WORDS);
+    rvt_wire_refusal refusal;
+    if (!arguments.ok() || !payload_.endpoint->TakeRefusal(&refusal))
+        return arguments.Undefined();
+    uint32_t words[RVT_WIRE_REFUSAL_WORDS];
+    words[RVT_WIRE_REFUSAL_PORT] = refusal.peer.port;
+    Store64(words, RVT_WIRE_REFUSAL_QP, refusal.qp);
+    words[RVT_WIRE_REFUSAL_QPN] = refusal.qp_num;
+    words[RVT_WIRE_REFUSAL_OPCODE] = refusal.opcode;
+    words[RVT_WIRE_REFUSAL_PSN] = refusal.psn;
+    words[RVT_WIRE_REFUSAL_SYNDROME] = refusal.syndrome;
+    words[RVT_WIRE_REFUSAL_CAUSE] = refusal.why.cause;
+    words[RVT_WIRE_REFUSAL_VALUE] = refusal.why.value;
+    Store64(words, RVT_WIRE_REFUSAL_ADDR, refusal.why.refused.addr);
+    words[RVT_WIRE_REFUSAL_LENGTH] = refusal.why.refused.length;
+    words[RVT_WIRE_REFUSAL_KEY] = refusal.why.refused.key;
+    words[RVT_WIRE_REFUSAL_ACCESS] = refusal.why.refused.access;
+    words[RVT_WIRE_REFUSAL_REASON] = refusal.why.refused.reason;
+    std::memcpy(out.data, words, sizeof(words));
+    return Napi::String::New(info.Env(), HostAddressText(refusal.peer.address));
+}
+
+Napi::Value Endpoint::Close(const Napi::CallbackInfo &info) {
+    EngineCall call(payload_.endpoint->device());
+    payload_.endpoint->Close();
+    return Napi::Number::New(info.Env(), 0);
+}
+
+// feed(bytes, address, port, ipId): gives the endpoint without a socket a packet; `ipId` -1: not known.
+Napi::Value Endpoint::Feed(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView bytes = arguments.Array(0, napi_uint8_array);
+    std::string address = Text(arguments, info, 1);
+    MemoryLink::Packet packet;
+    uint32_t scope;
+    packet.peer.port = static_cast<uint16_t>(arguments.Integer(2, 0, UINT16_MAX));
+    double ip_id = arguments.Integer(3, -1, UINT16_MAX);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    WireEndpoint &endpoint = *payload_.endpoint;
+    EngineCall call(endpoint.device());
+    if (!endpoint.memory())
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED));
+    if (!ReadAddress(address, packet.peer.address, &scope))
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS));
+    auto *first = static_cast<unsigned char *>(bytes.data);
+    packet.bytes.assign(first, first + bytes.length);
+    packet.has_ip_id = ip_id >= 0;
+    packet.ip_id = packet.has_ip_id ? static_cast<uint16_t>(ip_id) : 0;
+    endpoint.memory()->Arrive(std::move(packet));
+    endpoint.Work();
+    return Napi::Number::New(info.Env(), 0);
+}
+
+// take(): returns the packets that the endpoint without a socket has sent since the last call, as a flat list of bytes,
+// address and port.
+Napi::Value Endpoint::Take(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    MemoryLink *memory = payload_.endpoint->memory();
+    Napi::Array list = Napi::Array::New(env);
+    uint32_t at = 0;
+    while (memory && !memory->sent.empty()) {
+        const MemoryLink::Packet packet = std::move(memory->sent.front());
+        memory->sent.pop_front();
+        Napi::Uint8Array bytes = Napi::Uint8Array::New(env, packet.bytes.size());
+        if (bytes.IsEmpty())
+            return Napi::Value(); // an exception is pending
+        std::memcpy(bytes.Data(), packet.bytes.data(), packet.bytes.size());
+        list.Set(at++, bytes);
+        list.Set(at++, HostAddressText(packet.peer.address));
+        list.Set(at++, Napi::Number::New(env, packet.peer.port));
+    }
+    return list;
+}
+
+} // namespace
+
+void DefineEndpoint(Environment &environment, Napi::Env env) {
+    Endpoint::Define(environment, env);
+}
+
+Napi::Value CreateEndpoint(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    Arguments arguments(info);
+    auto *device = arguments.Object<Device>(0);
+    WireEndpoint::Options options;
+    options.address = Text(arguments, info, 1);
+    options.port = static_cast<uint16_t>(arguments.Integer(2, 0, UINT16_MAX));
+    options.refusals = arguments.U32(3);
+    const uint32_t flags = arguments.U32(4);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    options.memory = flags & RVT_ENDPOINT_FLAG_MEMORY;
+    options.by_thread = flags & RVT_ENDPOINT_FLAG_BY_THREAD;
+    options.any_keys = flags & RVT_ENDPOINT_FLAG_ANY_KEYS;
+    if (options.address.find('\0') != std::string::npos)
+        options.address.clear(); // no address
+    int error = 0;
+    std::shared_ptr<OpenDevice> of = device->payload().device;
+    EngineCall call(*of);
+    std::shared_ptr<WireEndpoint> endpoint = WireEndpoint::Open(of, options, &error);
+    if (!endpoint)
+        return Napi::Number::New(env, error);
+    Napi::Value object = Endpoint::Create(of->environment(), {endpoint});
+    if (object.IsEmpty())
+        endpoint->Close(); // undo: an exception is pending
+    return object;
+}
+#endif

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What an endpoint sends and receives by: a UDP socket, or memory for tests.
+#ifndef RDMAVT_PACKET_LINK_H
+#define RDMAVT_PACKET_LINK_H
+
+#include <cstdint>
+
+#include "binding/wire/transport.h"
+
+// Used only on the endpoint's thread.
+class PacketLink {
+public:
+    virtual ~PacketLink() = default;
+
+    // The descriptor to poll for packets; -1: there is none.
+    virtual int descriptor() const {
+        return -1;
+    }
+    // Takes packets that have arrived, at most RVT_MOST_PACKETS. Their bytes stay valid until the next call. Returns how
+    // many: 0 if none is there.
+    virtual uint32_t Receive(rvt_datagram *datagrams) = 0;
+    // Seals packets and sends them, in order. Returns how many are done with: sent, or given up, which to the transport
+    // are lost packets. Fewer than `count` only if the rest must wait until the descriptor is writable.
+    virtual uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) = 0;
+
+    // How many packets were given up because the network interface cannot carry such long ones, or because the system
+    // refused them for another reason.
+    uint64_t too_long = 0, unsent = 0;
+};
+
+#endif

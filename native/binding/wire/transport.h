@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The transport of native/wire/endpoint, for C++.
+#ifndef RDMAVT_BINDING_TRANSPORT_H
+#define RDMAVT_BINDING_TRANSPORT_H
+
+#include "core/rvt.h"
+
+extern "C" {
+#include "wire/endpoint/endpoint.h"
+}
+
+#endif
