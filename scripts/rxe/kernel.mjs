@@ -21,14 +21,7 @@ const META_PACKAGE = 'linux-image-amd64';
 /** Raise this when the content of a kernel's folder changes: folders with another number are not used. */
 const FORMAT = 1;
 /** Modules of the guest; their dependencies are found. crc32_generic is none of rdma_rxe's, but `rdma link add` fails without it. */
-const MODULES = [
-  'virtio_pci',
-  'virtio_net',
-  'virtio_console',
-  'crc32_generic',
-  'ib_uverbs',
-  'rdma_rxe',
-];
+const MODULES = ['virtio_pci', 'virtio_net', 'virtio_console', 'crc32_generic', 'ib_uverbs', 'rdma_rxe'];
 /** What is unpacked of the package: the modules above, and what they may depend on. */
 const UNPACKED = [
   './boot/vmlinuz-*',

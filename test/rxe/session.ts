@@ -1,0 +1,62 @@
+// A booted machine with its links, for the tests of a file.
+import { FrameLink } from './frame-link';
+import { GuestMachine } from './guest-machine';
+import { GuestNumbers, GuestPeer } from './guest-peer';
+import type { Link } from './link';
+import { framesPlace, socketPlace } from './network';
+import { setting } from './setting';
+import { SocketLink, Tap } from './socket-link';
+
+/** Jest's limit for the boot: the machine's own limit comes first, and says more. */
+export const BOOT_LIMIT_MS = (setting.bootMs ?? 0) + 60_000;
+
+/** The links of a test. */
+export const linkNames = ['frames', 'sockets'] as const;
+export type LinkName = (typeof linkNames)[number];
+
+/** Why a link cannot be tested here; undefined if it can. */
+export function whyNot(name: LinkName): string | undefined {
+  return setting.noMachine ?? (name === 'sockets' ? setting.noSockets : undefined);
+}
+
+export class Session {
+  readonly machine: GuestMachine;
+  readonly #numbers = new GuestNumbers();
+  #tap: Tap | undefined;
+
+  private constructor(machine: GuestMachine) {
+    this.machine = machine;
+  }
+
+  static async open(): Promise<Session> {
+    const session = new Session(await GuestMachine.boot(setting));
+    try {
+      if (whyNot('sockets') === undefined) {
+        session.#tap = await Tap.open(setting.frameTap, session.machine.socketWire, socketPlace);
+      }
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return session;
+  }
+
+  /** Opens a link, with the tests at its other end. The caller closes it. */
+  async link(name: LinkName): Promise<Link> {
+    const { framesWire, socketWire } = this.machine;
+    return name === 'frames'
+      ? new FrameLink(framesWire, framesPlace)
+      : SocketLink.open(setting.udpNeighbour, socketWire, socketPlace);
+  }
+
+  /** Soft-RoCE at a link. */
+  guest(name: LinkName): GuestPeer {
+    const place = name === 'frames' ? framesPlace : socketPlace;
+    return new GuestPeer(this.machine.shell, this.#numbers, place);
+  }
+
+  async close(): Promise<void> {
+    await this.#tap?.close();
+    await this.machine.kill();
+  }
+}
