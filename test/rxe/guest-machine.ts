@@ -1,7 +1,7 @@
 // The virtual machine with soft-RoCE: QEMU without KVM, so that it behaves the same wherever it runs. Its two links and the shell of verbs are
 // sockets that this process and QEMU inherit: no ports, no files, nothing that stays behind.
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { Duplex, Readable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import { framesPlace, IPV4_PREFIX, IPV6_PREFIX, LINK_MTU, type LinkPlace, socketPlace } from './network';
 import type { Setting } from './setting';
 import { VerbsShell } from './verbs-shell';
@@ -29,7 +29,7 @@ export class GuestMachine {
     this.#qemu = spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...options(setting)], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
     });
-    const stdio = this.#qemu.stdio;
+    const stdio: readonly (Readable | Writable | null | undefined)[] = this.#qemu.stdio;
     for (const output of [stdio[1], stdio[2]] as Readable[]) {
       output.on('data', (text: Buffer) => {
         this.#console = (this.#console + text.toString()).slice(-CONSOLE_TAIL);
@@ -83,7 +83,7 @@ export class GuestMachine {
 }
 
 function options({ kernel, initramfs }: Setting): string[] {
-  const links = [link(framesPlace), link(socketPlace)];
+  const links = [link(framesPlace, socketPlace), link(socketPlace, framesPlace)];
   const commandLine = [
     'console=ttyS0 quiet panic=-1 mitigations=off no_timer_check random.trust_cpu=on',
     ...links.map((text) => `rdmavt.link=${text}`),
@@ -101,8 +101,12 @@ function options({ kernel, initramfs }: Setting): string[] {
 }
 
 /** The setting of a network device for guest/init. */
-function link({ netdev, rxe, guest }: LinkPlace): string {
-  return [netdev, LINK_MTU, `${guest.ipv4}/${IPV4_PREFIX}`, `${guest.ipv6}/${IPV6_PREFIX}`, rxe].join(',');
+function link({ netdev, rxe, guest }: LinkPlace, other: LinkPlace): string {
+  const { ipv4, ipv6 } = guest;
+  return [
+    ...[netdev, LINK_MTU, `${ipv4}/${IPV4_PREFIX}`, `${ipv6}/${IPV6_PREFIX}`],
+    ...[rxe, other.guest.ipv6],
+  ].join(',');
 }
 
 function device({ netdev, guest }: LinkPlace, fd: number): string[] {

@@ -4,18 +4,17 @@ import {
   ALL_RIGHTS,
   type Connection,
   type Family,
+  Nak,
   type Peer,
   type PeerCompletion,
   type PeerPair,
   type PeerRegion,
   type PeerRequest,
   type PeerWindow,
+  type TooLong,
 } from './peer';
 import { completionStatuses, type PairState, pairStates, type VerbsShell } from './verbs-shell';
 
-/** Flags of completions in <infiniband/verbs.h>. */
-const WITH_IMMEDIATE = 1 << 1;
-const WITH_INVALIDATE = 1 << 3;
 const COMPLETION_MS = 20_000;
 /** IBV_ACCESS_MW_BIND: windows may be bound to the region. */
 const WINDOWS = 16;
@@ -112,7 +111,7 @@ class GuestPair implements PeerPair {
       id: this.id,
       wr: request.id,
       op: request.operation,
-      mr: (request.region as GuestRegion).id,
+      mr: guestRegion(request.region).id,
       off: request.offset ?? 0,
       len: request.length,
       raddr: request.address,
@@ -126,21 +125,21 @@ class GuestPair implements PeerPair {
   }
 
   async receive(wr: number, region: PeerRegion, off: number, len: number): Promise<void> {
-    await this.#shell.command('recv', { id: this.id, wr, mr: (region as GuestRegion).id, off, len });
+    await this.#shell.command('recv', { id: this.id, wr, mr: guestRegion(region).id, off, len });
   }
 
   async completions(n: number, ms = COMPLETION_MS): Promise<PeerCompletion[]> {
     const words = await this.#shell.command('poll', { id: this.id, n, ms }, ms);
     return words.map((word) => {
-      const [id = 0, status = -1, , length = 0, flags = 0, data = 0] = word.split(':').map(Number);
-      const name = completionStatuses[status];
+      const [id, status, length, kind, data] = word.split(':');
+      const name = completionStatuses[Number(status)];
       if (name === undefined) throw new Error(`the guest has a completion with status ${status}`);
       return {
-        id,
+        id: Number(id),
         status: name,
-        length,
-        ...(name === 'SUCCESS' && flags & WITH_IMMEDIATE && { immediate: data }),
-        ...(name === 'SUCCESS' && flags & WITH_INVALIDATE && { invalidated: data }),
+        length: Number(length),
+        ...(kind === 'imm' && { immediate: Number(data) }),
+        ...(kind === 'inv' && { invalidated: Number(data) }),
       };
     });
   }
@@ -151,8 +150,25 @@ class GuestPair implements PeerPair {
   }
 }
 
+/** The objects that a peer is given are its own. */
+function guestRegion(region: PeerRegion): GuestRegion {
+  if (!(region instanceof GuestRegion)) throw new TypeError('not a region of the guest');
+  return region;
+}
+
+function guestPair(pair: PeerPair): GuestPair {
+  if (!(pair instanceof GuestPair)) throw new TypeError('not a queue pair of the guest');
+  return pair;
+}
+
 export class GuestPeer implements Peer {
   readonly title = 'soft-RoCE';
+  /** Linux 6.1 takes it for a malformed receive. */
+  readonly tooLong: TooLong = {
+    syndrome: Nak.RemoteOperation,
+    requester: 'REM_OP_ERR',
+    responder: 'LOC_QP_OP_ERR',
+  };
   readonly #shell: VerbsShell;
   readonly #numbers: GuestNumbers;
   readonly #place: LinkPlace;
@@ -184,10 +200,10 @@ export class GuestPeer implements Peer {
     const mw = this.#numbers.take('mw');
     await this.#shell.command('mw', { id: mw, device: this.#place.rxe });
     const rkey = await this.#shell.value('rkey', 'post', {
-      id: (pair as GuestPair).id,
+      id: guestPair(pair).id,
       op: 'bind',
       mw,
-      mr: (region as GuestRegion).id,
+      mr: guestRegion(region).id,
       raddr: region.address,
       len: region.length,
     });

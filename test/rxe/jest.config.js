@@ -1,14 +1,19 @@
 'use strict';
 
-const { testPathIgnorePatterns: _ignored, ...project } = require('../../jest.config.js');
+const project = require('../../jest.config.js');
 
-/** The tests against soft-RoCE in a virtual machine: `npm run test:rxe`. */
+// The tests against soft-RoCE in a virtual machine: npm run test:rxe.
 /** @type {import('jest').Config} */
 module.exports = {
   ...project,
   rootDir: '../..',
   testMatch: ['<rootDir>/test/rxe/**/*.test.ts'],
+  testPathIgnorePatterns: ['/node_modules/'],
   // Each file boots a machine, which keeps a processor busy.
   maxWorkers: 1,
-  reporters: ['default', ['<rootDir>/scripts/jest-counts.mjs', { name: 'rxe' }]],
+  reporters: [
+    'default',
+    ['<rootDir>/scripts/jest-counts.mjs', { name: 'rxe' }],
+    '<rootDir>/scripts/rxe/summary.mjs',
+  ],
 };

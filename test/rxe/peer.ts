@@ -5,6 +5,14 @@ import type { CompletionStatus, PairState } from './verbs-shell';
 export const Right = { LocalWrite: 1, RemoteWrite: 2, RemoteRead: 4, RemoteAtomic: 8 } as const;
 export const ALL_RIGHTS = 15;
 
+/** Syndromes of acknowledge packets that refuse. */
+export const Nak = {
+  Sequence: 0x60,
+  InvalidRequest: 0x61,
+  RemoteAccess: 0x62,
+  RemoteOperation: 0x63,
+} as const;
+
 export type Family = 'ipv4' | 'ipv6';
 
 /** Memory of a peer that the other may reach. */
@@ -87,9 +95,25 @@ export interface PeerPair {
   state(): Promise<PairState>;
 }
 
+/** How a SEND is refused that is longer than its receive. */
+export interface TooLong {
+  readonly syndrome: number;
+  /** Statuses of the two completions. */
+  readonly requester: CompletionStatus;
+  readonly responder: CompletionStatus;
+}
+
+/** As the InfiniBand specification has it (volume 1, 9.9.3.1, "length error"). */
+export const tooLongBySpecification: TooLong = {
+  syndrome: Nak.InvalidRequest,
+  requester: 'REM_INV_REQ_ERR',
+  responder: 'LOC_LEN_ERR',
+};
+
 export interface Peer {
   /** What it is, for titles: `soft-RoCE`. */
   readonly title: string;
+  readonly tooLong: TooLong;
   addressOf(family: Family): string;
   region(length: number, rights?: number): Promise<PeerRegion>;
   /** Makes a key over the whole region that a SEND with invalidate may end. The pair must be connected. */

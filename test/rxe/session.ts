@@ -8,7 +8,7 @@ import { setting } from './setting';
 import { SocketLink, Tap } from './socket-link';
 
 /** Jest's limit for the boot: the machine's own limit comes first, and says more. */
-export const BOOT_LIMIT_MS = (setting.bootMs ?? 0) + 60_000;
+export const BOOT_LIMIT_MS = setting.bootMs + 60_000;
 
 /** The links of a test. */
 export const linkNames = ['frames', 'sockets'] as const;
@@ -29,24 +29,15 @@ export class Session {
   }
 
   static async open(): Promise<Session> {
-    const session = new Session(await GuestMachine.boot(setting));
-    try {
-      if (whyNot('sockets') === undefined) {
-        session.#tap = await Tap.open(setting.frameTap, session.machine.socketWire, socketPlace);
-      }
-    } catch (error) {
-      await session.close();
-      throw error;
-    }
-    return session;
+    return new Session(await GuestMachine.boot(setting));
   }
 
   /** Opens a link, with the tests at its other end. The caller closes it. */
   async link(name: LinkName): Promise<Link> {
-    const { framesWire, socketWire } = this.machine;
-    return name === 'frames'
-      ? new FrameLink(framesWire, framesPlace)
-      : SocketLink.open(setting.udpNeighbour, socketWire, socketPlace);
+    if (name === 'frames') return new FrameLink(this.machine.framesWire, framesPlace);
+    const wire = this.machine.socketWire;
+    this.#tap ??= await Tap.open(setting.frameTap, wire, socketPlace);
+    return SocketLink.open(setting.udpNeighbour, wire, socketPlace);
   }
 
   /** Soft-RoCE at a link. */

@@ -9,6 +9,7 @@ import { readRecords, writeRecord } from './record-stream';
 const MOST_RECORDED = 8 << 20;
 /** Where `damage` flips a bit, from the end of the frame: in the ICRC. */
 const DAMAGED_FROM_END = 2;
+const NEXT_MS = 20_000;
 
 export type Towards = 'guest' | 'host';
 
@@ -52,11 +53,17 @@ export class Treatment {
     return true;
   }
 
-  /** Resolves when it has treated a packet. */
+  /** Resolves when it has treated a packet; rejects after some seconds. */
   async next(): Promise<void> {
     if (this.treated > 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onTreated = resolve;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(new Error(`no packet to ${this.rule.does} towards the ${this.rule.towards}`));
+      }, NEXT_MS);
+      this.#onTreated = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
   }
 

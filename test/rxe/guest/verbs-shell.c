@@ -18,7 +18,7 @@
  *   post id= wr= op= mr= off= len= raddr= rkey= [imm= inv= compare= swap= add= fence= solicited= inline= quiet=]     ok
  *       op: write write_imm read send send_imm send_inv cas faa; bind mw= mr= raddr= len= access=: ok rkey=
  *   recv id= wr= [mr= off= len=]              ok
- *   poll id= n= ms=                           ok WR:STATUS:OPCODE:LENGTH:FLAGS:DATA ...    waits until there are n
+ *   poll id= n= ms=                           ok WR:STATUS:LENGTH[:imm:DATA|:inv:RKEY] ...   waits until there are n
  *   gids device=                              ok INDEX:HEX ...
  *   reset                                     ok                       destroys everything
  */
@@ -555,12 +555,15 @@ static int take_completions(void) {
             continue;
         }
         taken++;
-        uint32_t data = 0;
-        if (wc.status == IBV_WC_SUCCESS && (wc.wc_flags & IBV_WC_WITH_INV))
-            data = wc.invalidated_rkey;
-        else if (wc.status == IBV_WC_SUCCESS && (wc.wc_flags & IBV_WC_WITH_IMM))
-            data = ntohl(wc.imm_data);
-        say(" %" PRIu64 ":%d:%d:%u:%u:%u", wc.wr_id, wc.status, wc.opcode, wc.byte_len, wc.wc_flags, data);
+        /* Soft-RoCE of Linux 6.1 marks an invalidation by the kernel's bit, which is IBV_WC_IP_CSUM_OK here. */
+        bool succeeded = wc.status == IBV_WC_SUCCESS;
+        bool invalidated = succeeded && wc.wc_flags & (IBV_WC_WITH_INV | IBV_WC_IP_CSUM_OK);
+        bool immediate = succeeded && wc.wc_flags & IBV_WC_WITH_IMM;
+        say(" %" PRIu64 ":%d:%u", wc.wr_id, wc.status, succeeded ? wc.byte_len : 0);
+        if (invalidated)
+            say(":inv:%u", wc.invalidated_rkey);
+        else if (immediate)
+            say(":imm:%u", ntohl(wc.imm_data));
     }
     return 0;
 }
