@@ -37,10 +37,11 @@ function prepare() {
   try {
     provideNeeds();
     const kernel = provideKernel();
-    const { command, why } = namespaceCommand();
+    const { command: inNamespace, why } = namespaceCommand();
     console.log(`rxe: ${kernel.name}${why ? `; ${why}` : ''}`);
     return {
-      command,
+      // If this process is killed, the kernel kills its child.
+      command: ['setpriv', '--pdeathsig', 'KILL', ...inNamespace],
       noSockets: why,
       kernel: kernel.image,
       initramfs: buildInitramfs(kernel.modules),
@@ -69,9 +70,7 @@ function runJest(command, setting) {
     ...[process.execPath, '--expose-gc', join(root, 'node_modules', 'jest', 'bin', 'jest.js')],
     ...['--config', join(root, 'test', 'rxe', 'jest.config.js'), '--runInBand', ...process.argv.slice(2)],
   ];
-  // If this process is killed, the kernel kills its child.
-  const guarded = command.length ? ['setpriv', '--pdeathsig', 'KILL', ...command] : [];
-  const [file = '', ...args] = [...guarded, ...jest];
+  const [file = '', ...args] = [...command, ...jest];
   const child = spawn(file, args, {
     cwd: root,
     env: { ...process.env, RDMAVT_RXE_SETTING: JSON.stringify(setting) },

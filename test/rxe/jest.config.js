@@ -9,6 +9,8 @@ module.exports = {
   rootDir: '../..',
   testMatch: ['<rootDir>/test/rxe/**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
+  // Jest names its default folder by the user's number, which is root's in the namespace that an ordinary user gets.
+  cacheDirectory: '<rootDir>/build/rxe/jest',
   // Each file boots a machine, which keeps a processor busy.
   maxWorkers: 1,
   reporters: [
