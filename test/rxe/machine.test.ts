@@ -14,12 +14,12 @@ const NOBODY = { number: 0xabcde, psn: 0x1000 };
 const PSN = 0xfffffe;
 
 describeIf(whyNot('frames') === undefined, whyNot('frames') ?? '')('the machine', () => {
-  let session: Session;
+  let session: Session | undefined; // not there if the guest does not boot
   beforeAll(async () => {
     session = await Session.open();
   }, BOOT_LIMIT_MS);
   afterAll(async () => {
-    await session.close();
+    await session?.close();
   });
 
   describe.each(linkNames)('a link: %s', (name) => {
@@ -28,8 +28,8 @@ describeIf(whyNot('frames') === undefined, whyNot('frames') ?? '')('the machine'
       let guest: Peer;
       let seen: Datagram[];
       beforeEach(async () => {
-        link = await session.link(name);
-        guest = session.guest(name);
+        link = await session!.link(name);
+        guest = session!.guest(name);
         seen = [];
         link.onDatagram = (datagram) => {
           seen.push(datagram);
@@ -37,6 +37,7 @@ describeIf(whyNot('frames') === undefined, whyNot('frames') ?? '')('the machine'
         link.wire.record();
       });
       afterEach(async () => {
+        if (!session) return;
         link.wire.clear();
         await guest.reset();
         await link.close();

@@ -15,7 +15,6 @@ const MOST_TOLD = 60;
 
 /** Who asks whom over which wire. */
 export interface Pairing {
-  readonly title: string;
   readonly requester: Peer;
   readonly responder: Peer;
   /** A wire that carries all their packets, and the direction of the requests on it. */

@@ -2,8 +2,8 @@
 import { FrameLink } from './frame-link';
 import { GuestMachine } from './guest-machine';
 import { GuestNumbers, GuestPeer } from './guest-peer';
-import type { Link } from './link';
-import { framesPlace, socketPlace } from './network';
+import type { Link, PacketLink } from './link';
+import { framesPlace, type LinkPlace, socketPlace } from './network';
 import { setting } from './setting';
 import { SocketLink, Tap } from './socket-link';
 
@@ -34,10 +34,23 @@ export class Session {
 
   /** Opens a link, with the tests at its other end. The caller closes it. */
   async link(name: LinkName): Promise<Link> {
-    if (name === 'frames') return new FrameLink(this.machine.framesWire, framesPlace);
-    const wire = this.machine.socketWire;
-    this.#tap ??= await Tap.open(setting.frameTap, wire, socketPlace);
-    return SocketLink.open(setting.udpNeighbour, wire, socketPlace);
+    return name === 'frames' ? this.packetLink() : this.#socketLink();
+  }
+
+  /** The link by frames, for an endpoint that takes and gives IP packets. */
+  packetLink(): PacketLink {
+    return new FrameLink(this.machine.framesWire, framesPlace);
+  }
+
+  /** Puts the place's addresses of the host on a tap device, for an endpoint that binds sockets to them in this process. */
+  async openTap(): Promise<LinkPlace> {
+    this.#tap ??= await Tap.open(setting.frameTap, this.machine.socketWire, socketPlace);
+    return socketPlace;
+  }
+
+  async #socketLink(): Promise<Link> {
+    const place = await this.openTap();
+    return SocketLink.open(setting.udpNeighbour, this.machine.socketWire, place);
   }
 
   /** Soft-RoCE at a link. */
