@@ -1,5 +1,5 @@
-// The cases with soft-RoCE on both sides: what Linux does is what the cases expect of an endpoint. The two devices of the guest reach each other
-// through the tests, which lose packets and damage them.
+// The cases with soft-RoCE on both sides: what Linux does is what the cases expect of an endpoint. The two devices of the guest
+// reach each other through the tests, which lose packets and damage them.
 import { describeIf } from '../support/conditions';
 import { describeCases } from './run-cases';
 import { BOOT_LIMIT_MS, Session, whyNot } from './session';

@@ -1,5 +1,5 @@
-// What two peers must do with each other, whichever of them is soft-RoCE. Each case is run over each link, in both roles, over IPv4 and IPv6. It
-// says what both sides see: completions, memory, states, and the packets on the wire.
+// What two peers must do with each other, whichever of them is soft-RoCE. Each case can be run over each link, in both roles, over
+// IPv4 and IPv6. It says what both sides see: completions, memory, states, and the packets on the wire.
 import { BthOpcode } from '../../lib/internal/layout';
 import { ALL_RIGHTS, Nak, type PeerRegion, type PeerRequest, Right } from './peer';
 import type { Scene } from './scene';

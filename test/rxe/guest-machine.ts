@@ -1,5 +1,5 @@
-// The virtual machine with soft-RoCE: QEMU without KVM, so that it behaves the same wherever it runs. Its two links and the shell of verbs are
-// sockets that this process and QEMU inherit: no ports, no files, nothing that stays behind.
+// The virtual machine with soft-RoCE: QEMU without KVM, so that it behaves the same wherever it runs. Its two links and the shell of
+// verbs are pairs of sockets between this process and QEMU: no ports, no files, nothing that stays behind.
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { framesPlace, IPV4_PREFIX, IPV6_PREFIX, LINK_MTU, type LinkPlace, socketPlace } from './network';

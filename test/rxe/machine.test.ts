@@ -1,4 +1,5 @@
-// The machine itself, without an endpoint: its links in both directions, what the tests see of a packet, and what the guest says if nobody answers.
+// The machine itself, without an endpoint: its links in both directions, what the tests see of a packet, and what the guest says if
+// nobody answers.
 import { BthOpcode } from '../../lib/internal/layout';
 import { describeIf } from '../support/conditions';
 import { explainBytes } from '../explain/explained';

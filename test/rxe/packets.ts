@@ -1,5 +1,5 @@
-// Ethernet, ARP, neighbour discovery, IP and UDP, as far as a neighbour of the guest needs them; and the ICRC, by its definition. Written apart
-// from native/wire, so that one does not confirm the mistakes of the other.
+// Ethernet, ARP, neighbour discovery, IP and UDP, as far as a neighbour of the guest needs them; and the ICRC, by its definition.
+// Written apart from native/wire, so that one does not confirm the mistakes of the other.
 import { crc32 } from '../support/roce-captures';
 import type { Station } from './network';
 

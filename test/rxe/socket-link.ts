@@ -1,5 +1,5 @@
-// The link through sockets: a tap device in the network namespace of the tests, the kernel's ARP, neighbour discovery and IP, and a program with
-// plain UDP sockets on port 4791. An endpoint with sockets of its own takes the program's place.
+// The link through sockets: a tap device in the network namespace of the tests, the kernel's ARP, neighbour discovery and IP, and a
+// program with plain UDP sockets on port 4791. An endpoint with sockets of its own takes the program's place.
 import { execFileSync } from 'node:child_process';
 import { HelperProcess } from './helper-process';
 import type { Datagram, Link } from './link';

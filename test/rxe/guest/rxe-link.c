@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rxe-link NAME NETDEV: makes a soft-RoCE device on a network device, as `rdma link add NAME type rxe netdev NETDEV` of iproute2
- * does. In the guest this saves iproute2 and its libraries. */
+/* rxe-link NAME NETDEV: makes a soft-RoCE device on a network device, as `rdma link add NAME type rxe netdev
+ * NETDEV` of iproute2 does. In the guest this saves iproute2 and its libraries. */
 #include <errno.h>
 #include <linux/netlink.h>
 #include <rdma/rdma_netlink.h>

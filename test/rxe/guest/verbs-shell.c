@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* verbs-shell DEVICE: a shell of verbs. It reads a command a line from the character device, and writes one line of answer: `ok ...`
- * or `error ERRNO`. A command is a word and name=value pairs. Numbers are decimal or 0x hexadecimal; `device` names an RDMA device.
- * Regions, windows and queue pairs have the numbers 0 to 63, which the test chooses; each queue pair has a completion queue of
- * its own, so that no completion of one test is taken by another.
+/* verbs-shell DEVICE: a shell of verbs. It reads a command a line from the character device, and writes one
+ * line of answer: `ok ...` or `error ERRNO`. A command is a word and name=value pairs. Numbers are decimal
+ * or 0x hexadecimal; `device` names an RDMA device. Regions, windows and queue pairs have the numbers 0 to
+ * 63, which the test chooses; each queue pair has a completion queue of its own, so that no completion of
+ * one test is taken by another.
  *
- *   mr id= device= len= access=               ok addr= rkey= lkey=     a region over new memory, which is zero
- *   dereg id=                                 ok                       the memory stays until `reset`
- *   fill id= off= len= seed=                  ok                       byte i of the range is pattern(i, seed)
- *   differs id= off= len= seed=               ok at=                   first byte of the range that is not, -1: none
- *   set id= off= hex=                         ok
- *   get id= off= len=                         ok hex=
- *   sum id= off= len=                         ok sum=                  FNV-1a, 32 bits
- *   mw id= device=                            ok rkey=                 a memory window of type 2
- *   qp id= device= [type=rc|uc] [sq= rq= inline=]     ok qpn=
- *   connect id= local=IP remote=IP qpn= psn= mypsn= [mtu= timeout= retry= rnr= rnrtimer= rd= destrd= access=]     ok
- *   state id= [to=reset|error]                ok state=
- *   post id= wr= op= mr= off= len= raddr= rkey= [imm= inv= compare= swap= add= fence= solicited= inline= quiet=]     ok
- *       op: write write_imm read send send_imm send_inv cas faa; bind mw= mr= raddr= len= access=: ok rkey=
- *   recv id= wr= [mr= off= len=]              ok
- *   poll id= n= ms=                           ok WR:STATUS:LENGTH[:imm:DATA|:inv:RKEY] ...   waits until there are n
- *   gids device=                              ok INDEX:HEX ...
- *   reset                                     ok                       destroys everything
+ *   command                                answer behind `ok`, and what it does
+ *   mr id= device= len= access=            addr= rkey= lkey=   a region over new memory, which is zero
+ *   dereg id=                              the memory stays until `reset`
+ *   fill id= off= len= seed=               byte i of the range becomes pattern(i, seed)
+ *   differs id= off= len= seed=            at=                 the range's first byte that is not; -1: none
+ *   set id= off= hex=
+ *   get id= off= len=                      hex=
+ *   sum id= off= len=                      sum=                FNV-1a, 32 bits
+ *   mw id= device=                         rkey=               a memory window of type 2
+ *   qp id= device= [type=rc|uc] [sq= rq= inline=]
+ *                                          qpn=
+ *   connect id= local=IP remote=IP qpn= psn= mypsn= [mtu= timeout= retry= rnr= rnrtimer= rd= destrd=
+ *       access=]
+ *   state id= [to=reset|error]             state=
+ *   post id= wr= op= mr= off= len= raddr= rkey= [imm= inv= compare= swap= add= fence= solicited=
+ *       inline= quiet=]                    op: write write_imm read send send_imm send_inv cas faa
+ *   post id= wr= op=bind mw= mr= raddr= len= [access=]
+ *                                          rkey=               of the window
+ *   recv id= wr= [mr= off= len=]
+ *   poll id= n= ms=                        WR:STATUS:LENGTH[:imm:DATA or :inv:RKEY] ...; waits for n
+ *   gids device=                           INDEX:HEX ...
+ *   reset                                  destroys everything
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -318,7 +324,7 @@ static bool gid_of(const char *address, union ibv_gid *gid) {
     return inet_pton(AF_INET, address, gid->raw + 12) == 1;
 }
 
-/* Finds the index of a GID. Which index an address has depends on the order in which the kernel saw the addresses. */
+/* Finds the index of a GID, which depends on the order in which the kernel saw the addresses. */
 static bool gid_index(struct ibv_context *context, const union ibv_gid *wanted, uint8_t *index) {
     for (int i = 0; i < GIDS; i++) {
         union ibv_gid gid;
@@ -555,7 +561,7 @@ static int take_completions(void) {
             continue;
         }
         taken++;
-        /* Soft-RoCE of Linux 6.1 marks an invalidation by the kernel's bit, which is IBV_WC_IP_CSUM_OK here. */
+        /* Soft-RoCE of Linux 6.1 marks an invalidation by the kernel's bit, here IBV_WC_IP_CSUM_OK. */
         bool succeeded = wc.status == IBV_WC_SUCCESS;
         bool invalidated = succeeded && wc.wc_flags & (IBV_WC_WITH_INV | IBV_WC_IP_CSUM_OK);
         bool immediate = succeeded && wc.wc_flags & IBV_WC_WITH_IMM;

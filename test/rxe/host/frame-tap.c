@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* frame-tap NAME: makes a tap device, and exchanges its Ethernet frames with the test, which holds the other end of the link. The
- * device goes when the process ends. It writes an empty record when the device is there. */
+/* frame-tap NAME: makes a tap device, and exchanges its Ethernet frames with the test, which holds the other
+ * end of the link. The device goes when the process ends. It writes an empty record when the device is
+ * there. */
 #include "records.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Records on standard input and output, as the programs of this folder exchange them with the test: 4 bytes of length, big-endian,
- * and so many bytes. QEMU frames Ethernet on a stream in the same way. */
+/* Records on standard input and output, as the programs of this folder exchange them with the test: 4 bytes
+ * of length, big-endian, and so many bytes. QEMU frames Ethernet on a stream in the same way. */
 #ifndef RXE_RECORDS_H
 #define RXE_RECORDS_H
 
@@ -29,7 +29,7 @@ static inline bool records_read(struct records *in) {
     return got > 0 || (got < 0 && errno == EINTR);
 }
 
-/* Calls `take` for each record that is whole. A record that is too long ends the process: the test is wrong. */
+/* Calls `take` for each record that is whole. One that is too long ends the process: the test is wrong. */
 static inline void records_each(struct records *in,
                                 void (*take)(const unsigned char *record, size_t length)) {
     size_t at = 0;

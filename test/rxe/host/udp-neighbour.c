@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* udp-neighbour IPV4 IPV6: a program with plain UDP sockets on port 4791 of two addresses, that passes datagrams to the test and from
- * it. It has what any program has that receives through sockets: the payload and the addresses, not the IP header. It writes an
- * empty record when the sockets are bound.
+/* udp-neighbour IPV4 IPV6: a program with plain UDP sockets on port 4791 of two addresses, that passes
+ * datagrams to the test and from it. It has what any program has that receives through sockets: the payload
+ * and the addresses, not the IP header. It writes an empty record when the sockets are bound.
  *
- * A record is a datagram: 16 bytes of the other's address (IPv4 as ::ffff:a.b.c.d), 2 bytes of its port, and the payload. */
+ * A record is a datagram: 16 bytes of the other's address (IPv4 as ::ffff:a.b.c.d), 2 bytes of its port, and
+ * the payload. */
 #include "records.h"
 
 #include <netinet/in.h>
@@ -68,8 +69,9 @@ static bool set(int file, int level, int option, int value) {
     return setsockopt(file, level, option, &value, sizeof(value)) == 0;
 }
 
-/* The sockets stay unconnected: a connected one counts the IP identification up, and so does one with the default of path MTU
- * discovery. The ICRC is over the identification, so the sender must know it: with IP_PMTUDISC_PROBE it is 0. */
+/* The sockets stay unconnected: a connected one counts the IP identification up, and so does one with the
+ * default of path MTU discovery. The ICRC is over the identification, so the sender must know it: with
+ * IP_PMTUDISC_PROBE it is 0. */
 static bool open_ipv4(const char *address) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(ROCE_PORT)};
     ipv4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
