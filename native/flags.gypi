@@ -13,7 +13,6 @@
     # Together with --gc-sections below, these drop code that the addon does not reach.
     '-ffunction-sections',
     '-fdata-sections',
-    '-fno-plt',
   ],
   'cflags_cc': ['-std=c++17', '-fno-exceptions', '-fno-rtti'],
   'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],

@@ -5,17 +5,20 @@ import { copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isFresh, writeStamp } from './build-dist/freshness.mjs';
+import { writeNativeSources } from './build-dist/native-sources.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const work = join(root, 'build', 'dist');
 const results = [
-  ...['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'].map(
+  ...['library.js', 'index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'].map(
     (name) => `dist/${name}`,
   ),
   'build/dist/rdmavt.api.md',
 ];
 
 if (process.argv.includes('--force') || !isFresh(root, results)) await build();
+// Always, because this takes a moment: so a change in native/ does not make the rest stale.
+if (!process.exitCode) writeNativeSources(root);
 
 async function build() {
   const start = performance.now();

@@ -30,7 +30,12 @@ export function buildIbverbs(mode) {
     variables: { sanitize, version },
     includes: ['../../../native/ibverbs/ibverbs.gypi'],
   };
-  const includes = ['native/ibverbs/ibverbs.gypi', 'native/core/core.gypi', 'native/flags.gypi'];
+  const includes = [
+    'native/ibverbs/ibverbs.gypi',
+    'native/core/core.gypi',
+    'native/core/settings.gypi',
+    'native/flags.gypi',
+  ];
   const { ok, output } = gypBuild(directory, gyp, includes, ['rdmavt-ibverbs']);
   if (!ok) throw new Error(`the build failed (${mode}):\n${output}`);
   process.stderr.write(output);

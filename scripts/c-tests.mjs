@@ -111,7 +111,7 @@ function build() {
   };
   const includes = [
     ...['test/c/tests.gypi', 'native/flags.gypi'],
-    ...['native/core/core.gypi', 'native/wire/wire.gypi'],
+    ...['native/core/core.gypi', 'native/core/settings.gypi', 'native/wire/wire.gypi'],
   ];
   // make also builds the libraries, because every test depends on them.
   const { ok, output } = gypBuild(buildDirectory, gyp, includes, tests);

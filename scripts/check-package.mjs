@@ -9,6 +9,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { nativeSources } from './build-dist/native-sources.mjs';
 import { pathOf, targets } from './prebuild/targets.mjs';
 
 /** Limit of the packed size, which every user downloads, including the binaries of all targets. */
@@ -27,14 +28,19 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const required = new Set([
   ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'],
   // Written by scripts/build-dist.mjs. There are no source maps because the bundles are readable: esbuild keeps all names.
-  ...['dist/index.js', 'dist/index.mjs', 'dist/index.d.ts', 'dist/index.d.mts', 'dist/cli.js'],
+  ...[
+    'dist/index.js',
+    'dist/index.mjs',
+    'dist/library.js',
+    'dist/index.d.ts',
+    'dist/index.d.mts',
+    'dist/cli.js',
+  ],
   // needed by `rdmavt bench`
   ...sources('bench', /\.mjs$/),
   // needed by `rdmavt build`
-  ...['dist/binding.gyp', 'native/flags.gypi'],
-  ...sources('native/core', /\.(c|h|gypi)$/),
-  ...sources('native/wire', /\.(c|h|gypi)$/),
-  ...sources('native/binding', /\.(cc|h|gypi)$/),
+  'dist/binding.gyp',
+  ...nativeSources(root).map((name) => `dist/native/${name}`),
 ]);
 const binaries = targets.map(pathOf);
 

@@ -58,7 +58,7 @@ export const runBuild: Command = (args) => {
 
 function build(work: string): boolean {
   copyFileSync(join(home, 'dist', 'binding.gyp'), join(work, 'binding.gyp'));
-  cpSync(join(home, 'native'), join(work, 'native'), { recursive: true });
+  cpSync(join(home, 'dist', 'native'), join(work, 'native'), { recursive: true });
   writeFileSync(
     join(work, 'package.json'),
     JSON.stringify({ private: true, dependencies: readToolVersions() }),

@@ -4,8 +4,7 @@
 #
 # A new file of the core is added here and nowhere else.
 {
-  'type': 'static_library',
-  'include_dirs': ['..'],
+  'includes': ['settings.gypi'],
   'sources': [
     'base/alloc.c',
     'base/epoch.c',
@@ -60,24 +59,5 @@
     'engine/requester.c',
     'engine/responder.c',
     'engine/srq.c',
-  ],
-  'direct_dependent_settings': {
-    'include_dirs': ['..'],
-  },
-  # -Wshadow for C only: the headers of node-addon-api do not pass it.
-  'cflags_c': ['-std=c11', '-Wshadow', '-Wstrict-prototypes', '-Wmissing-prototypes'],
-  'xcode_settings': {
-    'GCC_C_LANGUAGE_STANDARD': 'c11',
-  },
-  'msvs_settings': {
-    'VCCLCompilerTool': {
-      # <stdatomic.h> needs Visual Studio 2022 17.5 or later, and there still this switch.
-      'AdditionalOptions': ['/std:c11', '/experimental:c11atomics'],
-    },
-  },
-  'conditions': [
-    ['OS=="win"', {
-      'link_settings': { 'libraries': ['-lbcrypt'] },
-    }],
   ],
 }

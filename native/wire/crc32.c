@@ -28,37 +28,47 @@
 
 /* --- tables --- */
 
-/* POWERS(t) has x^32 * x^(8 * t) to x^32 * x^(8 * t + 7): what the bits 7 to 0 of a byte become when t bytes
- * follow it. The CRC is linear, so the entry of a byte is the sum of those of its bits. The compiler computes the
- * tables from these powers. */
-#define ENTRY(b7, b6, b5, b4, b3, b2, b1, b0, i)                                                             \
-    (((i)&128 ? b7 : 0) ^ ((i)&64 ? b6 : 0) ^ ((i)&32 ? b5 : 0) ^ ((i)&16 ? b4 : 0) ^ ((i)&8 ? b3 : 0) ^     \
-     ((i)&4 ? b2 : 0) ^ ((i)&2 ? b1 : 0) ^ ((i)&1 ? b0 : 0))
-#define ENTRIES_2(i, ...) ENTRY(__VA_ARGS__, i), ENTRY(__VA_ARGS__, i + 1)
-#define ENTRIES_8(i, ...)                                                                                    \
-    ENTRIES_2(i, __VA_ARGS__), ENTRIES_2(i + 2, __VA_ARGS__), ENTRIES_2(i + 4, __VA_ARGS__),                 \
-        ENTRIES_2(i + 6, __VA_ARGS__)
-#define ENTRIES_32(i, ...)                                                                                   \
-    ENTRIES_8(i, __VA_ARGS__), ENTRIES_8(i + 8, __VA_ARGS__), ENTRIES_8(i + 16, __VA_ARGS__),                \
-        ENTRIES_8(i + 24, __VA_ARGS__)
-#define TABLE(...)                                                                                           \
-    {                                                                                                        \
-        ENTRIES_32(0, __VA_ARGS__), ENTRIES_32(32, __VA_ARGS__), ENTRIES_32(64, __VA_ARGS__),                \
-            ENTRIES_32(96, __VA_ARGS__), ENTRIES_32(128, __VA_ARGS__), ENTRIES_32(160, __VA_ARGS__),         \
-            ENTRIES_32(192, __VA_ARGS__), ENTRIES_32(224, __VA_ARGS__),                                      \
-    }
+/* tables[t][b]: the register of byte b when t bytes follow it. Computed on first use, because they do not compress:
+ * in the binary they would be a twentieth of what an install downloads of it. */
+static uint32_t tables[8][256];
+enum { TABLES_EMPTY, TABLES_BEING_FILLED, TABLES_FILLED };
+static _Atomic(int) tables_state;
 
-/* tables[t][b]: the register of byte b when t bytes follow it. */
-static const uint32_t tables[8][256] = {
-    TABLE(0xedb88320, 0x76dc4190, 0x3b6e20c8, 0x1db71064, 0x0edb8832, 0x076dc419, 0xee0e612c, 0x77073096),
-    TABLE(0x3b83984b, 0xf0794f05, 0x958424a2, 0x4ac21251, 0xc8d98a08, 0x646cc504, 0x32366282, 0x191b3141),
-    TABLE(0xe1351b80, 0x709a8dc0, 0x384d46e0, 0x1c26a370, 0x0e1351b8, 0x0709a8dc, 0x0384d46e, 0x01c26a37),
-    TABLE(0xed59b63b, 0x9b14583d, 0xa032af3e, 0x5019579f, 0xc5b428ef, 0x8f629757, 0xaa09c88b, 0xb8bc6765),
-    TABLE(0xb1e6b092, 0x58f35849, 0xc1c12f04, 0x60e09782, 0x30704bc1, 0xf580a6c0, 0x7ac05360, 0x3d6029b0),
-    TABLE(0x1eb014d8, 0x0f580a6c, 0x07ac0536, 0x03d6029b, 0xec53826d, 0x9b914216, 0x4dc8a10b, 0xcb5cd3a5),
-    TABLE(0x8816eaf2, 0x440b7579, 0xcfbd399c, 0x67de9cce, 0x33ef4e67, 0xf44f2413, 0x979f1129, 0xa6770bb4),
-    TABLE(0x533b85da, 0x299dc2ed, 0xf9766256, 0x7cbb312b, 0xd3e51bb5, 0x844a0efa, 0x4225077d, 0xccaa009e),
-};
+static uint32_t by_bits(uint32_t crc, const unsigned char *bytes, size_t length) {
+    for (; length; bytes++, length--) {
+        crc ^= *bytes;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (POLYNOMIAL & (0u - (crc & 1)));
+    }
+    return crc;
+}
+
+static void fill_tables(void) {
+    for (unsigned i = 0; i < 256; i++) {
+        const unsigned char byte = (unsigned char)i;
+        tables[0][i] = by_bits(0, &byte, 1);
+    }
+    for (unsigned t = 1; t < 8; t++) {
+        for (unsigned i = 0; i < 256; i++) {
+            const uint32_t crc = tables[t - 1][i];
+            tables[t][i] = crc >> 8 ^ tables[0][crc & 255];
+        }
+    }
+}
+
+/* Returns whether the calling thread may read the tables, and fills them if no thread has begun to. It does not wait for
+ * another thread that is filling them: a signal handler or a thread of higher priority could wait for ever. */
+static bool tables_ready(void) {
+    int state = atomic_load_explicit(&tables_state, memory_order_acquire);
+    if (state == TABLES_EMPTY &&
+        atomic_compare_exchange_strong_explicit(&tables_state, &state, TABLES_BEING_FILLED,
+                                                memory_order_acquire, memory_order_acquire)) {
+        fill_tables();
+        atomic_store_explicit(&tables_state, TABLES_FILLED, memory_order_release);
+        return true;
+    }
+    return state == TABLES_FILLED;
+}
 
 static inline uint32_t slice(uint32_t low, uint32_t high) {
     return tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^
@@ -173,6 +183,7 @@ static bool has_crc(void) {
 
 bool rvt_crc32_has(enum rvt_crc32_way way) {
     switch (way) {
+    case RVT_CRC32_BITS:
     case RVT_CRC32_SLICING:
         return true;
 #ifdef HAS_X86_64
@@ -189,15 +200,16 @@ bool rvt_crc32_has(enum rvt_crc32_way way) {
 }
 
 uint32_t rvt_crc32_by(enum rvt_crc32_way way, uint32_t crc, const unsigned char *bytes, size_t length) {
-#ifdef HAS_X86_64
-    if (way == RVT_CRC32_CARRYLESS)
-        return by_carryless(crc, bytes, length);
-#endif
 #ifdef HAS_ARM64
     if (way == RVT_CRC32_CRC)
         return by_crc(crc, bytes, length);
 #endif
-    (void)way;
+    if (way == RVT_CRC32_BITS || !tables_ready())
+        return by_bits(crc, bytes, length);
+#ifdef HAS_X86_64
+    if (way == RVT_CRC32_CARRYLESS)
+        return by_carryless(crc, bytes, length);
+#endif
     return by_slicing(crc, bytes, length);
 }
 

@@ -16,6 +16,7 @@ uint32_t rvt_crc32(uint32_t crc, const unsigned char *bytes, size_t length);
 
 /* The ways to compute it, all with the same result. Tests choose one; others call rvt_crc32(). */
 enum rvt_crc32_way {
+    RVT_CRC32_BITS,      /* a bit a step: while another thread fills the tables of the next two */
     RVT_CRC32_SLICING,   /* tables, 8 bytes a step */
     RVT_CRC32_CARRYLESS, /* x86-64: folding by PCLMULQDQ */
     RVT_CRC32_CRC,       /* arm64: the CRC32 instructions */

@@ -1,7 +1,9 @@
-// Bundles the programs in dist/: index.js, index.mjs (its entry for `import`), and cli.js, the command line.
+// Bundles the programs in dist/: library.js, the code; index.js and index.mjs, its public part for `require` and `import`; and
+// cli.js, the command line.
 import { build } from 'esbuild';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { withoutDocComments } from './program-text.mjs';
 
 const LICENSE = `/*!
  * rdmavt. Copyright (c) the rdmavt authors. License: BSD-3-Clause; see the file LICENSE of the package.
@@ -10,6 +12,20 @@ const LICENSE = `/*!
 /** Modules that are not bundled: the only dependency. esbuild never bundles Node's own modules. */
 const external = ['node-gyp-build'];
 
+const ENTRY = 'lib/index.ts';
+const COMMAND_LINE = 'lib/cli/main.ts';
+/** The modules of the command line itself. They share no code with the library, so help and `build` work without a native module. */
+const COMMANDS = 'lib/cli/';
+/** The bundle of all code that the package and its command line use. */
+const LIBRARY = './library.js';
+/** Constants without state, of which each bundle contains the few that it uses. */
+const CONSTANTS = 'lib/internal/layout.ts';
+/** The name of the package's entry in library.js; the other names are those of modules. */
+const PUBLIC = 'index';
+
+/** @typedef {import('esbuild').BuildOptions} BuildOptions */
+/** @typedef {import('esbuild').Plugin} Plugin */
+
 /**
  * Writes the bundles.
  * @param {string} root the checkout
@@ -17,7 +33,7 @@ const external = ['node-gyp-build'];
  * @returns {Promise<string[]>} the names of the values that the package exports
  */
 export async function bundlePrograms(root, folder) {
-  /** @type {import('esbuild').BuildOptions} */
+  /** @type {BuildOptions} */
   const common = {
     absWorkingDir: root,
     bundle: true,
@@ -29,41 +45,108 @@ export async function bundlePrograms(root, folder) {
     keepNames: true,
     logLevel: 'warning',
     tsconfig: 'tsconfig.json',
+    banner: { js: LICENSE },
   };
-  const entry = 'lib/index.ts';
-  const [names] = await Promise.all([
-    exportedNames({ ...common, entryPoints: [entry] }),
+  const [{ names, modules }, used] = await Promise.all([
+    contentOf({ ...common, entryPoints: [ENTRY] }),
+    contentOf({ ...common, entryPoints: [COMMAND_LINE] }),
+  ]);
+  if (!names.length) throw new Error('the package exports nothing');
+  const shared = modules.filter(
+    (module) => used.modules.includes(module) && module !== ENTRY && module !== CONSTANTS,
+  );
+  await Promise.all([
     build({
       ...common,
-      entryPoints: [entry],
+      stdin: { contents: libraryEntry(shared), resolveDir: root, sourcefile: 'library', loader: 'ts' },
       format: 'cjs',
-      outfile: join(folder, 'index.js'),
-      banner: { js: LICENSE },
+      outfile: join(folder, 'library.js'),
     }),
-    // cli.js has its own copy of lib/internal. It uses the native module directly and not the public classes, so no public class
-    // exists twice in a program. Each command loads its code only when it is called: help and `build` work without a native
-    // module.
     build({
       ...common,
-      entryPoints: ['lib/cli/main.ts'],
+      entryPoints: [COMMAND_LINE],
+      plugins: [fromLibrary(root, new Set(shared))],
       format: 'cjs',
       outfile: join(folder, 'cli.js'),
-      banner: { js: LICENSE },
     }),
   ]);
+  for (const name of ['library.js', 'cli.js']) {
+    const file = join(folder, name);
+    writeFileSync(file, withoutDocComments(readFileSync(file, 'utf8')));
+  }
+  writeFileSync(join(folder, 'index.js'), requireEntry(names));
   writeFileSync(join(folder, 'index.mjs'), importEntry(names));
   return names;
 }
 
 /**
- * Returns the names of the values that the package exports. Types are not among them.
- * @param {import('esbuild').BuildOptions} options
+ * Returns the names of the values that a program exports (types are not among them), and the paths of its modules.
+ * @param {BuildOptions} options
  */
-async function exportedNames(options) {
+async function contentOf(options) {
   const { metafile } = await build({ ...options, format: 'esm', write: false, metafile: true });
   const [output] = Object.values(metafile?.outputs ?? {});
-  if (!output?.exports.length) throw new Error('the package exports nothing');
-  return [...output.exports].sort();
+  if (!output) throw new Error('esbuild returned no bundle');
+  return { names: [...output.exports].sort(), modules: Object.keys(output.inputs) };
+}
+
+/**
+ * Returns the source of library.js: the public part, and each module that the command line uses too. All of them are in one scope,
+ * so calls between them are as fast as in one module.
+ * @param {string[]} shared
+ */
+function libraryEntry(shared) {
+  const parts = [[PUBLIC, ENTRY], ...shared.map((module) => [module, module])];
+  return parts.map(([name, path]) => `export * as '${name}' from './${path}';\n`).join('');
+}
+
+/**
+ * Takes the shared modules of the command line from library.js, which is loaded when the first of them is needed. So they are in
+ * the package once, and a class or a state of theirs exists once in a process.
+ * @param {string} root
+ * @param {ReadonlySet<string>} shared
+ * @returns {Plugin}
+ */
+function fromLibrary(root, shared) {
+  const resolving = Symbol('resolving'); // set while the plugin asks esbuild itself
+  return {
+    name: 'from-library',
+    setup(program) {
+      program.onResolve({ filter: /^\./ }, async ({ path, importer, pluginData, ...rest }) => {
+        if (path === LIBRARY && rest.namespace === 'library') return { path, external: true };
+        if (pluginData === resolving || !importer || moduleOf(root, importer).startsWith(COMMANDS)) return;
+        const { kind, resolveDir } = rest;
+        const found = await program.resolve(path, { importer, kind, resolveDir, pluginData: resolving });
+        const module = moduleOf(root, found.path);
+        return shared.has(module) ? { path: module, namespace: 'library' } : undefined;
+      });
+      program.onLoad({ filter: /./, namespace: 'library' }, ({ path }) => ({
+        contents: `module.exports = require('${LIBRARY}')['${path}'];\n`,
+      }));
+    },
+  };
+}
+
+/**
+ * Returns the path of a module as esbuild's lists have it.
+ * @param {string} root
+ * @param {string} file
+ */
+function moduleOf(root, file) {
+  return relative(root, file).replaceAll('\\', '/');
+}
+
+/**
+ * Returns the text of index.js, the entry for `require('rdmavt')`.
+ * @param {string[]} names
+ */
+function requireEntry(names) {
+  const list = names.map((name) => `  ${name},\n`).join('');
+  return (
+    `// Written by scripts/build-dist/bundle.mjs.\n'use strict';\n` +
+    `module.exports = Object.defineProperty(require('${LIBRARY}').${PUBLIC}, '__esModule', { value: true });\n\n` +
+    `// For tools that look for the names of exports in the text.\n0 && (module.exports = {\n${list}});\n`
+  );
 }
 
 /**

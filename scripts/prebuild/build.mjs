@@ -52,7 +52,9 @@ export async function build(target, jobs) {
     return join(directory, name);
   };
 
-  const gyp = await gypTargets(target.platform);
+  // Of functions that are defined in several files, such as templates, the linker keeps the first. The last target is compiled for
+  // size.
+  const gyp = (await gypTargets(target.platform)).reverse();
   for (const settings of gyp) {
     for (const file of settings.sources) add(file, flagsFor(file, settings, target));
   }
@@ -102,7 +104,8 @@ export async function build(target, jobs) {
  * @param {GypTarget} settings
  * @param {Target} target
  */
-function flagsFor(file, settings, { platform }) {
+function flagsFor(file, settings, target) {
+  const { platform } = target;
   const flags = [...(settings.cflags ?? []), ...((isC(file) ? settings.cflags_c : settings.cflags_cc) ?? [])];
   // -isystem suppresses warnings in headers that are not ours.
   const directories = [nodeApiHeaders, ...(settings.include_dirs ?? [])];
@@ -111,10 +114,23 @@ function flagsFor(file, settings, { platform }) {
   const defines = ['NODE_GYP_MODULE_NAME=rdmavt', 'BUILDING_NODE_EXTENSION', ...(settings.defines ?? [])];
   if (platform === 'win32') defines.push('NAPI_EXTERN=__declspec(dllimport)');
   return [
-    ...flags.filter((flag) => platform === 'linux' || flag !== '-fno-plt'),
+    ...flags.filter((flag) => isFor(target, flag)),
     ...includes,
     ...defines.map((definition) => `-D${definition}`),
   ];
+}
+
+/**
+ * Returns whether a flag of the gyp files is for the target.
+ * @param {Target} target
+ * @param {string} flag
+ */
+function isFor({ platform, arch }, flag) {
+  // On arm64 the flag would also make calls within the binary go through a pointer, which is longer and slower.
+  if (flag === '-fno-plt') return platform === 'linux' && arch === 'x64';
+  // On Windows, every function that has a frame must have an entry in the tables, by the ABI.
+  if (flag.endsWith('unwind-tables')) return platform !== 'win32';
+  return true;
 }
 
 /** @param {string} file */

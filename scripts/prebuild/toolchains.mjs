@@ -37,6 +37,8 @@ const zigRelease = {
  */
 const common = ['-fno-omit-frame-pointer', '-Wno-unused-parameter', `-ffile-prefix-map=${root}=`];
 const elf = ['-fPIC', '-pthread'];
+/** For the C++ runtime, as binding.gyp has it for the sources. */
+const noUnwindTables = ['-fno-asynchronous-unwind-tables', '-fno-unwind-tables'];
 /** All symbols are resolved when the binary is loaded, and the resolved addresses become read-only. */
 const elfLink = ['-shared', '-s', '-Wl,--gc-sections', '-Wl,-z,relro,-z,now', '-Wl,-z,noexecstack'];
 
@@ -66,7 +68,12 @@ async function gcc({ triple }) {
     c: [c, ...elf, ...common],
     cxx: [cxx, ...elf, ...common],
     env: {},
-    runtime: [{ file: cxxRuntime, flags: ['-O2', '-ffunction-sections', '-std=c++17', '-fno-exceptions'] }],
+    runtime: [
+      {
+        file: cxxRuntime,
+        flags: ['-Os', '-ffunction-sections', ...noUnwindTables, '-std=c++17', '-fno-exceptions'],
+      },
+    ],
     link: (objects, libraries, output) => [
       [
         ...[cxx, ...elf, ...elfLink, `-Wl,--version-script=${exportsMap}`, '-Wl,-O1'],
@@ -95,8 +102,9 @@ async function zig(target) {
   // their unwinder, which are as large as the add-on itself.
   const libcxx = join(directory, 'lib', 'libcxx', 'src');
   const parts = ['hash.cpp', 'memory.cpp', 'mutex.cpp', 'mutex_destructor.cpp'];
-  if (target.platform === 'win32') parts.push('support/win32/thread_win32.cpp');
-  const runtimeFlags = ['-O2', '-w', '-ffunction-sections', '-fdata-sections', '-fvisibility=hidden'];
+  // The library's clocks for Windows need more of the C++ runtime; cxx_runtime.cc has the one that the add-on reads.
+  parts.push(target.platform === 'win32' ? 'support/win32/thread_win32.cpp' : 'chrono.cpp');
+  const runtimeFlags = ['-Os', '-w', '-ffunction-sections', '-fdata-sections', '-fvisibility=hidden'];
   runtimeFlags.push(
     '-std=c++20',
     '-fno-exceptions',
@@ -104,6 +112,8 @@ async function zig(target) {
     '-D_LIBCPP_BUILDING_LIBRARY',
     `-I${libcxx}`,
   );
+
+  if (target.platform !== 'win32') runtimeFlags.push(...noUnwindTables);
 
   const link = { linux: linkElf, win32: linkPe, darwin: linkMachO }[target.platform];
   if (target.platform === 'darwin') {

@@ -22,7 +22,7 @@ export function buildSanitizedAddon() {
   if (!existsSync(native)) symlinkSync(join('..', '..', 'native'), native);
 
   // -O1 and frame pointers keep the stacks of the reports readable.
-  const flags = `${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g`;
+  const flags = `${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -fasynchronous-unwind-tables -O1 -g`;
   const env = { CFLAGS: flags, CXXFLAGS: flags, LDFLAGS: SANITIZE };
   const { status, stdout, stderr } = nodeGyp(directory, ['configure', 'build', '--release'], { env });
   if (status !== 0) throw new Error(`${stdout}${stderr}\nthe sanitized add-on could not be built`);

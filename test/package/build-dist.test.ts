@@ -17,6 +17,7 @@ import { pathToFileURL } from 'node:url';
 const root = join(__dirname, '..', '..');
 const copied = [
   'lib',
+  'native',
   'scripts',
   'dist',
   'build/dist',

@@ -30,7 +30,7 @@ test('classes and functions have the names under which they are exported', () =>
   expect(names.filter(([key, name]) => key !== name)).toEqual([]);
 });
 
-test('require loads one file of the package, the dependency and the add-on', () => {
+test('require loads the entry and the code of the package, the dependency and the add-on', () => {
   const files = answerOf(
     `require('rdmavt'); console.log(JSON.stringify(Object.keys(require.cache)));`,
   ) as string[];
@@ -42,6 +42,7 @@ test('require loads one file of the package, the dependency and the add-on', () 
   );
   expect(loaded.filter((file) => file.endsWith('.js')).sort()).toEqual([
     'dist/index.js',
+    'dist/library.js',
     'node_modules/node-gyp-build/index.js',
     'node_modules/node-gyp-build/node-gyp-build.js',
   ]);

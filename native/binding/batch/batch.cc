@@ -233,7 +233,7 @@ Napi::Value ObjectOf(napi_env env, const Shared &batch) {
 
 } // namespace
 
-Napi::Value CreateBatch(const Napi::CallbackInfo &info) {
+RVT_COLD Napi::Value CreateBatch(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Arguments arguments(info);
     bool places = arguments.Bool(3), accesses = arguments.Bool(4);

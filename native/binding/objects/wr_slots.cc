@@ -136,8 +136,8 @@ napi_value SetAh(napi_env env, napi_callback_info info) {
 
 // Reads the arguments block and capacity (1 and 2) and creates a queue with slots of `words` words. Returns an empty
 // pointer with an exception pending if the block does not have this size.
-Shared NewSlots(Arguments &arguments, const std::shared_ptr<OpenDevice> &device, size_t words,
-                napi_value *buffer) {
+RVT_COLD Shared NewSlots(Arguments &arguments, const std::shared_ptr<OpenDevice> &device, size_t words,
+                         napi_value *buffer) {
     auto capacity = static_cast<uint32_t>(arguments.Integer(2, 1, RVT_MAX_SLOTS));
     ArrayView view = arguments.SharedBytes(1, 0, buffer);
     if (view.length != (RVT_WR_HEADER_WORDS + capacity * words) * sizeof(uint32_t))
@@ -151,7 +151,7 @@ bool KeepBlock(napi_env env, napi_value buffer, const Shared &slots) {
 
 } // namespace
 
-Napi::Value CreateSendQueue(const Napi::CallbackInfo &info) {
+RVT_COLD Napi::Value CreateSendQueue(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Arguments arguments(info);
     auto *qp = arguments.Object<QueuePair>(0);
@@ -178,7 +178,7 @@ Napi::Value CreateSendQueue(const Napi::CallbackInfo &info) {
     return Napi::Value(env, object);
 }
 
-Napi::Value CreateRecvQueue(const Napi::CallbackInfo &info) {
+RVT_COLD Napi::Value CreateRecvQueue(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
     Arguments arguments(info);
     QueuePair *qp = QueuePair::Get(info[0]);

@@ -98,7 +98,7 @@ public:
 
     // Reads a Uint8Array of at least `least` bytes, aligned for 64-bit numbers, over a SharedArrayBuffer,
     // which can be neither detached nor moved. Stores that SharedArrayBuffer in *buffer.
-    ArrayView SharedBytes(size_t index, size_t least, napi_value *buffer) {
+    RVT_COLD ArrayView SharedBytes(size_t index, size_t least, napi_value *buffer) {
         ArrayView view = Array(index, napi_uint8_array, least);
         bool plain = true;
         if (ok_ && (napi_get_typedarray_info(info_.Env(), info_[index], nullptr, nullptr, nullptr, buffer,
@@ -116,7 +116,7 @@ public:
         return object;
     }
 
-    void Wrong(size_t index, const char *expected) {
+    RVT_COLD void Wrong(size_t index, const char *expected) {
         if (!ok_)
             return;
         ok_ = false;

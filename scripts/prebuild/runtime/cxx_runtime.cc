@@ -9,6 +9,10 @@
 #include <exception>
 #include <new>
 #include <string>
+#ifdef _WIN32
+#define NOMINMAX
+#include <windows.h>
+#endif
 
 namespace {
 
@@ -80,6 +84,15 @@ void condition_variable::notify_one() noexcept {
 }
 chrono::system_clock::time_point chrono::system_clock::now() noexcept {
     std::abort();
+}
+/* Seconds and the rest apart: the counter times a thousand million would overflow after hours. */
+chrono::steady_clock::time_point chrono::steady_clock::now() noexcept {
+    LARGE_INTEGER frequency, counter;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&counter);
+    const long long whole = counter.QuadPart / frequency.QuadPart;
+    const long long rest = counter.QuadPart % frequency.QuadPart;
+    return time_point(seconds(whole) + nanoseconds(rest * 1000000000 / frequency.QuadPart));
 }
 #endif
 _LIBCPP_END_NAMESPACE_STD

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The CRC-32, each way against its definition. */
+#include <pthread.h>
+
 #include "wire/crc32.h"
 
 #include "packets.h"
@@ -11,6 +13,33 @@ static unsigned char random_bytes[SHIFTS + MOST];
 static void fill_random(uint64_t seed) {
     for (size_t i = 0; i < sizeof(random_bytes); i++)
         random_bytes[i] = (unsigned char)next_random(&seed);
+}
+
+/* The first test, because the tables are filled once in a process. */
+static pthread_barrier_t begin;
+
+static void *compute_at_once(void *wrong) {
+    pthread_barrier_wait(&begin);
+    for (unsigned length = 0; length < MOST; length++)
+        if (rvt_crc32_by(RVT_CRC32_SLICING, length, random_bytes, length) !=
+            slow_crc(length, random_bytes, length))
+            ++*(unsigned *)wrong;
+    return NULL;
+}
+
+static void threads_that_need_the_tables_at_once_agree(void) {
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    unsigned wrong[THREADS] = {0};
+    fill_random(11);
+    REQUIRE(pthread_barrier_init(&begin, NULL, THREADS) == 0);
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, compute_at_once, &wrong[i]) == 0);
+    for (int i = 0; i < THREADS; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+        CHECK_EQ(wrong[i], 0);
+    }
+    pthread_barrier_destroy(&begin);
 }
 
 static void the_definition_has_the_published_check_value(void) {
@@ -107,7 +136,8 @@ static void rewinding_undoes_zeros(void) {
              rvt_crc32_rewind(0xdeadbeef, 0xffffffff));
 }
 
-CHECK_MAIN(TEST(the_definition_has_the_published_check_value), TEST(each_way_agrees_with_the_definition),
+CHECK_MAIN(TEST(threads_that_need_the_tables_at_once_agree),
+           TEST(the_definition_has_the_published_check_value), TEST(each_way_agrees_with_the_definition),
            TEST(each_single_bit_counts_in_each_way), TEST(large_inputs_agree),
            TEST(a_way_that_is_missing_falls_back), TEST(one_is_neutral_and_products_commute),
            TEST(rewinding_undoes_zeros))
