@@ -32,6 +32,7 @@ export class Scene {
   readonly responder: Peer;
   readonly family: Family;
   readonly #pairing: Pairing;
+  readonly #requestsBefore: number;
 
   constructor(pairing: Pairing, family: Family) {
     this.#pairing = pairing;
@@ -39,6 +40,7 @@ export class Scene {
     this.requester = pairing.requester;
     this.responder = pairing.responder;
     pairing.wire.record();
+    this.#requestsBefore = pairing.wire.packets[pairing.requestsTowards];
   }
 
   /** Makes a queue pair at each peer and connects them. */
@@ -78,6 +80,12 @@ export class Scene {
   answers(rule: Omit<Rule, 'towards'>): Treatment {
     const towards = this.#pairing.requestsTowards === 'host' ? 'guest' : 'host';
     return this.#pairing.wire.apply({ ...rule, towards });
+  }
+
+  /** How many packets the requester has sent, with those that were lost. */
+  get requestPackets(): number {
+    const { wire, requestsTowards } = this.#pairing;
+    return wire.packets[requestsTowards] - this.#requestsBefore;
   }
 
   /** The packets that were on the wire, as the codec decodes them. */
