@@ -415,6 +415,7 @@ const badNetwork: readonly Case[] = [
         expect(await target.differs(SEED)).toBe(-1);
         // The packet behind the missing one is answered once; the last packet has none behind it.
         expect(naks(scene)).toEqual(opcode === BthOpcode.RcWriteLast ? [] : [Nak.Sequence]);
+        expect(scene.requestPackets).toBeGreaterThan(8);
       },
     })),
   ),
@@ -444,6 +445,7 @@ const badNetwork: readonly Case[] = [
       await asking.post(request('send', own, undefined, 32));
       expect(await asking.completions(1)).toEqual([succeeded(1)]);
       expect(rule.treated).toBe(1);
+      expect(scene.requestPackets).toBeGreaterThan(1);
       expect(await answering.completions(2, 50)).toEqual([{ id: 8, status: 'SUCCESS', length: 32 }]);
     },
   },
@@ -490,6 +492,7 @@ const badNetwork: readonly Case[] = [
       scene.requests({ does: 'lose', picks: is(BthOpcode.RcReadRequest) });
       await asking.post(request('read', own, target, 3000));
       expect(await asking.completions(1)).toEqual([succeeded(1)]);
+      expect(scene.requestPackets).toBeGreaterThan(1);
       expect(await own.differs(SEED)).toBe(-1);
     },
   },
