@@ -1,10 +1,10 @@
 // Measures how fast a capture of RoCEv2 traffic is explained, compared with a copy of its bytes. The command also formats a line for
-// each request; the program here asks only for refused ones, of which there are none.
+// each request; the program here asks only for refused ones, of which there are none, or takes each request as an object.
 import { strictEqual } from 'node:assert/strict';
 
 import { explainCapture } from 'rdmavt';
 
-import { captureOfWrites } from './harness/capture.mjs';
+import { captureOf } from './harness/capture.mjs';
 
 /** Bytes that are given at once, as the command reads a file. */
 const CHUNK = 2 ** 18;
@@ -16,10 +16,15 @@ async function* chunksOf(capture) {
   for (let at = 0; at < capture.length; at += CHUNK) yield capture.subarray(at, at + CHUNK);
 }
 
-/** @param {Buffer} capture */
-async function explain(capture) {
-  const explanation = explainCapture(chunksOf(capture), { only: 'refused' });
-  for await (const { packet } of explanation) throw new Error(`the request of packet ${packet} was refused`);
+/**
+ * @param {Buffer} capture
+ * @param {'refused' | undefined} only the requests to give; default: all
+ */
+async function explain(capture, only) {
+  const explanation = explainCapture(chunksOf(capture), { only });
+  let given = 0;
+  for await (const { outcome } of explanation) given += outcome === 'Acknowledged' ? 1 : 0;
+  strictEqual(given, only === undefined ? REQUESTS : 0);
   const { roce, acknowledged, icrcWrong, findings } = explanation.summary();
   strictEqual(acknowledged, REQUESTS);
   strictEqual(icrcWrong, 0);
@@ -30,18 +35,25 @@ async function explain(capture) {
 /** @type {import('./harness/question.mjs').Question} */
 export default {
   name: 'explain-capture',
-  title: 'Explaining a capture of WRITEs, each in one packet, and their acknowledgements',
+  title: 'Explaining a capture of requests and answers, each of one packet',
   unit: 'ns/packet',
   prepare() {
-    const captures = { small: captureOfWrites(REQUESTS, 64), large: captureOfWrites(REQUESTS, 1024) };
+    const captures = {
+      small: captureOf('write', REQUESTS, 64),
+      reads: captureOf('read', REQUESTS, 64),
+      large: captureOf('write', REQUESTS, 1024),
+    };
     const target = Buffer.alloc(captures.large.length);
-    /** @param {string} label @param {Buffer} capture @returns {import('./harness/rounds.mjs').Work} */
-    const explaining = (label, capture) => ({
+    /**
+     * @param {string} label @param {Buffer} capture @param {'refused'} [only]
+     * @returns {import('./harness/rounds.mjs').Work}
+     */
+    const explaining = (label, capture, only) => ({
       label,
       elements: 2 * REQUESTS,
       async run(passes) {
         let packets = 0;
-        for (let i = 0; i < passes; i++) packets += await explain(capture);
+        for (let i = 0; i < passes; i++) packets += await explain(capture, only);
         return packets;
       },
     });
@@ -59,13 +71,17 @@ export default {
     });
     return {
       contenders: {
-        small: explaining('explainCapture, 64 bytes each', captures.small),
-        large: explaining('explainCapture, 1 KiB each', captures.large),
+        small: explaining('explainCapture, WRITEs of 64 bytes', captures.small, 'refused'),
+        reads: explaining('explainCapture, READs of 64 bytes', captures.reads, 'refused'),
+        objects: explaining('explainCapture, WRITEs of 64 bytes, an object for each', captures.small),
+        large: explaining('explainCapture, WRITEs of 1 KiB', captures.large, 'refused'),
         copyLarge: copying('copy of the same bytes', captures.large),
       },
       lines: [
         // 100 MB of such a capture in a second
         { name: 'explain-capture/64', of: 'small', limit: 1_160 },
+        { name: 'explain-capture/64-read', of: 'reads', limit: 1_160 },
+        { name: 'explain-capture/64-objects', of: 'objects' },
         { name: 'explain-capture/1k', of: 'large', peer: 'copyLarge', reach: 20 },
       ],
       close: () => undefined,

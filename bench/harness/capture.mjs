@@ -1,7 +1,10 @@
-// Makes a capture of RoCEv2 traffic, for the benchmark of `explainCapture`: WRITEs of one packet, and their acknowledgements.
+// Makes captures of RoCEv2 traffic, for the benchmark of `explainCapture`: WRITEs of one packet and their acknowledgements, or READs and
+// their responses of one packet.
 
 const ETHERNET = Buffer.from('52540a0000025254000000010800', 'hex');
 const WRITE_ONLY = 0x0a;
+const READ_REQUEST = 0x0c;
+const READ_RESPONSE_ONLY = 0x10;
 const ACKNOWLEDGE = 0x11;
 
 const table = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -51,12 +54,13 @@ function frame(back, opcode, psn, rest) {
 }
 
 /**
- * Returns a pcap file of `requests` WRITEs of `length` bytes, each acknowledged.
+ * Returns a pcap file of requests, each answered.
  *
+ * @param {'write' | 'read'} kind
  * @param {number} requests
- * @param {number} length a multiple of 4
+ * @param {number} length bytes of each request, a multiple of 4
  */
-export function captureOfWrites(requests, length) {
+export function captureOf(kind, requests, length) {
   const header = Buffer.alloc(24);
   header.writeUInt32LE(0xa1b2c3d4, 0);
   header.writeUInt32LE(0x0004_0002, 4);
@@ -74,14 +78,15 @@ export function captureOfWrites(requests, length) {
     parts.push(record, bytes);
   };
   for (let psn = 0; psn < requests; psn++) {
-    const write = Buffer.alloc(16 + length, psn);
-    write.writeBigUInt64BE(BigInt(0x10000 + psn * length), 0);
-    write.writeUInt32BE(0x1234_5678, 8);
-    write.writeUInt32BE(length, 12);
-    add(frame(false, WRITE_ONLY, psn, write));
-    const acknowledge = Buffer.alloc(4);
-    acknowledge.writeUInt32BE((0x1f00_0000 | (psn + 1)) >>> 0);
-    add(frame(true, ACKNOWLEDGE, psn, acknowledge));
+    const isWrite = kind === 'write';
+    const request = Buffer.alloc(16 + (isWrite ? length : 0), psn);
+    request.writeBigUInt64BE(BigInt(0x10000 + psn * length), 0);
+    request.writeUInt32BE(0x1234_5678, 8);
+    request.writeUInt32BE(length, 12);
+    add(frame(false, isWrite ? WRITE_ONLY : READ_REQUEST, psn, request));
+    const answer = Buffer.alloc(4 + (isWrite ? 0 : length), psn);
+    answer.writeUInt32BE((0x1f00_0000 | (psn + 1)) >>> 0);
+    add(frame(true, isWrite ? ACKNOWLEDGE : READ_RESPONSE_ONLY, psn, answer));
   }
   return Buffer.concat(parts);
 }

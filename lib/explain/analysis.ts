@@ -1,12 +1,14 @@
 /** The analysis of a capture: requests in order, each with what the core says about it, and what there is to say at the end. */
 import { NakCode } from '../internal/layout';
+import { invalidatedBefore, type Tables } from './access-mistakes';
 import { describeFinding } from './describe-finding';
+import type { Finding } from './findings';
 import { type ExplainedRequest, explainedRequest } from './explained-request';
 import { type CaptureFinding, type CaptureKey, type CaptureQueuePair } from './summary';
 import { FlowDouble, FlowFlag, FlowWord } from './flows';
 import { type Judge, type JudgedRequest, type Verdict } from './judge';
-import { KeyDouble, Keys, KeyWord, predictKeys, wide } from './keys';
-import { describeProbing, explainOutcome, invalidatedBefore, type Tables } from './mistakes';
+import { KeyDouble, Keys, KeyWord, type Prediction, predictKeys, wide } from './keys';
+import { describeProbing, explainOutcome } from './mistakes';
 import { Kind, Transport } from './opcodes';
 import {
   Outcome,
@@ -35,6 +37,8 @@ export interface RequestOutput {
 
 /** Requesters that were refused keys by a responder. */
 interface Prober {
+  /** The numbers of the two addresses, the requester's times 65,536. */
+  readonly pair: number;
   /** Different keys that were refused and never worked before. */
   keys: number;
   readonly tried: number[];
@@ -203,7 +207,7 @@ export class Analysis implements RequestSink {
     let prober = this.#probers.get(pair);
     if (prober === undefined) {
       if (this.#probers.size === MOST_PROBERS) return;
-      prober = { keys: 0, tried: [], packet, lastPacket: packet };
+      prober = { pair, keys: 0, tried: [], packet, lastPacket: packet };
       this.#probers.set(pair, prober);
     }
     prober.keys++;
@@ -211,65 +215,78 @@ export class Analysis implements RequestSink {
     if (prober.tried.length < MOST_TRIED) prober.tried.push(this.keys.get(entry, KeyWord.Key));
   }
 
+  /** Returns whether a peer tried keys of a responder. */
+  #isProbed(host: number): boolean {
+    for (const [pair, { keys }] of this.#probers) {
+      if (pair % 65_536 === host && keys >= PROBED_KEYS) return true;
+    }
+    return false;
+  }
+
   /** Ends the analysis: hands on all requests. */
   end(): void {
     this.tracker.end();
   }
 
-  /** Returns the findings in the order of their first packets, after {@link Analysis.end}. */
-  findings(): CaptureFinding[] {
+  /** Gives the findings in the order of their first packets, after {@link Analysis.end}. */
+  *findingRows(): Generator<CaptureFinding, void, undefined> {
     const { flows, findings } = this.tracker;
+    // Sorted before they are described, so that only one text of thousands is in memory.
+    const list: (Finding | Prediction | Prober)[] = [...findings.list];
+    // The keys of soft-RoCE and of many adapters count up, so this is true of most healthy captures. It matters to whom keys are tried.
+    for (const prediction of predictKeys(this.keys)) if (this.#isProbed(prediction.host)) list.push(prediction);
+    for (const prober of this.#probers.values()) if (prober.keys >= PROBED_KEYS) list.push(prober);
+    list.sort((a, b) => a.packet - b.packet);
     const { queuePair, key } = this.#filter;
-    const list: CaptureFinding[] = [];
-    for (const finding of findings.list) {
-      const told = describeFinding(flows, finding);
+    for (const entry of list) {
+      const told =
+        'kind' in entry
+          ? describeFinding(flows, entry)
+          : 'how' in entry
+            ? this.#describePrediction(entry)
+            : this.#describeProber(entry);
       if (queuePair !== undefined && told.queuePair !== queuePair && told.sourceQueuePair !== queuePair)
         continue;
       if (key !== undefined && told.key !== undefined && told.key !== key) continue;
-      list.push(told);
+      yield told;
     }
-    if (queuePair === undefined) {
-      for (const prediction of predictKeys(this.keys)) {
-        const host = flows.hosts.text(prediction.host);
-        list.push({
-          kind: 'PredictableKeys',
-          packet: prediction.packet,
-          lastPacket: prediction.packet,
-          count: prediction.count,
-          destination: host,
-          text: describePrediction(host, prediction.keys, prediction.count, prediction.how, prediction.shift),
-        });
-      }
-      for (const [pair, prober] of this.#probers) {
-        if (prober.keys < PROBED_KEYS) continue;
-        const [source, destination] = [
-          flows.hosts.text(Math.floor(pair / 65_536)),
-          flows.hosts.text(pair % 65_536),
-        ];
-        list.push({
-          kind: 'KeyProbing',
-          packet: prober.packet,
-          lastPacket: prober.lastPacket,
-          count: prober.keys,
-          source,
-          destination,
-          text: describeProbing(source, destination, prober.tried, prober.keys),
-        });
-      }
-    }
-    return list.sort((a, b) => a.packet - b.packet);
   }
 
-  /** Returns the keys in the order of their first use. */
-  keyRows(): CaptureKey[] {
-    const rows: CaptureKey[] = [];
+  #describePrediction({ host: number, packet, keys, count: total, how, shift }: Prediction): CaptureFinding {
+    const host = this.tracker.flows.hosts.text(number);
+    return {
+      kind: 'PredictableKeys',
+      packet,
+      lastPacket: packet,
+      count: total,
+      destination: host,
+      text: describePrediction(host, keys, total, how, shift),
+    };
+  }
+
+  #describeProber({ pair, packet, lastPacket, keys, tried }: Prober): CaptureFinding {
+    const { hosts } = this.tracker.flows;
+    const [source, destination] = [hosts.text(Math.floor(pair / 65_536)), hosts.text(pair % 65_536)];
+    return {
+      kind: 'KeyProbing',
+      packet,
+      lastPacket,
+      count: keys,
+      source,
+      destination,
+      text: describeProbing(source, destination, tried, keys),
+    };
+  }
+
+  /** Gives the keys in the order of their first use. */
+  *keyRows(): Generator<CaptureKey, void, undefined> {
     const { keys } = this;
     for (let entry = 0; entry < keys.count; entry++) {
       const key = keys.get(entry, KeyWord.Key);
       if (this.#filter.key !== undefined && this.#filter.key !== key) continue;
       const accepted = keys.get(entry, KeyWord.Accepted);
       const invalidated = keys.getDouble(entry, KeyDouble.Invalidated);
-      rows.push({
+      yield {
         host: this.tracker.flows.hosts.text(keys.get(entry, KeyWord.Host)),
         key,
         requests: keys.get(entry, KeyWord.Requests),
@@ -282,14 +299,12 @@ export class Analysis implements RequestSink {
         firstPacket: keys.getDouble(entry, KeyDouble.FirstPacket),
         lastPacket: keys.getDouble(entry, KeyDouble.LastPacket),
         invalidatedBy: invalidated === 0 ? undefined : invalidated,
-      });
+      };
     }
-    return rows;
   }
 
-  /** Returns the queue pairs that received requests, in the order of their first packets. */
-  queuePairRows(): CaptureQueuePair[] {
-    const rows: CaptureQueuePair[] = [];
+  /** Gives the queue pairs that received requests, in the order of their first packets. */
+  *queuePairRows(): Generator<CaptureQueuePair, void, undefined> {
     const { flows } = this.tracker;
     for (let flow = 0; flow < flows.count; flow++) {
       if (flows.get(flow, FlowWord.Requests) === 0) continue;
@@ -298,7 +313,7 @@ export class Analysis implements RequestSink {
       const asked = this.#filter.queuePair;
       if (asked !== undefined && asked !== queuePair && asked !== source) continue;
       const failed = flows.getDouble(flow, FlowDouble.FailedPacket);
-      rows.push({
+      yield {
         source: flows.hosts.text(flows.get(flow, FlowWord.SourceHost)),
         destination: flows.hosts.text(flows.get(flow, FlowWord.DestinationHost)),
         queuePair,
@@ -319,9 +334,8 @@ export class Analysis implements RequestSink {
         firstPacket: flows.getDouble(flow, FlowDouble.FirstPacket),
         lastPacket: flows.getDouble(flow, FlowDouble.LastPacket),
         failedPacket: failed === 0 ? undefined : failed,
-      });
+      };
     }
-    return rows;
   }
 }
 

@@ -95,6 +95,8 @@ export class Answers {
     const { requests, flows } = this.#state;
     const known = flows.has(flow, FlowFlag.MsnKnown);
     const before = flows.get(flow, FlowWord.Msn);
+    // An acknowledgement that the capture has behind a later one says nothing new.
+    if (known && psnDistance(answer.msn, before) < 0) return;
     flows.set(flow, FlowWord.Msn, answer.msn);
     flows.raise(flow, FlowFlag.MsnKnown);
     if (slot < 0 || !requests.has(slot, RequestFlag.HasInvalidate)) return;
@@ -118,8 +120,13 @@ export class Answers {
     if (!flows.has(flow, FlowFlag.Started)) {
       flows.raise(flow, FlowFlag.Started);
       flows.set(flow, FlowWord.NextPsn, psnAfter(answer.psn, 1));
-      this.#withoutRequest(flow, answer);
-      this.#nameNak(2 * flow, answer);
+      const answers = flows.mate(flow);
+      if (answers >= 0) {
+        this.withoutConnection(answers, answer);
+      } else {
+        this.#withoutRequest(flow, answer);
+        this.#nameNak(2 * flow, answer);
+      }
       return false;
     }
     const ahead = psnDistance(answer.psn, psnAfter(flows.get(flow, FlowWord.NextPsn), -1));

@@ -4,7 +4,7 @@ import { construction } from '../internal/construction';
 import { CaptureStatus, WireRow } from '../internal/layout';
 import { PacketReader } from '../wire/packet-reader';
 import { type Analysis } from './analysis';
-import { type CaptureSummary } from './summary';
+import { type CaptureReport, type CaptureSummary } from './summary';
 import { timeOf } from './explained-request';
 import { Outcome } from './requests';
 
@@ -86,6 +86,17 @@ export class CaptureFeed {
 
   /** Creates the summary, after the analysis has ended. */
   summary(): CaptureSummary {
+    const report = this.report();
+    return {
+      ...report,
+      queuePairs: [...report.queuePairs],
+      keys: [...report.keys],
+      findings: [...report.findings],
+    };
+  }
+
+  /** Creates the summary with rows that are made when they are asked for, after the analysis has ended. */
+  report(): CaptureReport {
     const analysis = this.#analysis;
     const reader = this.#reader;
     const { totals, findings } = analysis.tracker;
@@ -119,7 +130,7 @@ export class CaptureFeed {
       judgedRefused: analysis.judgedRefused,
       queuePairs: analysis.queuePairRows(),
       keys: analysis.keyRows(),
-      findings: analysis.findings(),
+      findings: analysis.findingRows(),
       dropped: {
         packets: totals.untracked,
         keys: analysis.keys.dropped,

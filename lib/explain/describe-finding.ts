@@ -22,7 +22,13 @@ const faultTexts: Readonly<Record<WireFault, string>> = {
 };
 
 /** Findings whose place is not a flow. */
-const placeless = new Set<Finding['kind']>(['Malformed', 'NotRoce', 'PredictableKeys', 'KeyProbing']);
+const placeless = new Set<Finding['kind']>([
+  'Malformed',
+  'NotRoce',
+  'DuplicateFrames',
+  'PredictableKeys',
+  'KeyProbing',
+]);
 /** Findings whose place is twice the flow, plus 1 in one of two cases. */
 const halved = new Set<Finding['kind']>([
   'UsedAfterInvalidate',
@@ -63,6 +69,12 @@ export function describeFinding(flows: Flows, finding: Finding): CaptureFinding 
 }
 
 function withoutFlow({ kind, count: amount, packet, first, second }: Finding): string {
+  if (kind === 'DuplicateFrames') {
+    return (
+      `${count(amount, 'frame')} ${amount === 1 ? 'is' : 'are'} in the capture twice, and ${amount === 1 ? 'was' : 'were'} left out the second time; the first copy, packet ${packet}, is that of packet ${first}. ` +
+      'A mirror port of both directions, or a capture on all interfaces, records each frame twice; a requester that sends again would have waited longer.'
+    );
+  }
   if (kind === 'NotRoce') {
     return `${count(amount, 'packet')} to the port of RoCEv2 (4791) ${amount === 1 ? 'is' : 'are'} something else: the first, packet ${packet}, has opcode ${hex(first)} and no valid ICRC.`;
   }
@@ -87,6 +99,8 @@ function ofFlow(flows: Flows, flow: number, finding: Finding): string {
       return `${count(amount, 'PSN')} missing in the capture, the first ${first === second ? `is ${first}` : `are ${first} to ${second}`}, before packet ${packet}: lost before the point of capture, or not captured.`;
     case 'ResponseGap':
       return `${count(amount, 'READ response')} missing, the first with PSN ${first}, before packet ${packet}.`;
+    case 'StoredOutOfOrder':
+      return `${count(amount, 'packet')} ${amount === 1 ? 'is' : 'are'} stored out of order: the first, packet ${packet} (PSN ${first}), belongs before packets that the file has before it. A capture of several queues of a network card has neighbouring packets so; they are explained in the order of their PSNs.`;
     case 'NewSequence':
       return `The PSNs jump from ${first} to ${second}: another connection uses the same queue pair number, or most of the connection is not captured.`;
     case 'Repeated':

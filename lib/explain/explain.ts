@@ -8,6 +8,7 @@ import { CaptureError, CaptureFeed } from './capture-source';
 import { fileChunks } from './file-chunks';
 import { Judge } from './judge';
 import { JsonOutput, summaryJson } from './json-output';
+import { WRITE_BYTES } from './line-writer';
 import { type RegionList, parseRegions, RegionListError } from './regions-file';
 import { summaryText, TextOutput } from './text-output';
 
@@ -36,9 +37,6 @@ export interface ExplainStreams {
   readonly stderr: Terminal;
 }
 
-/** Output is written when it has at least so many bytes, and at the end of what has arrived. */
-const WRITE_BYTES = 1 << 16;
-
 /**
  * Explains a capture: prints its requests and a summary to standard output, and messages to standard error.
  *
@@ -60,17 +58,16 @@ export async function explain(command: ExplainCommand, streams: ExplainStreams):
     return fail(`${nameOf(command.regions ?? '')}: ${error.message}`);
   }
 
-  const text = command.json ? undefined : new TextOutput();
-  const json = command.json ? new JsonOutput() : undefined;
-  const analysis = new Analysis(command.filter, text ?? json ?? new TextOutput(), judge);
+  const output = command.json ? new JsonOutput() : new TextOutput();
+  const { lines } = output;
+  const analysis = new Analysis(command.filter, output, judge);
   const feed = new CaptureFeed(analysis);
-  const write = async (output: string | Uint8Array): Promise<void> => {
-    if (output.length === 0) return;
+  const write = async (bytes: string | Uint8Array): Promise<void> => {
+    if (bytes.length === 0) return;
     progress.clear();
     // Wait until the stream is done with the bytes, whose buffer is used again. An error of the stream is reported by its own event.
-    await new Promise<unknown>((resolve) => stdout.write(output, resolve));
+    await new Promise<unknown>((resolve) => stdout.write(bytes, resolve));
   };
-  const flush = (): Promise<void> => write(text === undefined ? (json?.take() ?? '') : text.lines.take());
 
   let fault: string | undefined;
   try {
@@ -78,9 +75,9 @@ export async function explain(command: ExplainCommand, streams: ExplainStreams):
     for await (const chunk of stream as AsyncIterable<Uint8Array>) {
       for (let from = 0; from < chunk.length;) {
         from = feed.take(chunk, from);
-        if (text === undefined || text.lines.length >= WRITE_BYTES) await flush();
+        if (lines.length >= WRITE_BYTES) await write(lines.take());
       }
-      await flush();
+      await write(lines.take());
       progress.update(feed.packets, feed.bytes);
     }
     feed.end();
@@ -90,11 +87,11 @@ export async function explain(command: ExplainCommand, streams: ExplainStreams):
     else throw error;
   }
   analysis.end();
-  await flush();
+  await write(lines.take());
   // A file that is no capture at all has no summary.
   if (fault === undefined || feed.packets > 0) {
-    const summary = feed.summary();
-    await write(command.json ? summaryJson(summary) : summaryText(summary));
+    const report = feed.report();
+    for (const part of command.json ? summaryJson(report) : [summaryText(report)]) await write(part);
   }
   judge?.close();
   progress.clear();

@@ -4,7 +4,6 @@ import { type Flows, FlowWord } from './flows';
 import { wide } from './keys';
 import { nakName, opcodeName, type RequestOpcode, Transport } from './opcodes';
 import { Outcome, RequestDouble, RequestFlag, type Requests, RequestWord } from './requests';
-import { hexIfGiven } from './words';
 
 /** What became of a request; see {@link ExplainedRequest.outcome}. */
 export type RequestOutcome =
@@ -92,7 +91,7 @@ export interface ExplainedRequest {
   readonly outcome: RequestOutcome;
   /** Number of the packet that settled it; undefined if there is none. */
   readonly answerPacket: number | undefined;
-  /** Nanoseconds from its first packet to that answer. */
+  /** Nanoseconds from its first packet to that answer; undefined also if the capture has the answer at an earlier time. */
   readonly answerNanoseconds: number | undefined;
   /** Syndrome of the NAK that refused it (0x60 to 0x7f), or of the last RNR NAK (0x20 to 0x3f), and the NAK's name. */
   readonly nak: number | undefined;
@@ -123,15 +122,18 @@ export function timeOf(seconds: number, nanoseconds: number): bigint {
   return BigInt(Math.trunc(seconds)) * 1_000_000_000n + BigInt(nanoseconds);
 }
 
-/** Returns the nanoseconds from a request's first packet to the answer that settled it; undefined if there is none. */
+/**
+ * Returns the nanoseconds from a request's first packet to the answer that settled it; undefined if there is none, or if the capture has
+ * the answer at an earlier time.
+ */
 export function answerDelay(requests: Requests, slot: number): number | undefined {
   const seconds = requests.getDouble(slot, RequestDouble.AnswerSeconds);
   if (seconds === 0) return undefined;
-  return (
+  const delay =
     (seconds - requests.getDouble(slot, RequestDouble.Seconds)) * 1e9 +
     (requests.getDouble(slot, RequestDouble.AnswerNanoseconds) -
-      requests.getDouble(slot, RequestDouble.Nanoseconds))
-  );
+      requests.getDouble(slot, RequestDouble.Nanoseconds));
+  return delay < 0 ? undefined : delay;
 }
 
 export function nameOfRequest(requests: Requests, slot: number): RequestOpcode {
@@ -142,6 +144,11 @@ export function nameOfRequest(requests: Requests, slot: number): RequestOpcode {
   );
 }
 
+function longOf(requests: Requests, slot: number, word: RequestWord): bigint {
+  return wide(requests.words, slot * RequestWord.Words + word);
+}
+
+// It has no functions inside: the bundler adds a call to each that gives it its name, which takes longer than all the rest.
 /** Creates the object of a request. */
 export function explainedRequest(
   flows: Flows,
@@ -151,16 +158,15 @@ export function explainedRequest(
   explanation: string,
 ): ExplainedRequest {
   const flow = requests.get(slot, RequestWord.Flow);
-  const flag = (bit: RequestFlag): boolean => requests.has(slot, bit);
   const outcome = requests.outcome(slot);
-  const isAtomic = nameOfRequest(requests, slot).startsWith('ATOMIC');
+  const opcode = nameOfRequest(requests, slot);
+  const isAtomic = opcode.startsWith('ATOMIC');
   const answerPacket = requests.getDouble(slot, RequestDouble.AnswerPacket);
   const source = flows.sourceQueuePair(flow);
   const syndrome = requests.get(slot, RequestWord.Syndrome);
   const cm = requests.get(slot, RequestWord.Cm) - 1;
   const reason = requests.get(slot, RequestWord.CmReason);
   const queuePair = requests.get(slot, RequestWord.CmQueuePair);
-  const long = (word: RequestWord): bigint => wide(requests.words, slot * RequestWord.Words + word);
   return {
     packet: requests.getDouble(slot, RequestDouble.Packet),
     lastPacket: requests.getDouble(slot, RequestDouble.LastPacket),
@@ -173,18 +179,30 @@ export function explainedRequest(
     queuePair: flows.get(flow, FlowWord.QueuePair),
     sourceQueuePair: source < 0 ? undefined : source,
     transport: transports[flows.get(flow, FlowWord.Transport) as Transport],
-    opcode: nameOfRequest(requests, slot),
-    address: flag(RequestFlag.HasTarget) ? long(RequestWord.Address) : undefined,
-    key: flag(RequestFlag.HasTarget) ? requests.get(slot, RequestWord.Key) : undefined,
+    opcode,
+    address: requests.has(slot, RequestFlag.HasTarget)
+      ? longOf(requests, slot, RequestWord.Address)
+      : undefined,
+    key: requests.has(slot, RequestFlag.HasTarget) ? requests.get(slot, RequestWord.Key) : undefined,
     length: requests.get(slot, RequestWord.Length),
     psn: requests.get(slot, RequestWord.Psn),
     packets: requests.get(slot, RequestWord.Packets),
-    immediate: flag(RequestFlag.HasImmediate) ? requests.get(slot, RequestWord.Immediate) : undefined,
-    invalidate: flag(RequestFlag.HasInvalidate) ? requests.get(slot, RequestWord.Invalidate) : undefined,
-    swapAdd: isAtomic ? long(RequestWord.SwapAdd) : undefined,
-    compare: nameOfRequest(requests, slot) === 'ATOMIC_CMP_AND_SWP' ? long(RequestWord.Compare) : undefined,
-    original: isAtomic && outcome === Outcome.Acknowledged ? long(RequestWord.OriginalValue) : undefined,
-    complete: flag(RequestFlag.Complete) && !flag(RequestFlag.BeginsMidway) && !flag(RequestFlag.HasGap),
+    immediate: requests.has(slot, RequestFlag.HasImmediate)
+      ? requests.get(slot, RequestWord.Immediate)
+      : undefined,
+    invalidate: requests.has(slot, RequestFlag.HasInvalidate)
+      ? requests.get(slot, RequestWord.Invalidate)
+      : undefined,
+    swapAdd: isAtomic ? longOf(requests, slot, RequestWord.SwapAdd) : undefined,
+    compare: opcode === 'ATOMIC_CMP_AND_SWP' ? longOf(requests, slot, RequestWord.Compare) : undefined,
+    original:
+      isAtomic && outcome === Outcome.Acknowledged
+        ? longOf(requests, slot, RequestWord.OriginalValue)
+        : undefined,
+    complete:
+      requests.has(slot, RequestFlag.Complete) &&
+      !requests.has(slot, RequestFlag.BeginsMidway) &&
+      !requests.has(slot, RequestFlag.HasGap),
     cm:
       cm < 0
         ? undefined
@@ -206,31 +224,5 @@ export function explainedRequest(
     badPackets: requests.get(slot, RequestWord.BadPackets),
     verdict,
     explanation,
-  };
-}
-
-/**
- * Returns the JSON form of a request: addresses, keys, and 64-bit values as hex texts, times in seconds; what is undefined is left
- * out. docs/explain.schema.json describes it.
- */
-export function requestJson(request: ExplainedRequest, origin: bigint): object {
-  const { answerNanoseconds: delay, explanation, cm } = request;
-  return {
-    type: 'request',
-    ...request,
-    time: Number(request.time) / 1e9,
-    offset: Number(request.time - origin) / 1e9,
-    address: hexIfGiven(request.address),
-    key: hexIfGiven(request.key),
-    immediate: hexIfGiven(request.immediate),
-    invalidate: hexIfGiven(request.invalidate),
-    swapAdd: hexIfGiven(request.swapAdd),
-    compare: hexIfGiven(request.compare),
-    original: hexIfGiven(request.original),
-    nak: hexIfGiven(request.nak),
-    cm: cm === undefined ? undefined : { ...cm },
-    answerNanoseconds: undefined,
-    answerSeconds: delay === undefined ? undefined : delay / 1e9,
-    explanation: explanation === '' ? undefined : explanation,
   };
 }

@@ -17,6 +17,10 @@ export const findingKinds = [
   'PsnGap',
   /** PSNs of READ responses are missing in the capture. */
   'ResponseGap',
+  /** Frames are in the capture twice. The copies are left out. */
+  'DuplicateFrames',
+  /** Packets of a connection are not in the order in which they were sent. They are explained in their order. */
+  'StoredOutOfOrder',
   /** The numbers of a flow begin anew: another connection with the same queue pair number. */
   'NewSequence',
   /** A request was sent again. */
@@ -47,7 +51,7 @@ export const findingKinds = [
   'UsedAfterInvalidate',
   /** A SEND_WITH_INV was acknowledged, but the receiver did not complete it. */
   'InvalidateFailed',
-  /** Keys that can be foretold from others. */
+  /** A peer used several keys that do not exist, and the keys of that responder can be foretold from others. */
   'PredictableKeys',
   /** A peer used several keys that do not exist. */
   'KeyProbing',
@@ -79,11 +83,11 @@ export interface Finding {
   /** How often it occurred. */
   count: number;
   /** Numbers of the first and the last packet that show it. */
-  readonly packet: number;
+  packet: number;
   lastPacket: number;
   /** Numbers that the text of the finding names, of its first occurrence. */
-  readonly first: number;
-  readonly second: number;
+  first: number;
+  second: number;
 }
 
 /** Findings in the order of their first occurrence. */
@@ -105,7 +109,13 @@ export class Findings {
     const known = this.#byPlace.get(key);
     if (known !== undefined) {
       known.count += amount;
-      known.lastPacket = packet;
+      if (packet > known.lastPacket) known.lastPacket = packet;
+      // A packet may have waited for the one that belongs before it.
+      if (packet < known.packet) {
+        known.packet = packet;
+        known.first = first;
+        known.second = second;
+      }
       return;
     }
     if (this.list.length === MOST_FINDINGS) {

@@ -24,7 +24,7 @@ export const enum FlowWord {
   Transport = 13,
   /** The PSN that the next new packet should have. */
   NextPsn = 14,
-  /** The PSN of the last request packet, new or repeated. */
+  /** The last PSN that was sent since the requester last went back. */
   SentPsn = 15,
   /** Payload of a full packet in bytes; 0 if not known. */
   Mtu = 16,
@@ -57,6 +57,10 @@ export const enum FlowWord {
   MissingPackets = 35,
   /** Answers that arrived for requests of this flow. */
   Answers = 36,
+  /** Packets that wait until what belongs before them comes: of its requests, and answers to them. */
+  Held = 37,
+  /** Which PSNs were sent since the requester last went back: bit i is that of SentPsn - i. */
+  SentBits = 38,
   Words = 40,
 }
 
@@ -70,7 +74,9 @@ export const enum FlowDouble {
   FailedPacket = 4,
   /** Number of the packet with the last NAK for a PSN sequence error. */
   AwaitedPacket = 5,
-  Words = 6,
+  /** Number of the packet with which the requester last went back and sent again; 0: it did not. */
+  ReturnPacket = 6,
+  Words = 7,
 }
 
 export const enum FlowFlag {
@@ -88,6 +94,8 @@ export const enum FlowFlag {
   Guessed = 32,
   /** The number of SourceQueuePair is known. */
   SourceKnown = 64,
+  /** Its first packet waits for the second. */
+  Starting = 128,
 }
 
 /** A power of two above twice {@link MOST_FLOWS}, so that probing ends early. */

@@ -18,7 +18,7 @@ import { overrun } from '../internal/overrun';
 import { type CheckReason, checkReason } from '../internal/reasons';
 import { readNewRegion, type RegionName, registerMemory, releaseRegion } from '../internal/region-name';
 import { joinRights } from '../internal/right-names';
-import { Kind } from './opcodes';
+import { Kind, remoteRight } from './opcodes';
 import { type ListedRegion, type RegionList, RegionListError } from './regions-file';
 import { count, differentBits, range, swapBytes, thousands } from './words';
 
@@ -69,17 +69,6 @@ const LARGEST = 2n ** 32n - 65_536n;
 const NO_KEY = 0xffff_ff00;
 
 const PAGE = 4096n;
-
-function rightFor(kind: Kind): AccessBit {
-  switch (kind) {
-    case Kind.Write:
-      return AccessBit.RemoteWrite;
-    case Kind.Read:
-      return AccessBit.RemoteRead;
-    default:
-      return AccessBit.RemoteAtomic;
-  }
-}
 
 /** Judges requests by a list of regions. Must be closed. */
 export class Judge {
@@ -203,7 +192,16 @@ export class Judge {
     const key = region?.key ?? (request.key === 0 ? 0 : NO_KEY);
     const address = region === undefined ? request.address : place(request, region);
     const length = request.kind >= Kind.CompareSwap ? 8 : request.length;
-    storeAccess(domain.qp.number(), address, 'address', length, 'length', key, 'key', rightFor(request.kind));
+    storeAccess(
+      domain.qp.number(),
+      address,
+      'address',
+      length,
+      'length',
+      key,
+      'key',
+      remoteRight(request.kind),
+    );
     placeOne();
     const answer = readAnswer();
     if (answer === 0) return { reason: undefined, region: listed };
@@ -238,7 +236,7 @@ export class Judge {
       return `${where}: ${named}.${mixUp(request, region)}${this.#neighbour(request, region)}`;
     }
     if (reason === 'AccessDenied') {
-      const right = joinRights(rightFor(request.kind), '|', '');
+      const right = joinRights(remoteRight(request.kind), '|', '');
       const grants = joinRights(region.rights, '|', 'no rights');
       const remedy =
         (region.rights & AccessBit.LocalWrite) !== 0 && request.kind !== Kind.Read

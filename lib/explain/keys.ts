@@ -27,7 +27,9 @@ export const enum KeyWord {
   /** First and last byte that was accepted, low word first. Valid if Accepted is not 0. */
   First = 6,
   Last = 8,
-  Words = 10,
+  /** Flow plus 1 of the last request that was accepted. */
+  LastFlow = 10,
+  Words = 11,
 }
 
 export const enum KeyDouble {
@@ -115,6 +117,7 @@ export class Keys {
     } else if (outcome === Outcome.Acknowledged && length > 0) {
       // A request of no bytes succeeds with any key, so it proves nothing.
       this.#accept(base, requests, slot, length);
+      words[base + KeyWord.LastFlow] = requests.get(slot, RequestWord.Flow) + 1;
       this.doubles[doubles + KeyDouble.LastAccepted] = packet;
       this.doubles[doubles + KeyDouble.Bytes] = get(this.doubles, doubles + KeyDouble.Bytes) + length;
     }

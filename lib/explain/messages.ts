@@ -91,7 +91,7 @@ export class Messages {
     const { words, doubles } = rows;
     const { requests, flows } = this.#state;
     if (requests.count === MOST_REQUESTS) this.#makeRoom();
-    const slot = requests.append(flow);
+    const slot = requests.append(flow, number);
     this.#state.totals.requests++;
     flows.add(flow, FlowWord.Requests, 1);
     const payload = get(words, at + WireRow.PayloadLength);
@@ -117,7 +117,6 @@ export class Messages {
       }
       if ((get(words, at + WireRow.Address) & 7) !== 0) this.#state.findings.add('Misaligned', flow, number);
     }
-    requests.setDouble(slot, RequestDouble.Packet, number);
     requests.setDouble(slot, RequestDouble.LastPacket, number);
     requests.setDouble(slot, RequestDouble.Seconds, get(doubles, (at + WireRow.Seconds) >> 1));
     requests.setDouble(slot, RequestDouble.Nanoseconds, get(words, at + WireRow.Nanoseconds));

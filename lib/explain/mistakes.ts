@@ -1,32 +1,16 @@
-/** Why a request failed, in sentences, from what the capture itself shows. Each text names packets by their numbers. */
+/**
+ * Why a request failed, in sentences, from what the capture itself shows. Each text names packets by their numbers. What a remote access
+ * error may mean is in access-mistakes.ts.
+ */
 import { hex } from '../internal/words';
-import { FlowDouble, type Flows, FlowWord } from './flows';
-import { KeyDouble, type Keys, KeyWord, wide } from './keys';
+import { accessRefused, invalidatedBefore, kindWords, type Tables } from './access-mistakes';
+import { FlowDouble, FlowWord } from './flows';
+import { wide } from './keys';
 import { completionAfter, Kind, nakName, rnrMilliseconds } from './opcodes';
 import { psnDistance } from './reading';
 import { Outcome, RequestDouble, RequestFlag, type Requests, RequestWord } from './requests';
 import { NakCode } from '../internal/layout';
-import { count, differentBits, keysOf, range, swapBytes, thousands } from './words';
-
-/** The tables that explanations read. */
-export interface Tables {
-  readonly flows: Flows;
-  readonly requests: Requests;
-  readonly keys: Keys;
-  /** Whether a list of regions is given. Without one, texts that cannot name a reason say that it helps. */
-  readonly hasRegions: boolean;
-}
-
-/** Keys of the responder that are compared with one that was refused. */
-const MOST_COMPARED = 4096;
-
-const kindWords: Readonly<Record<Kind, string>> = {
-  [Kind.Send]: 'SENDs',
-  [Kind.Write]: 'WRITEs',
-  [Kind.Read]: 'READs',
-  [Kind.CompareSwap]: 'atomic operations',
-  [Kind.FetchAdd]: 'atomic operations',
-};
+import { count, keysOf, thousands } from './words';
 
 /** Explains what became of a request. Empty if nothing is wrong with it. */
 export function explainOutcome(tables: Tables, slot: number): string {
@@ -71,16 +55,6 @@ export function explainOutcome(tables: Tables, slot: number): string {
   return sentences.join(' ');
 }
 
-/** Returns whether a request names a key that was invalidated before, and which packet did that. */
-export function invalidatedBefore({ flows, requests, keys }: Tables, slot: number): number {
-  if (!requests.has(slot, RequestFlag.HasTarget)) return 0;
-  const host = flows.get(requests.get(slot, RequestWord.Flow), FlowWord.DestinationHost);
-  const entry = keys.find(host, requests.get(slot, RequestWord.Key), false);
-  if (entry < 0) return 0;
-  const by = keys.getDouble(entry, KeyDouble.Invalidated);
-  return by > 0 && by < requests.getDouble(slot, RequestDouble.Packet) ? by : 0;
-}
-
 function usedAfterInvalidate(tables: Tables, slot: number): string {
   const by = invalidatedBefore(tables, slot);
   if (by === 0) return '';
@@ -100,7 +74,6 @@ function notCounted({ requests }: Tables, slot: number): string {
 function refused(tables: Tables, slot: number): string[] {
   const { requests } = tables;
   const syndrome = requests.get(slot, RequestWord.Syndrome);
-  const midway = psnDistance(requests.get(slot, RequestWord.RefusedPsn), requests.get(slot, RequestWord.Psn));
   const repeated = requests.getDouble(slot, RequestDouble.RepeatPacket);
   const who =
     repeated > requests.getDouble(slot, RequestDouble.AnswerPacket)
@@ -108,7 +81,7 @@ function refused(tables: Tables, slot: number): string[] {
       : `The requester's completion is ${completionAfter(syndrome)}.`;
   switch ((syndrome & 31) as NakCode) {
     case NakCode.RemoteAccessError:
-      return [...accessRefused(tables, slot, midway), who];
+      return [...accessRefused(tables, slot), who];
     case NakCode.InvalidRequest:
       return [...invalidRequest(tables, slot), who];
     case NakCode.RemoteOperationalError:
@@ -150,110 +123,6 @@ function invalidRequest({ requests }: Tables, slot: number): string[] {
     `Most likely: the responder's queue pair does not allow ${kindWords[kind]} (its access flags, set by modify to INIT or RTR), ` +
       `or${kind === Kind.Read || kind >= Kind.CompareSwap ? ' more READs and atomic operations are outstanding than it accepts (max_dest_rd_atomic), or' : ''} the packet breaks a rule of the protocol.`,
   ];
-}
-
-/** Explains a remote access error from what happened before with the same key and the same address. */
-function accessRefused(tables: Tables, slot: number, midway: number): string[] {
-  const { flows, requests, keys, hasRegions } = tables;
-  const key = requests.get(slot, RequestWord.Key);
-  const kind = requests.get(slot, RequestWord.Kind) as Kind;
-  const host = flows.get(requests.get(slot, RequestWord.Flow), FlowWord.DestinationHost);
-  const hostText = flows.hosts.text(host);
-  if (midway > 0) {
-    const mtu = flows.get(requests.get(slot, RequestWord.Flow), FlowWord.Mtu);
-    const done = mtu > 0 ? ` (${count(midway * mtu, 'byte')})` : '';
-    return [
-      `Most likely: the region was taken away while the request was under way. Its first ${count(midway, 'packet')}${done} ${midway === 1 ? 'was' : 'were'} ${kind === Kind.Read ? 'answered' : 'accepted'} and only ` +
-        `packet ${midway + 1} of it was refused, but a range that is too long or a wrong key is refused at the first packet. So between the two the region with key ` +
-        `${hex(key)} was deregistered, revoked or invalidated.`,
-    ];
-  }
-  const by = invalidatedBefore(tables, slot);
-  if (by > 0) {
-    return [
-      `Most likely: the key was used after its end. Packet ${by} (SEND_WITH_INV) invalidated key ${hex(key)}; it must be registered again (REG_MR) and sent to the peer anew.`,
-    ];
-  }
-  if (key === 0) return ['Most likely: the key was never set; it is 0.'];
-  const address = wide(requests.words, slot * RequestWord.Words + RequestWord.Address);
-  const length = BigInt(requests.get(slot, RequestWord.Length));
-  if (address + length > 2n ** 64n) {
-    return [`Most likely: address and length are wrong; the range passes the end of the address space.`];
-  }
-  const entry = keys.find(host, key, false);
-  if (entry >= 0 && keys.get(entry, KeyWord.Accepted) > 0) {
-    return [workedBefore(tables, entry, kind, address, length, key)];
-  }
-  const other = otherKey(tables, host, key, address, length);
-  if (other !== '') return [other];
-  const offset = address < 2n ** 20n ? ` ${hex(address)} looks like an offset rather than an address.` : '';
-  return [
-    `The NAK says that the key, the range or the right is wrong, but not which. ${hostText} accepted no request with key ${hex(key)} in this capture, so ` +
-      `most likely the key is wrong: not a key of ${hostText}, or one of another time.${offset}${hasRegions ? '' : ' With --regions FILE the reason is named.'}`,
-  ];
-}
-
-/** The key worked before: tells a range outside what was accepted, another operation, and a region that has ended. */
-function workedBefore(
-  { keys }: Tables,
-  entry: number,
-  kind: Kind,
-  address: bigint,
-  length: bigint,
-  key: number,
-): string {
-  const packet = keys.getDouble(entry, KeyDouble.LastAccepted);
-  const [first, last] = [keys.first(entry), keys.last(entry)];
-  const end = address + length - 1n;
-  if (end > last || address < first) {
-    const how =
-      address < first
-        ? `begins ${count(first - address, 'byte')} before the lowest address`
-        : `ends ${count(end - last, 'byte')} past the highest address`;
-    return (
-      `Most likely: out of bounds. The key ${hex(key)} worked until packet ${packet}, for ${range(first, last)}; this request ${how} that was accepted ` +
-      '(the region itself may be larger than what was used of it).'
-    );
-  }
-  if (!keys.accepted(entry, kind)) {
-    return (
-      `Most likely: a right is missing. The key ${hex(key)} worked for other operations at these addresses (last in packet ${packet}), ` +
-      `but never for ${kindWords[kind]}: the region probably does not grant them.`
-    );
-  }
-  return (
-    `Most likely: the region has ended. The key ${hex(key)} worked for the same operation at these addresses until packet ${packet}; ` +
-    'since then it was deregistered, revoked or invalidated by its owner.'
-  );
-}
-
-/** Compares a key that never worked with those that did. */
-function otherKey({ keys }: Tables, host: number, key: number, address: bigint, length: bigint): string {
-  const swapped = keys.find(host, swapBytes(key), false);
-  if (swapped >= 0 && keys.get(swapped, KeyWord.Accepted) > 0 && swapBytes(key) !== key) {
-    return `Most likely: wrong key. The bytes of ${hex(key)} are in reverse order; ${hex(swapBytes(key))} worked in packet ${keys.getDouble(swapped, KeyDouble.LastAccepted)}.`;
-  }
-  let nearest = -1;
-  let there = -1;
-  const most = Math.min(keys.count, MOST_COMPARED);
-  for (let entry = 0; entry < most; entry++) {
-    if (keys.get(entry, KeyWord.Host) !== host || keys.get(entry, KeyWord.Accepted) === 0) continue;
-    if (address >= keys.first(entry) && address + length - 1n <= keys.last(entry)) there = entry;
-    const candidate = keys.get(entry, KeyWord.Key);
-    if (candidate >>> 8 === key >>> 8 || differentBits(candidate, key) <= 2) nearest = entry;
-  }
-  const found = nearest >= 0 ? nearest : there;
-  if (found < 0) return '';
-  const candidate = keys.get(found, KeyWord.Key);
-  const worked = `${hex(candidate)} worked in packet ${keys.getDouble(found, KeyDouble.LastAccepted)}`;
-  if (found === there && nearest < 0) {
-    return `Most likely: wrong key. The address is in the range for which key ${worked}; ${hex(key)} never worked.`;
-  }
-  const how =
-    candidate >>> 8 === key >>> 8
-      ? 'it differs in the low byte only, so this is an old key of the same region, or one that is not valid yet'
-      : `it differs in ${count(differentBits(candidate, key), 'bit')} only`;
-  return `Most likely: wrong key. ${hex(key)} never worked, but ${worked}: ${how}.`;
 }
 
 function notCarriedOut({ flows, requests }: Tables, slot: number): string {

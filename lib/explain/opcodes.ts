@@ -1,5 +1,5 @@
 /** What the opcodes of RoCEv2 packets mean for the analysis, and the names of requests, answers and connection messages. */
-import { AethKind, BthOpcode, NakCode } from '../internal/layout';
+import { AccessBit, AethKind, BthOpcode, NakCode } from '../internal/layout';
 
 /** What a packet is in its message. */
 export const enum Role {
@@ -25,6 +25,18 @@ export const enum Kind {
   Read = 2,
   CompareSwap = 3,
   FetchAdd = 4,
+}
+
+/** Returns the right of a region that a request of a kind needs. */
+export function remoteRight(kind: Kind): AccessBit {
+  switch (kind) {
+    case Kind.Write:
+      return AccessBit.RemoteWrite;
+    case Kind.Read:
+      return AccessBit.RemoteRead;
+    default:
+      return AccessBit.RemoteAtomic;
+  }
 }
 
 /** The transport service: the top three bits of the opcode. */

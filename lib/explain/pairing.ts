@@ -38,7 +38,11 @@ function fitOf(flows: Flows, requests: Requests, flow: number, psn: number, kind
     return Fit.Exact;
   }
   const ahead = psnDistance(psn, flows.get(flow, FlowWord.NextPsn) - 1);
-  if (ahead > 0) return ahead <= 4 * NEARBY ? Fit.Near : Fit.None;
+  if (ahead > 0) {
+    // A response to a READ that is still to come is of another connection. The responses of the last READ may have any PSNs behind it.
+    if (kind === Kind.Read && !flows.has(flow, FlowFlag.Uncertain)) return Fit.None;
+    return ahead <= 4 * NEARBY ? Fit.Near : Fit.None;
+  }
   const oldest = flows.get(flow, FlowWord.Oldest) - 1;
   if (oldest < 0) return Fit.None;
   const before = psnDistance(requests.get(oldest, RequestWord.Psn), psn);

@@ -28,6 +28,22 @@ export function extendRead(state: CaptureState, flow: number, slot: number): voi
   flows.set(flow, FlowWord.NextPsn, psnAfter(last, 1));
 }
 
+/** Returns the path MTU with which a READ has so many responses; 0 if there is none. */
+function mtuOfRead(length: number, responses: number): number {
+  for (let mtu = 4096; mtu >= 256; mtu /= 2) {
+    if (Math.ceil(length / mtu) === responses) return mtu;
+  }
+  return 0;
+}
+
+/** Returns whether a request with this PSN can follow the READ of unknown path MTU that a flow has last. */
+export function canFollowRead({ flows, requests }: CaptureState, flow: number, psn: number): boolean {
+  const read = flows.get(flow, FlowWord.Newest) - 1;
+  if (read < 0) return true;
+  const responses = psnDistance(psn, requests.get(read, RequestWord.Psn));
+  return mtuOfRead(requests.get(read, RequestWord.Length), responses) > 0;
+}
+
 /** Learns the path MTU from the PSN of the request that follows a READ. */
 export function learnMtuAfterRead(state: CaptureState, flow: number, psn: number): void {
   const { requests, flows } = state;
@@ -38,12 +54,7 @@ export function learnMtuAfterRead(state: CaptureState, flow: number, psn: number
   }
   const packets = psnDistance(psn, requests.get(read, RequestWord.Psn));
   if (packets <= 0) return; // sent again, or another connection
-  const length = requests.get(read, RequestWord.Length);
-  for (let mtu = 4096; mtu >= 256; mtu /= 2) {
-    if (Math.ceil(length / mtu) !== packets) continue;
-    flows.learnMtu(flow, mtu);
-    break;
-  }
+  flows.learnMtu(flow, mtuOfRead(requests.get(read, RequestWord.Length), packets));
   flows.lower(flow, FlowFlag.Uncertain);
   if (flows.get(flow, FlowWord.Mtu) !== 0) extendRead(state, flow, read);
 }

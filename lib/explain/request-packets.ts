@@ -2,13 +2,13 @@
 import { WireRow } from '../internal/layout';
 import type { CaptureState } from './capture-state';
 import { CmConnections } from './cm-connections';
-import { FlowDouble, FlowFlag, FlowWord } from './flows';
+import { FlowDouble, FlowFlag, type Flows, FlowWord } from './flows';
 import { Messages } from './messages';
 import { kindOf, Role, Transport } from './opcodes';
 import { detachRequests } from './outcomes';
 import { learnMtuAfterRead } from './psn-ranges';
 import { FARTHEST, get, psnAfter, psnDistance } from './reading';
-import { NOT_REPEATED, repeatedPacket } from './repeats';
+import { NOT_REPEATED, noteNew, repeatedPacket } from './repeats';
 import { Outcome, RequestFlag, RequestWord } from './requests';
 import type { Rows } from './rows';
 
@@ -53,8 +53,7 @@ export class RequestPackets {
     }
     if (!flows.has(flow, FlowFlag.Started)) {
       flows.raise(flow, FlowFlag.Started);
-      flows.set(flow, FlowWord.NextPsn, psn);
-      flows.set(flow, FlowWord.SentPsn, psnAfter(psn, -1));
+      begin(flows, flow, psn);
     }
     if (flows.has(flow, FlowFlag.Uncertain)) learnMtuAfterRead(this.#state, flow, psn);
     let ahead = psnDistance(psn, flows.get(flow, FlowWord.NextPsn));
@@ -74,7 +73,7 @@ export class RequestPackets {
       const unfinished = flows.get(flow, FlowWord.Unfinished);
       if (unfinished > 0) requests.raise(unfinished - 1, RequestFlag.HasGap);
     }
-    flows.set(flow, FlowWord.SentPsn, psn);
+    noteNew(flows, flow, psn, number);
     const slot = this.#messages.take(rows, at, flow, role, kind, psn, number, ahead);
     if (transport === Transport.Uc) {
       if (role >= Role.Last) requests.settle(slot, Outcome.Unacknowledged);
@@ -102,9 +101,16 @@ export class RequestPackets {
     flows.set(flow, FlowWord.FirstOpen, 0);
     flows.set(flow, FlowWord.Unfinished, 0);
     flows.set(flow, FlowWord.Answered, 0);
-    flows.set(flow, FlowWord.NextPsn, psn);
-    flows.set(flow, FlowWord.SentPsn, psnAfter(psn, -1));
+    begin(flows, flow, psn);
     // Requests of the connection before must not be found by PSNs of the new one.
     detachRequests(this.#state, flow);
   }
+}
+
+/** Begins to count the PSNs of a flow. */
+function begin(flows: Flows, flow: number, psn: number): void {
+  flows.set(flow, FlowWord.NextPsn, psn);
+  flows.set(flow, FlowWord.SentPsn, psnAfter(psn, -1));
+  flows.set(flow, FlowWord.SentBits, 0);
+  flows.setDouble(flow, FlowDouble.ReturnPacket, 0);
 }

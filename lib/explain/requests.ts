@@ -98,7 +98,9 @@ export const enum RequestDouble {
   LastPacket = 7,
   /** Number of the first packet that was sent again although the request was settled. */
   NeedlessPacket = 8,
-  Words = 9,
+  /** Number of the last packet for which it was counted as sent again. */
+  LastRepeat = 9,
+  Words = 10,
 }
 
 export const enum RequestFlag {
@@ -143,9 +145,11 @@ const SEARCH_OPEN = 64;
 export class Requests {
   readonly words = new Uint32Array(MOST_REQUESTS * RequestWord.Words);
   readonly doubles = new Float64Array(MOST_REQUESTS * RequestDouble.Words);
-  /** The oldest request, and how many there are. */
-  head = 0;
+  /** How many requests there are. */
   count = 0;
+  /** Slots: from place `#head` on those of requests, in the order of their first packets, and behind them those that are free. */
+  readonly #order = Uint16Array.from({ length: MOST_REQUESTS }, (_, slot) => slot);
+  #head = 0;
   readonly #flows: Flows;
 
   constructor(flows: Flows) {
@@ -192,13 +196,34 @@ export class Requests {
     this.setDouble(slot, RequestDouble.AnswerNanoseconds, nanoseconds);
   }
 
-  /** Appends a request, empty but for its flow. The ring must have room. */
-  append(flow: number): number {
-    const slot = (this.head + this.count++) % MOST_REQUESTS;
-    this.words.fill(0, slot * RequestWord.Words, (slot + 1) * RequestWord.Words);
-    this.doubles.fill(0, slot * RequestDouble.Words, (slot + 1) * RequestDouble.Words);
+  /** The slot of the oldest request. */
+  get head(): number {
+    return this.#order[this.#head] ?? 0;
+  }
+
+  /**
+   * Adds a request, empty but for its flow and the number of its first packet. It is the last of its flow. In the ring it comes before
+   * those with a later first packet: a packet may have waited for the one before it. The ring must have room.
+   */
+  append(flow: number, packet: number): number {
+    const order = this.#order;
+    let place = (this.#head + this.count++) % MOST_REQUESTS;
+    const slot = order[place] ?? 0;
+    while (place !== this.#head) {
+      const before = (place + MOST_REQUESTS - 1) % MOST_REQUESTS;
+      const other = order[before] ?? 0;
+      if (this.getDouble(other, RequestDouble.Packet) <= packet) break;
+      order[place] = other;
+      order[before] = slot;
+      place = before;
+    }
+    // Loops, because fill() of so few elements takes longer.
+    const { words, doubles } = this;
+    for (let at = slot * RequestWord.Words, i = 0; i < RequestWord.Words; i++) words[at++] = 0;
+    for (let at = slot * RequestDouble.Words, i = 0; i < RequestDouble.Words; i++) doubles[at++] = 0;
     const flows = this.#flows;
     this.set(slot, RequestWord.Flow, flow);
+    this.setDouble(slot, RequestDouble.Packet, packet);
     const newest = flows.get(flow, FlowWord.Newest);
     this.set(slot, RequestWord.PreviousInFlow, newest);
     if (newest === 0) flows.set(flow, FlowWord.Oldest, slot + 1);
@@ -208,20 +233,22 @@ export class Requests {
     return slot;
   }
 
-  /** Removes the oldest request of the ring, which is also the oldest of its flow. */
+  /** Removes the oldest request of the ring. Mostly it is also the oldest of its flow. */
   removeHead(): void {
     const slot = this.head;
     const flows = this.#flows;
     const flow = this.get(slot, RequestWord.Flow);
     const next = this.get(slot, RequestWord.NextInFlow);
+    const previous = this.get(slot, RequestWord.PreviousInFlow);
     // A request of an earlier connection is not in the flow's chain any more.
     if (flows.get(flow, FlowWord.Oldest) === slot + 1) flows.set(flow, FlowWord.Oldest, next);
-    if (flows.get(flow, FlowWord.Newest) === slot + 1) flows.set(flow, FlowWord.Newest, 0);
-    if (next !== 0) this.set(next - 1, RequestWord.PreviousInFlow, 0);
+    if (flows.get(flow, FlowWord.Newest) === slot + 1) flows.set(flow, FlowWord.Newest, previous);
+    if (next !== 0) this.set(next - 1, RequestWord.PreviousInFlow, previous);
+    if (previous !== 0) this.set(previous - 1, RequestWord.NextInFlow, next);
     if (flows.get(flow, FlowWord.FirstOpen) === slot + 1) flows.set(flow, FlowWord.FirstOpen, next);
     if (flows.get(flow, FlowWord.Unfinished) === slot + 1) flows.set(flow, FlowWord.Unfinished, 0);
     if (flows.get(flow, FlowWord.Answered) === slot + 1) flows.set(flow, FlowWord.Answered, 0);
-    this.head = (slot + 1) % MOST_REQUESTS;
+    this.#head = (this.#head + 1) % MOST_REQUESTS;
     this.count--;
   }
 

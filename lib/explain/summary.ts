@@ -134,3 +134,11 @@ export interface CaptureSummary {
   readonly findings: readonly CaptureFinding[];
   readonly dropped: CaptureDropped;
 }
+
+/** A summary whose rows are made one at a time, because all of them together may need more memory than anything else. */
+export interface CaptureReport extends Omit<CaptureSummary, 'queuePairs' | 'keys' | 'findings'> {
+  /** Each can be iterated once. */
+  readonly queuePairs: Iterable<CaptureQueuePair>;
+  readonly keys: Iterable<CaptureKey>;
+  readonly findings: Iterable<CaptureFinding>;
+}

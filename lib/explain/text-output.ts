@@ -3,12 +3,12 @@ import { bytes, hex } from '../internal/words';
 import { type Analysis, type RequestOutput } from './analysis';
 import { cmMeaning, cmName, cmReason } from './cm';
 import { answerDelay, nameOfRequest } from './explained-request';
-import { FlowWord } from './flows';
+import { type Flows, FlowWord } from './flows';
 import { type Verdict } from './judge';
-import { LineWriter, wrap } from './line-writer';
+import { encoded, LineWriter, wrap } from './line-writer';
 import { Kind, nakName, Transport } from './opcodes';
 import { Outcome, RequestDouble, RequestFlag, RequestWord } from './requests';
-import { type CaptureKey, type CaptureQueuePair, type CaptureSummary } from './summary';
+import { type CaptureKey, type CaptureQueuePair, type CaptureReport } from './summary';
 import { count, list, range, thousands } from './words';
 
 /** Columns of explanations, without their indentation. */
@@ -17,9 +17,14 @@ const INDENT = ' '.repeat(8);
 /** Rows of a table of the summary; the rest is counted. `--json` has all of them. */
 const MOST_ROWS = 100;
 
+const ANSWERED = encoded('answered, packet ');
+const ACKNOWLEDGED = encoded('acknowledged, packet ');
+
 /** Writes a line for each request. */
 export class TextOutput implements RequestOutput {
   readonly lines = new LineWriter();
+  /** What the lines of a flow have in common: addresses and queue pair. */
+  readonly #ways: Uint8Array[] = [];
   #started = false;
 
   request(analysis: Analysis, slot: number, verdict: Verdict | undefined): void {
@@ -40,12 +45,7 @@ export class TextOutput implements RequestOutput {
     // A file whose packets are not in the order of time can begin later than this packet.
     if (seconds < 0) lines.text('          -');
     else lines.time(seconds, nanoseconds, 4);
-    lines
-      .text('  ')
-      .text(flows.hosts.text(flows.get(flow, FlowWord.SourceHost)))
-      .text(' > ');
-    lines.text(flows.hosts.text(flows.get(flow, FlowWord.DestinationHost))).text(' qp ');
-    lines.hex(flows.get(flow, FlowWord.QueuePair)).text(' ');
+    lines.bytes((this.#ways[flow] ??= wayOf(flows, flow)));
     if (requests.get(slot, RequestWord.Cm) > 0) this.#connection(analysis, slot);
     else this.#asked(analysis, slot);
     lines.end();
@@ -113,9 +113,7 @@ export class TextOutput implements RequestOutput {
     const answer = requests.getDouble(slot, RequestDouble.AnswerPacket);
     switch (requests.outcome(slot)) {
       case Outcome.Acknowledged:
-        lines.text(
-          requests.get(slot, RequestWord.Kind) === Kind.Read ? 'answered, packet ' : 'acknowledged, packet ',
-        );
+        lines.bytes(requests.get(slot, RequestWord.Kind) === Kind.Read ? ANSWERED : ACKNOWLEDGED);
         lines.decimal(answer);
         this.#delay(analysis, slot);
         break;
@@ -188,6 +186,13 @@ export class TextOutput implements RequestOutput {
   }
 }
 
+/** Formats addresses and queue pair of a flow. */
+function wayOf(flows: Flows, flow: number): Uint8Array {
+  const source = flows.hosts.text(flows.get(flow, FlowWord.SourceHost));
+  const destination = flows.hosts.text(flows.get(flow, FlowWord.DestinationHost));
+  return encoded(`  ${source} > ${destination} qp ${hex(flows.get(flow, FlowWord.QueuePair))} `);
+}
+
 /** Returns whether there may be something to explain, so that the usual request costs no more. */
 function needsExplanation({ tracker }: Analysis, slot: number, verdict: Verdict | undefined): boolean {
   const { requests } = tracker;
@@ -200,7 +205,7 @@ function needsExplanation({ tracker }: Analysis, slot: number, verdict: Verdict 
 }
 
 /** Formats the summary. */
-export function summaryText(summary: CaptureSummary): string {
+export function summaryText(summary: CaptureReport): string {
   const lines: string[] = [];
   const { packets, roce, firstTime, lastTime } = summary;
   const seconds = (Number(lastTime - firstTime) / 1e9).toFixed(6);
@@ -224,18 +229,22 @@ export function summaryText(summary: CaptureSummary): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-function section<T>(lines: string[], title: string, rows: readonly T[], format: (row: T) => string): void {
-  if (rows.length === 0) return;
-  lines.push('', title);
-  for (const row of rows.slice(0, MOST_ROWS)) {
+function section<T>(lines: string[], title: string, rows: Iterable<T>, format: (row: T) => string): void {
+  let shown = 0;
+  let more = 0;
+  for (const row of rows) {
+    if (shown === MOST_ROWS) {
+      more++;
+      continue;
+    }
+    if (shown++ === 0) lines.push('', title);
     const [first = '', ...rest] = wrap(format(row), WIDTH);
     lines.push(`  ${first}`, ...rest.map((line) => `${INDENT}${line}`));
   }
-  if (rows.length > MOST_ROWS)
-    lines.push(`  and ${thousands(rows.length - MOST_ROWS)} more (--json has all of them)`);
+  if (more > 0) lines.push(`  and ${thousands(more)} more (--json has all of them)`);
 }
 
-function totals(summary: CaptureSummary): string {
+function totals(summary: CaptureReport): string {
   const { requests } = summary;
   if (requests === 0) return 'no request.';
   const parts: [number, string][] = [
@@ -259,7 +268,7 @@ function totals(summary: CaptureSummary): string {
 }
 
 /** Says what of the file was not explained. */
-function leftOut(summary: CaptureSummary): string[] {
+function leftOut(summary: CaptureReport): string[] {
   const { cut, fragments, roceV1, unreadLink, unreadLinkType, dropped } = summary;
   const lines: string[] = [];
   if (cut > 0) lines.push(`${count(cut, 'packet')} cut in the headers by the snap length`);

@@ -6,6 +6,16 @@ import { FlowFlag } from './flows';
 import { Kind, kindOf, Role, roleOf } from './opcodes';
 import { candidatesFor } from './pairing';
 
+/** What became of an answer whose connection was not known. */
+export const enum Pairing {
+  /** It fits no connection. */
+  None = 0,
+  /** It waits, or is done with. */
+  Taken = 1,
+  /** Its connection is known now. */
+  Paired = 2,
+}
+
 /** Answers of one flow that wait until it is clear to which connection they belong. */
 const MOST_WAITING = 64;
 /** Flows that have waiting answers. */
@@ -28,8 +38,13 @@ export class UnclearAnswers {
     this.#answers = answers;
   }
 
-  /** Finds out to which connection an answer belongs, or keeps it until that is clear. */
-  take(flow: number, answer: Answer): void {
+  /**
+   * Finds out to which connection an answer belongs, or keeps it until that is clear.
+   *
+   * @param isLast - take it as one without a connection if it fits none
+   * @returns what became of it; if its connection is clear now, it is still to be applied
+   */
+  take(flow: number, answer: Answer, isLast: boolean): Pairing {
     const role = roleOf(answer.opcode);
     const kind = role === Role.ReadResponse ? Kind.Read : kindOf(answer.opcode);
     const waiting = this.#unclear.get(flow);
@@ -46,23 +61,24 @@ export class UnclearAnswers {
       this.#unclear.delete(flow);
       this.#state.flows.connect(flow, only);
       for (const earlier of waiting?.answers ?? []) this.#answers.apply(only, earlier);
-      this.#answers.apply(only, answer);
-      return;
+      return Pairing.Paired;
     }
     if (waiting === undefined) {
+      if (candidates.length === 0 && !isLast) return Pairing.None;
       if (candidates.length === 0 || this.#unclear.size === MOST_UNCLEAR) {
         this.#answers.withoutConnection(flow, answer);
-        return;
+        return Pairing.Taken;
       }
       this.#unclear.set(flow, { answers: [{ ...answer }], candidates });
-      return;
+      return Pairing.Taken;
     }
     // An answer that fits none of the flows that fitted before says nothing.
     if (candidates.length > 0) waiting.candidates = candidates;
     waiting.answers.push({ ...answer });
-    if (waiting.answers.length < MOST_WAITING) return;
+    if (waiting.answers.length < MOST_WAITING) return Pairing.Taken;
     this.#unclear.delete(flow);
     this.#settleUnclear(flow, waiting);
+    return Pairing.Taken;
   }
 
   /** Decides about all answers that still wait: the capture has ended. */

@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Ajv from 'ajv';
+import type { ExplainedRequest } from '../../lib';
 import { commandFile, rdmavt } from '../support/command-line';
 import { connection, frame, Op, pcapHeader, pcapRecord } from '../support/roce-captures';
 import { temporaryFolder } from '../support/temporary-folder';
-import { captureBytes, capturePath } from './explained';
+import { captureBytes, capturePath, explainBytes } from './explained';
 
 const folder = temporaryFolder();
 const file = folder.file.bind(folder);
@@ -85,6 +86,91 @@ test('--json prints objects that its schema describes, for every kind of capture
     }
   }
   expect([...types].sort()).toEqual(['finding', 'key', 'queuePair', 'request', 'summary']);
+});
+
+describe('the requests that --json prints', () => {
+  const inHex = ['address', 'key', 'immediate', 'invalidate', 'swapAdd', 'compare', 'original', 'nak'];
+  const hexIn = (name: string, value: unknown): unknown =>
+    inHex.includes(name) ? `0x${(value as number | bigint).toString(16)}` : value;
+
+  /** Returns the JSON of a request of the API, made by JSON.stringify(). */
+  function jsonOf({ time, answerNanoseconds, ...rest }: ExplainedRequest, origin: bigint): unknown {
+    const fields = Object.entries(rest).filter(([, value]) => value !== undefined && value !== '');
+    return JSON.parse(
+      JSON.stringify({
+        type: 'request',
+        ...Object.fromEntries(fields.map(([name, value]) => [name, hexIn(name, value)])),
+        time: Number(time) / 1e9,
+        offset: Number(time - origin) / 1e9,
+        answerSeconds: answerNanoseconds === undefined ? undefined : answerNanoseconds / 1e9,
+      }),
+    );
+  }
+
+  async function compare(path: string, bytes: Uint8Array, regions?: string): Promise<number> {
+    const options = regions === undefined ? [] : ['--regions', regions];
+    const { status, stdout } = rdmavt(['explain', path, '--json', ...options]);
+    expect(status).toBe(0);
+    const printed = stdout.split('\n').filter((line) => line.startsWith('{"type":"request"'));
+    const { requests, summary } = await explainBytes(
+      bytes,
+      regions === undefined ? {} : { regions: readFileSync(regions, 'utf8') },
+    );
+    expect(printed.map((line) => JSON.parse(line) as unknown)).toEqual(
+      requests.map((request) => jsonOf(request, summary.firstTime)),
+    );
+    return printed.length;
+  }
+
+  it.each([
+    'rxe-rxe/bad-rkey',
+    'rxe-rxe/cas-faa',
+    'rxe-rxe/write-imm',
+    'rxe-rxe/send-inv-own',
+    'rxe-rxe/rnr-exceeded',
+    'rxe-endpoint/over-ipv6',
+    'rxe-endpoint/endpoint-loses-a-request',
+    'rxe-endpoint/variant-wrong-icrc',
+    'rxe-endpoint/peer-compare-and-swap',
+    'programs/program-rping',
+    'programs/program-rej',
+  ])('are those of the API, with all fields: %s', async (name) => {
+    const regions = join(__dirname, 'regions-of-b.json');
+    expect(await compare(capturePath(name), captureBytes(name))).toBeGreaterThan(0);
+    expect(await compare(capturePath(name), captureBytes(name), regions)).toBeGreaterThan(0);
+  });
+
+  it('have the times of the API, to the last bit', async () => {
+    const { ask } = connection({ host: '10.0.0.1', qp: 1 }, { host: '10.0.0.2', qp: 2 });
+    const header = pcapHeader();
+    header.writeUInt32LE(0xa1b23c4d); // times in nanoseconds
+    const times: [seconds: number, nanoseconds: number][] = [
+      [1_800_000_000, 0],
+      [1_800_000_000, 1],
+      [1_800_000_000, 900],
+      [1_800_000_000, 999_999_999],
+      [1_800_000_000, 3_906_250], // its shortest decimals are two of seven digits
+      [1_700_000_000, 5], // before the first one
+      [0, 0],
+      [0, 123_456_789],
+      [1, 100_000_000],
+      [999_999_999, 999_999_999],
+      [2_147_483_648, 123_456_789],
+      [4_294_967_295, 999_999_000],
+    ];
+    for (let i = 0; i < 500; i++) {
+      times.push([1_800_000_000 + i, (i * 123_456_789) % 1_000_000_000]);
+      times.push([1_800_000_000 + i, ((i * 654_321) % 1_000_000) * 1000]);
+    }
+    const records = times.map(([seconds, nanoseconds], psn) => {
+      const record = pcapRecord(frame(ask(Op.SendOnly, psn, { payload: 8 })), 0);
+      record.writeUInt32LE(seconds);
+      record.writeUInt32LE(nanoseconds, 4);
+      return record;
+    });
+    const bytes = Buffer.concat([header, ...records]);
+    expect(await compare(file('times.pcap', bytes), bytes)).toBe(times.length);
+  });
 });
 
 describe('input that cannot be read', () => {

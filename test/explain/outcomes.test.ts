@@ -9,6 +9,8 @@ const { ask, answer, ack } = connection(A, B);
 const reth = (key = 0xabcdef00, address = 0x10000n, length = 64) => ({ reth: { address, key, length } });
 const write = (psn: number, key?: number, address?: bigint, length = 64): PacketOf =>
   ask(Op.WriteOnly, psn, { ...reth(key, address, length), payload: length, ackReq: true });
+/** The packet after the timeout of a requester. */
+const late = (packet: PacketOf): PacketOf => ({ ...packet, after: 0.067 });
 const nak = (psn: number, syndrome: number = Syndrome.Access): PacketOf => ack(psn, 0, syndrome);
 /** A WRITE of several packets of 1024 bytes. */
 const longWrite = (psn: number, packets: number): PacketOf[] => [
@@ -321,7 +323,7 @@ describe('the most likely mistake', () => {
   });
 
   it('knows that a NAK was lost, if the request is sent again after it', async () => {
-    const { requests } = await explainPackets([write(1), write(1), nak(1), write(1)]);
+    const { requests } = await explainPackets([write(1), late(write(1)), nak(1), late(write(1))]);
     expect(requests.map(lineOf)).toEqual(['1 RDMA_WRITE Refused by 3 (0x62) repeated 2']);
     expect(requests[0]!.explanation).toContain('Packet 4 sends it again: the NAK was lost');
   });
@@ -377,19 +379,89 @@ describe('the most likely mistake', () => {
     expect(await mistakeIn([write(1), ack(1), write(2, key), nak(2)])).toMatch(text);
   });
 
+  // What the README of the captures says was wrong must be named first, as far as the wire can tell it from the others.
+  it.each([
+    ['rxe-rxe/bad-rkey', /first: 1\. the key \(not one of 10\.0\.2\.16, .* 2\. the right \(.* RemoteWrite\)/],
+    ['rxe-rxe/no-right', /first: 1\. the key \(.* 2\. the right \(the region does not grant RemoteWrite\)/],
+    ['rxe-endpoint/peer-writes-with-a-bad-key', /first: 1\. the key \(/],
+    ['rxe-rxe/atomic-no-right', /first: 1\. the right \(the region does not grant RemoteAtomic/],
+    [
+      'rxe-endpoint/peer-atomic-without-the-right',
+      /first: 1\. the right \(the region does not grant RemoteAtomic/,
+    ],
+    [
+      'rxe-rxe/out-of-bounds-write',
+      /1\. the range \(its last 16 bytes lie behind the page boundary 0x55abb94c6000/,
+    ],
+    [
+      'rxe-rxe/out-of-bounds-write-long',
+      /1\. the range \(its last 2,616 bytes lie behind the page boundary 0x55abb94c6000/,
+    ],
+    ['rxe-endpoint/peer-writes-out-of-bounds', /1\. the range \(its last 904 bytes .* 0x10000004b000/],
+    [
+      'rxe-endpoint/peer-reads-out-of-bounds',
+      /1\. the range \(its last 1 byte lies behind .* 0x10000004e000/,
+    ],
+    ['rxe-endpoint/endpoint-reads-out-of-bounds', /1\. the range \(its last 64 bytes .* 0x5615c00d3000/],
+  ])('of %s is named first', async (name, text) => {
+    const { requests } = await explainBytes(captureBytes(name));
+    expect(requests[0]!.explanation).toMatch(text);
+    expect(requests[0]!.explanation).not.toContain('Most likely');
+  });
+
+  it('is a region that has ended or another domain, if the key worked on another queue pair', async () => {
+    const other = connection({ host: A.host, qp: 18 }, { host: B.host, qp: 30 });
+    const text = await mistakeIn([
+      write(1),
+      ack(1),
+      other.ask(Op.WriteOnly, 50, { ...reth(), payload: 64 }),
+      other.ack(50, 0, Syndrome.Access),
+    ]);
+    expect(text).toMatch(
+      /the region has ended\. .* queue pair 0x1e is in another protection domain than 0x1d, where/,
+    );
+  });
+
+  it('is no missing right of one atomic operation, if the other worked', async () => {
+    const target = { address: 0x10000n, key: 7, swapAdd: 1n };
+    const text = await mistakeIn([
+      ask(Op.CmpSwap, 1, { atomic: { ...target, compare: 0n } }),
+      answer(Op.AtomicAck, 1, { aeth: { syndrome: Syndrome.Ack, msn: 1 }, original: 0n }),
+      ask(Op.FetchAdd, 2, { atomic: target }),
+      nak(2),
+    ]);
+    expect(text).toMatch(/^Most likely: the region has ended/);
+  });
+
+  it('names the page boundary that a request passes beyond what was used', async () => {
+    const text = await mistakeIn([write(1), ack(1), write(2, undefined, 0x10fe0n), nak(2)]);
+    expect(text).toMatch(
+      /^Most likely: out of bounds\. .* across the page boundary 0x11000, .* Otherwise: the region has ended/,
+    );
+  });
+
+  it('cannot be told without the first packet of a request, which names the key', async () => {
+    const [, middle, last] = longWrite(1, 3) as [PacketOf, PacketOf, PacketOf];
+    const { requests } = await explainPackets([middle, last, nak(3)]);
+    expect(requests[0]).toMatchObject({ outcome: 'Refused', key: undefined, complete: false });
+    expect(requests[0]!.explanation).toMatch(
+      /^Its first packet, .* cannot be told\. It was refused in its middle/,
+    );
+  });
+
   it('is an offset in the place of an address', async () => {
     expect(await mistakeIn([write(1, undefined, 0x40n), nak(1)])).toContain('0x40 looks like an offset');
   });
 
   it('is a wrong ICRC, if nothing answers', async () => {
     const packet = { ...write(1), damaged: true };
-    const { requests } = await explainPackets([packet, packet]);
+    const { requests } = await explainPackets([packet, late(packet)]);
     expect(requests[0]).toMatchObject({ outcome: 'NoAnswer', repeats: 1, badPackets: 2 });
     expect(requests[0]!.explanation).toContain('wrong ICRC');
   });
 
   it('is not seen in a damaged answer, which the requester drops', async () => {
-    expect(await linesOf([write(1), { ...nak(1), damaged: true }, write(1), ack(1)])).toEqual([
+    expect(await linesOf([write(1), { ...nak(1), damaged: true }, late(write(1)), ack(1)])).toEqual([
       '1 RDMA_WRITE Acknowledged by 4 repeated 1',
     ]);
   });
@@ -431,8 +503,11 @@ describe('findings about keys', () => {
     ['of rxe', [0x6ea, 0x703, 0x8eb, 0x99a, 0xa4a, 0xb73, 0xccc, 0xde0], '256 guesses'],
     ['of a table that begins at a random index', [0x4455_0611, 0x4455_0722, 0x4455_0833], '256 guesses'],
     ['with the index in the high bits', [0x0001_0000, 0x0002_0000, 0x0003_0000], '1 guess'],
-  ])('keys %s can be foretold', async (_, keys, text) => {
-    const { summary } = await explainPackets(used(keys));
+  ])('keys %s can be foretold, which is told if a peer tries keys', async (_, keys, text) => {
+    expect(kindsOf((await explainPackets(used(keys))).summary)).toEqual([]);
+    const tried = [0x7a31_5501, 0x1b00_9902, 0xc3d2_0003];
+    const { summary } = await explainPackets(used([...keys, ...tried], new Set(tried)));
+    expect(kindsOf(summary)).toContain('KeyProbing');
     const [finding] = summary.findings.filter(({ kind }) => kind === 'PredictableKeys');
     expect(finding).toMatchObject({ destination: B.host, count: keys.length });
     expect(finding!.text).toContain(text);
@@ -443,7 +518,10 @@ describe('findings about keys', () => {
     const keys = [
       0xa4f14700, 0xeab3cf00, 0x1b1beb00, 0x833c3b00, 0x2055b300, 0xe5860100, 0x383b3a00, 0x23608c00,
     ];
-    expect(kindsOf((await explainPackets(used(keys))).summary)).toEqual([]);
+    const tried = [0x7a31_5501, 0x1b00_9902, 0xc3d2_0003];
+    const { summary } = await explainPackets(used([...keys, ...tried], new Set(tried)));
+    expect(kindsOf(summary)).toContain('KeyProbing');
+    expect(kindsOf(summary)).not.toContain('PredictableKeys');
   });
 
   it('a request with a key that was invalidated and works nevertheless', async () => {

@@ -108,6 +108,7 @@ const limits: Record<string, [most: number, unit: string]> = {
   'register-long-job/growth': [4, 'MiB'],
   'work-request-long-job/growth': [4, 'MiB'],
   'explain-capture/64': [1160, 'ns/packet'],
+  'explain-capture/64-read': [1160, 'ns/packet'],
   'make-objects/checker': [10_000, 'ns/object'],
   'make-objects/remote-checker': [10_000, 'ns/object'],
   'object-memory/checker': [1024, 'bytes'],
