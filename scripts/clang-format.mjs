@@ -12,6 +12,7 @@ const folders = [
   'native',
   join('test', 'c'),
   join('test', 'ibverbs'),
+  join('test', 'rxe'),
   join('fuzz', 'core'),
   join('scripts', 'prebuild', 'runtime'),
 ];

@@ -8,9 +8,14 @@ export default class CountsReporter {
   /** @type {Error | undefined} */
   #error;
   #isWhole;
+  #name;
 
-  /** @param {import('@jest/types').Config.GlobalConfig} config */
-  constructor({ testNamePattern }) {
+  /**
+   * @param {import('@jest/types').Config.GlobalConfig} config
+   * @param {{ name?: string }} [options] `name`: of the tests, for scripts/counts.mjs
+   */
+  constructor({ testNamePattern }, { name = 'jest' } = {}) {
+    this.#name = name;
     // Jest also reports tests as skipped that a name pattern excludes; these need no reason.
     this.#isWhole = !testNamePattern;
   }
@@ -26,7 +31,7 @@ export default class CountsReporter {
       this.#error = new Error(`Skipped tests whose title has no "${REASON}because)":${list}`);
       console.error(`\n${this.#error.message}`);
     }
-    writeCounts('jest', {
+    writeCounts(this.#name, {
       passed: results.numPassedTests,
       // A file that fails to load has no tests to count, so it counts as one failed test.
       failed: results.numFailedTests + results.numRuntimeErrorTestSuites + silent.length,

@@ -67,7 +67,7 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc >>> 0;
 });
 
-function crc32(bytes: Uint8Array, begin = 0xffffffff): number {
+export function crc32(bytes: Uint8Array, begin = 0xffffffff): number {
   let crc = begin;
   for (const byte of bytes) crc = (table[(crc ^ byte) & 255] ?? 0) ^ (crc >>> 8);
   return ~crc >>> 0;
