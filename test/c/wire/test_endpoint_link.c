@@ -339,6 +339,8 @@ static void check_received(struct flow *f, const struct peer_completion *c) {
     CHECK_EQ(c->flags, flags);
     CHECK_EQ(c->imm_or_inv, word);
     CHECK_EQ(c->length, r->length);
+    if (!f->to->ours)
+        CHECK_EQ(c->solicited, (r->flags & RVT_SEND_SOLICITED) != 0);
     if (is_write(m)) {
         CHECK_EQ(c->opcode, RVT_WC_OPCODE_RECV_RDMA_WITH_IMM);
         touched = 0;
