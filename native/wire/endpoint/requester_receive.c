@@ -50,8 +50,7 @@ static bool response_fits(const struct rvt_connection *connection, const struct 
     const uint32_t expected = last ? length - position * mtu : mtu;
     if (packet->transport.payload_length != expected)
         return false;
-    if ((packet->transport.headers & RVT_WIRE_HAS_AETH) &&
-        (packet->transport.syndrome & SYNDROME_CLASS) != CLASS_ACK)
+    if ((packet->transport.syndrome & SYNDROME_CLASS) != CLASS_ACK) /* 0 if the packet has none */
         return false;
     /* When a READ is asked for again from its middle on, some responders begin again with FIRST, others go on with
      * MIDDLE; and a last response is LAST or ONLY. */
@@ -141,12 +140,10 @@ static void take_acknowledgement(struct rvt_connection *connection, const struct
 
 /* The peer waits for this PSN: packets were lost. */
 static void take_sequence_nak(struct rvt_connection *connection, const struct rvt_incoming *packet) {
-    struct rvt_wire_requester *requester = &connection->requester;
-    const uint32_t before = requester->oldest_psn;
-    if (!rvt_acknowledge(connection, packet->transport.psn, packet->now) || requester->waiting)
+    if (!rvt_acknowledge(connection, packet->transport.psn, packet->now))
         return;
-    /* The packet was not sent again yet: the NAK has come twice. */
-    if (requester->gone_back && requester->oldest_psn == before)
+    /* Nothing was sent since going back: the NAK has come twice, or belongs to what was sent before. */
+    if (connection->requester.gone_back)
         return;
     /* Counted as a retry, so that a peer cannot let this go on for ever. */
     rvt_retry(connection, RVT_WHY_NAK, packet->transport.syndrome);
@@ -210,7 +207,7 @@ static void take_acknowledge(struct rvt_connection *connection, const struct rvt
 
 void rvt_requester_receive(struct rvt_connection *connection, const struct rvt_incoming *packet) {
     const struct rvt_wire_requester *requester = &connection->requester;
-    if (!requester->running || !rvt_in_flight(requester, packet->transport.psn))
+    if (!rvt_in_flight(requester, packet->transport.psn)) /* nothing is, unless it runs */
         return;
     switch (packet->transport.opcode) {
     case RVT_BTH_RC_ACKNOWLEDGE:

@@ -455,6 +455,7 @@ static void a_full_completion_queue_fails_the_queue_pair(void) {
     for (int way = 0; way < WAYS; way++) {
         struct rig rig;
         REQUIRE(rig_open_empty(&rig));
+        rig.attr.sq_psn = 0xfffffd; /* the fourth request has PSN 0, as a stopped requester */
         rig_connect(&rig, (struct rvt_qp_init){.send_cq = make_cq(&rig.v, 2)});
         struct vmr mr = make_mr(&rig.v, memory, BIG);
         struct rvt_mr_handle list = {0};
@@ -477,13 +478,13 @@ static void a_full_completion_queue_fails_the_queue_pair(void) {
         memset(memory, 0xcc, 64);
         CHECK_EQ(take_all(&rig), way == LOCAL ? 4 : 5);
         if (way == ACK || way == LOCAL)
-            answer_ack(&rig, psn(3));
+            answer_ack(&rig, 0);
         else if (way == READ)
-            answer_responses(&rig, 3, 2 * rig.mtu, 0, 0, 1);
+            answer_responses(&rig, 6, 2 * rig.mtu, 0, 0, 1);
         else if (way == ADD)
-            answer_atomic(&rig, psn(3), 1);
+            answer_atomic(&rig, 0, 1);
         else
-            answer_nak(&rig, psn(3), 0x62);
+            answer_nak(&rig, 0, 0x62);
         CHECK_EQ(state_of(&rig.qp), RVT_QPS_ERR);
         CHECK_EQ(query_qp(&rig.qp).sends, 0);
         SUCCEEDS(&rig, 0, RDMA_WRITE, 8);

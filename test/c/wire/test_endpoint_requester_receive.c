@@ -158,6 +158,30 @@ static void an_acknowledgement_past_a_read_does_not_complete_it(void) {
     }
 }
 
+/* What was acknowledged cannot be missing, or lack a receive: NAKs that say so were overtaken. */
+static void naks_of_what_was_acknowledged_are_dropped(void) {
+    struct rig rig;
+    REQUIRE(rig_open(&rig));
+    struct vmr mr = make_mr(&rig.v, memory, BIG);
+    read_it(&rig, &mr, 1, 8);
+    post_it(&rig, &mr, 2, RVT_WR_SEND, 8, 0);
+    CHECK_EQ(take_all(&rig), 2);
+    answer_ack(&rig, psn(1));
+    READ_PACKET(&rig, 0, 0, 8);
+    for (uint32_t i = 0; i < 2; i++) {
+        answer_nak(&rig, psn(i), 0x60);
+        NO_PACKET(&rig);
+        answer_nak(&rig, psn(i), 0x3f);
+        NO_PACKET(&rig);
+    }
+    tick_at(&rig, rig.now + TIMEOUT_14); /* it does not wait for a receive */
+    READ_PACKET(&rig, 0, 0, 8);
+    answer_read(&rig, 0x10, psn(0), answers, 8);
+    SUCCEEDS(&rig, 1, RDMA_READ, 8);
+    SUCCEEDS(&rig, 2, SEND, 8);
+    rig_close(&rig);
+}
+
 /* An acknowledgement with a PSN of a READ, as a responder answers to a duplicate WRITE in front of it. */
 static void an_acknowledgement_of_a_read_asks_for_its_responses(void) {
     struct rig rig;
@@ -368,6 +392,38 @@ static void a_bad_response_in_its_turn_fails_the_read(void) {
             rig_close(&rig);
         }
     }
+}
+
+/* A READ with a single response, of 0 or more bytes. */
+static void a_single_response_is_only(void) {
+    for (unsigned opcode = 0x0d; opcode < 0x10; opcode++) {
+        for (uint32_t length = 0; length <= 1024; length += 256) {
+            struct rig rig;
+            REQUIRE(rig_open(&rig));
+            struct vmr mr = make_mr(&rig.v, memory, BIG);
+            memset(memory, 0xcc, 1024);
+            read_it(&rig, &mr, 1, length);
+            CHECK_EQ(take_all(&rig), 1);
+            answer_read(&rig, opcode, psn(0), answers, length);
+            ENDS(&rig, 1, RDMA_READ, length, BAD_RESP_ERR, BAD_PACKET, 0);
+            CHECK_EQ(memory[0], 0xcc);
+            rig_close(&rig);
+        }
+    }
+}
+
+/* A bad response that is ahead of the expected one is dropped: it may be one that was damaged on its way. */
+static void a_bad_response_ahead_is_dropped(void) {
+    struct rig rig;
+    REQUIRE(rig_open(&rig));
+    struct vmr mr = make_mr(&rig.v, memory, BIG);
+    read_it(&rig, &mr, 1, 3 * rig.mtu);
+    CHECK_EQ(take_all(&rig), 1);
+    answer_read(&rig, 0x0f, psn(2), answers, 8);
+    NO_PACKET(&rig);
+    answer_responses(&rig, 0, 3 * rig.mtu, 0, 0, 3);
+    SUCCEEDS(&rig, 1, RDMA_READ, 3 * rig.mtu);
+    rig_close(&rig);
 }
 
 static void a_response_to_a_message_or_an_atomic(void) {
@@ -624,6 +680,28 @@ static void rnr_retries_end(void) {
     }
 }
 
+/* The READ in front of it needs its response first: it does not wait, and its retries are not used up. */
+static void an_rnr_nak_behind_a_read_without_its_response(void) {
+    struct rig rig;
+    REQUIRE(rig_open_empty(&rig));
+    rig.attr.rnr_retry = 0;
+    rig_connect(&rig, (struct rvt_qp_init){0});
+    struct vmr mr = make_mr(&rig.v, memory, BIG);
+    read_it(&rig, &mr, 1, 8);
+    post_it(&rig, &mr, 2, RVT_WR_SEND, 8, 0);
+    CHECK_EQ(take_all(&rig), 2);
+    answer_nak(&rig, psn(1), 0x2e);
+    NO_WC(rig.qp.scq);
+    READ_PACKET(&rig, 0, 0, 8);
+    PACKET(&rig, .opcode = 0x04, .psn = psn(1), .ask = true, .bytes = 8);
+    NO_PACKET(&rig);
+    answer_read(&rig, 0x10, psn(0), answers, 8);
+    SUCCEEDS(&rig, 1, RDMA_READ, 8);
+    answer_nak(&rig, psn(1), 0x2e);
+    ENDS(&rig, 2, SEND, 8, RNR_RETRY_EXC_ERR, NO_RECEIVE, 0);
+    rig_close(&rig);
+}
+
 /* A peer that acknowledges what it had no receive for ends the wait. */
 static void an_acknowledgement_ends_the_wait_for_a_receive(void) {
     struct rig rig;
@@ -765,12 +843,14 @@ static void any_answers_in_any_order(void) {
 CHECK_MAIN(TEST(acknowledgements_cover_what_comes_before), TEST(ghost_answers_complete_nothing),
            TEST(the_msn_is_not_looked_at), TEST(reserved_syndromes_are_dropped),
            TEST(an_acknowledgement_past_a_read_does_not_complete_it),
+           TEST(naks_of_what_was_acknowledged_are_dropped),
            TEST(an_acknowledgement_of_a_read_asks_for_its_responses),
            TEST(a_response_acknowledges_what_comes_before_it), TEST(a_read_is_resumed_from_the_gap),
            TEST(a_gap_is_asked_for_once), TEST(a_bad_response_in_its_turn_fails_the_read),
+           TEST(a_single_response_is_only), TEST(a_bad_response_ahead_is_dropped),
            TEST(a_response_to_a_message_or_an_atomic), TEST(fatal_naks),
            TEST(a_fatal_nak_behind_a_read_without_its_responses), TEST(a_resumed_read_is_refused),
            TEST(a_sequence_nak_goes_back), TEST(sequence_naks_are_retries),
            TEST(a_sequence_nak_that_comes_twice_counts_once), TEST(rnr_naks_wait_as_long_as_the_peer_says),
-           TEST(rnr_retries_end), TEST(an_acknowledgement_ends_the_wait_for_a_receive),
-           TEST(any_answers_in_any_order))
+           TEST(rnr_retries_end), TEST(an_rnr_nak_behind_a_read_without_its_response),
+           TEST(an_acknowledgement_ends_the_wait_for_a_receive), TEST(any_answers_in_any_order))
