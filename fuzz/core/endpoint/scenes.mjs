@@ -22,14 +22,18 @@ const SIGNALED = 2;
 const LOST = 1 << 5;
 
 /** @param {number} opcode @param {...number} operands */
-const operation = (opcode, ...operands) => Buffer.from([opcode, ...operands, ...Array(OPERATION).fill(0)].slice(0, OPERATION));
+const operation = (opcode, ...operands) =>
+  Buffer.from([opcode, ...operands, ...Array(OPERATION).fill(0)].slice(0, OPERATION));
 
 /** Lets both ends send and receive, `rounds` times. @param {number} rounds */
 function exchange(rounds) {
   const operations = [];
   for (let round = 0; round < rounds; round++)
     for (const end of [0, 1])
-      operations.push(operation(SEND, end, 7), ...Array.from({ length: 3 }, () => operation(DELIVER, 0, 0, 3)));
+      operations.push(
+        operation(SEND, end, 7),
+        ...Array.from({ length: 3 }, () => operation(DELIVER, 0, 0, 3)),
+      );
   return operations;
 }
 
@@ -60,7 +64,8 @@ export function* endpointScenes() {
     for (let length = 0; length < LENGTHS; length++) {
       const post = operation(POST, 0, opcode, 0, 0, length, length & 1, SIGNALED);
       yield program(receives, post, exchange(3), polls);
-      if (length % 3 === 0) yield program(post, exchange(2), receives, operation(TIME, 0, 10), exchange(3), polls);
+      if (length % 3 === 0)
+        yield program(post, exchange(2), receives, operation(TIME, 0, 10), exchange(3), polls);
     }
   for (let opcode = 0; opcode < WORK_REQUESTS; opcode++)
     for (const interruption of between)

@@ -48,6 +48,7 @@ struct peer_request {
 struct peer_completion {
     uint64_t id;
     uint32_t status, opcode, length, imm_or_inv, flags; /* as in struct rvt_wc */
+    bool solicited;                                     /* receives: what the sender asked for */
 };
 
 enum peer_answer_kind { PEER_ACK, PEER_READ, PEER_ATOMIC };
@@ -480,6 +481,7 @@ static inline void peer_take_message(struct peer *p, const struct peer_incoming 
                           .flags = is & OP_IMM   ? RVT_WC_WITH_IMM
                                    : is & OP_INV ? RVT_WC_WITH_INVALIDATE
                                                  : 0,
+                          .solicited = in->solicited,
                       });
 }
 
@@ -493,6 +495,8 @@ static inline void peer_take_request(struct peer *p, const struct peer_incoming 
         peer_complain(p, "a request with a payload that has none", in->opcode);
     if (is & (OP_SEND | OP_WRITE) && !peer_fits(is, in->length, p->mtu))
         peer_complain(p, "a payload of a wrong length", in->length);
+    if (in->solicited && !(is & OP_LAST && is & (OP_SEND | OP_IMM)))
+        peer_complain(p, "a solicited event of a packet that completes no receive", in->opcode);
     if (p->answer_count > PEER_ANSWERS - 2)
         return; /* as if it had been lost */
     if (ahead > 0) {

@@ -241,7 +241,8 @@ static inline bool side_take(struct side *s, bool receives, struct peer_completi
         return peer_take(receives ? &s->peer.received : &s->peer.sent, c);
     if (rvt_poll_cq(receives ? s->qp.rcq : s->qp.scq, 1, &wc) != 1)
         return false;
-    *c = (struct peer_completion){wc.wr_id, wc.status, wc.opcode, wc.byte_len, wc.imm_or_inv, wc.flags};
+    *c =
+        (struct peer_completion){wc.wr_id, wc.status, wc.opcode, wc.byte_len, wc.imm_or_inv, wc.flags, false};
     CHECK_EQ(wc.qp_num, s->qpn);
     CHECK_EQ(wc.cause != RVT_WHY_NONE, wc.status != RVT_WC_STATUS_SUCCESS);
     return true;

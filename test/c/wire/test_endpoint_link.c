@@ -18,7 +18,10 @@ enum {
 /* What goes wrong in a program, besides the faults of the link. */
 enum trouble {
     NO_TROUBLE,
-    REVOKE,      /* the responder takes the target region back */
+    REVOKE, /* the responder takes the target region back */
+    /* The program takes back, by force, the memory of its requests, or of its receives. */
+    REVOKE_SLOTS,
+    REVOKE_RECEIVES,
     BAD_REQUEST, /* a request that must be refused */
     CUT,         /* the link is cut for good */
     NO_RECEIVES, /* a message finds no receive, ever */
@@ -52,6 +55,8 @@ struct flow {
     uint32_t failure;                /* status of the first one that failed */
     bool revoked;
     unsigned char frozen[TARGET]; /* the target when it was taken back */
+    bool no_slots, no_receives;   /* they were taken back: the memory stays as it is */
+    unsigned char frozen_memory[SLOTS][SLOT];
     unsigned char reads[SLOTS][SLOT];
 };
 
@@ -63,6 +68,7 @@ struct world {
     enum trouble trouble;
     uint32_t trouble_at; /* after so many posted messages of flow 0 */
     bool troubled;       /* it has happened */
+    bool few_retries;    /* a receive that comes late may be trouble enough */
     bool short_done;
 };
 
@@ -186,7 +192,7 @@ static void post_message(struct flow *f) {
     const bool closing = f->posted == f->planned; /* the last one of all, signaled */
     const bool bad = world.trouble == BAD_REQUEST && f == &world.flows[0] && f->posted == world.trouble_at;
     uint32_t slot = (uint32_t)pick(SLOTS);
-    if (f->posted - f->oldest >= f->from->options.depth)
+    if (f->posted - f->oldest >= f->from->options.depth || f->no_slots)
         return;
     while (f->slots_in_use[slot])
         slot = (slot + 1) % SLOTS;
@@ -233,7 +239,8 @@ static void post_message(struct flow *f) {
     else
         fill(r->data, r->length);
     if (!side_post(f->from, r, &world.seed)) {
-        CHECK(world.troubled); /* the queue is not full: the model counts less than the side itself */
+        CHECK(world.troubled ||
+              world.few_retries); /* the queue is not full: the model counts less than the side itself */
         f->planned = f->posted;
         return;
     }
@@ -254,6 +261,8 @@ static void post_message(struct flow *f) {
 
 static void post_receives(struct flow *f, uint32_t count) {
     struct side *s = f->to;
+    if (f->no_receives)
+        return;
     if (world.trouble == NO_RECEIVES && f == &world.flows[0] && f->posted >= world.trouble_at)
         return;
     for (; count && s->next_receive - f->received < SLOTS; count--) {
@@ -320,7 +329,7 @@ static void check_received(struct flow *f, const struct peer_completion *c) {
     const unsigned char *data = f->to->memory->receives[number % SLOTS];
     CHECK_EQ(c->id, number);
     if (c->status != RVT_WC_STATUS_SUCCESS) {
-        CHECK(world.troubled);
+        CHECK(world.troubled || world.few_retries);
         return;
     }
     CHECK(f->arrived < f->expected);
@@ -339,6 +348,8 @@ static void check_received(struct flow *f, const struct peer_completion *c) {
     CHECK_EQ(c->flags, flags);
     CHECK_EQ(c->imm_or_inv, word);
     CHECK_EQ(c->length, r->length);
+    if (!f->to->ours)
+        CHECK_EQ(c->solicited, (r->flags & RVT_SEND_SOLICITED) != 0);
     if (is_write(m)) {
         CHECK_EQ(c->opcode, RVT_WC_OPCODE_RECV_RDMA_WITH_IMM);
         touched = 0;
@@ -384,6 +395,10 @@ static void check_target(const struct flow *f) {
     const unsigned char *target = f->to->memory->target;
     if (f->revoked)
         CHECK_BYTES_EQ(target, f->frozen, TARGET);
+    if (f->no_slots)
+        CHECK_BYTES_EQ(f->from->memory->slots, f->frozen_memory, sizeof(f->frozen_memory));
+    if (f->no_receives)
+        CHECK_BYTES_EQ(f->to->memory->receives, f->frozen_memory, sizeof(f->frozen_memory));
     if (!f->failure) {
         CHECK_BYTES_EQ(target, f->confirmed, TARGET);
         return;
@@ -404,6 +419,11 @@ static bool explains(uint32_t status) {
         return status == RVT_WC_STATUS_REM_ACCESS_ERR || status == RVT_WC_STATUS_RETRY_EXC_ERR;
     case CUT:
         return status == RVT_WC_STATUS_RETRY_EXC_ERR;
+    case REVOKE_SLOTS:
+        return status == RVT_WC_STATUS_LOC_PROT_ERR || status == RVT_WC_STATUS_WR_FLUSH_ERR;
+    case REVOKE_RECEIVES: /* one that is refused, or one in hand that ended, or none */
+        return status == RVT_WC_STATUS_REM_OP_ERR || status == RVT_WC_STATUS_RETRY_EXC_ERR ||
+               status == RVT_WC_STATUS_RNR_RETRY_EXC_ERR;
     case NO_RECEIVES:
         return status == RVT_WC_STATUS_RNR_RETRY_EXC_ERR || status == RVT_WC_STATUS_RETRY_EXC_ERR;
     case SHORT_RECEIVE:
@@ -424,7 +444,7 @@ static void check_end(void) {
         if (!f->failure) {
             CHECK_EQ(f->arrived, f->expected);
         } else {
-            CHECK(world.troubled);
+            CHECK(world.troubled || world.few_retries);
             CHECK(side_failed(f->from));
             if (!i)
                 CHECK(explains(f->failure));
@@ -454,6 +474,20 @@ static void cause_trouble(void) {
         if (pick(40))
             return;
         world.link.cut = true;
+        break;
+    case REVOKE_SLOTS: /* while there are requests: otherwise nothing fails */
+        if (!f->from->ours || f->oldest == f->posted || pick(20))
+            return;
+        CHECK_EQ(rvt_dereg_mr(f->from->slots.mr, RVT_RELEASE_FORCE), 0);
+        f->no_slots = true;
+        memcpy(f->frozen_memory, f->from->memory->slots, sizeof(f->frozen_memory));
+        break;
+    case REVOKE_RECEIVES:
+        if (!f->to->ours || pick(20))
+            return;
+        CHECK_EQ(rvt_dereg_mr(f->to->receives.mr, RVT_RELEASE_FORCE), 0);
+        f->no_receives = true;
+        memcpy(f->frozen_memory, f->to->memory->receives, sizeof(f->frozen_memory));
         break;
     case END_RESPONDER:
     case END_REQUESTER:
@@ -526,7 +560,7 @@ static void choose_sides(unsigned kinds) {
             .shared_receives = !pick(3),
             .random_keys = pick(2),
         };
-        if (world.trouble == NO_RECEIVES && !i)
+        if ((world.trouble == NO_RECEIVES || world.trouble == REVOKE_RECEIVES) && !i)
             o[i].rnr_retries = between(0, 6);
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -556,7 +590,7 @@ static void choose_flows(unsigned directions) {
         struct flow *f = &world.flows[i];
         memset(f, 0, offsetof(struct flow, ahead));
         f->failure = 0;
-        f->revoked = false;
+        f->revoked = f->no_slots = f->no_receives = false;
         f->from = &world.sides[i];
         f->to = &world.sides[1 - i];
         f->planned = directions >> i & 1 ? between(1, MOST_MESSAGES) : 0;
@@ -566,7 +600,7 @@ static void choose_flows(unsigned directions) {
     world.trouble_at = (uint32_t)pick(world.flows[0].planned + 1);
 }
 
-/* The queue pair failed when it had nothing more to do: no completion says that unsignaled ones had succeeded. */
+/* The end came when the queue pair had nothing more to do: no completion says that unsignaled ones had succeeded. */
 static void end_silent_ones(struct flow *f) {
     while (f->oldest < f->posted) {
         CHECK(!(f->messages[f->oldest].request.flags & RVT_SEND_SIGNALED));
@@ -578,8 +612,9 @@ static bool all_ended(void) {
     for (unsigned i = 0; i < 2; i++) {
         struct flow *f = &world.flows[i];
         const bool failed = side_failed(f->from);
-        const bool done = failed || f->posted > f->planned || (!f->planned && !f->posted);
-        if (failed && !f->failure && !side_queued(f->from))
+        const bool done = failed || f->posted > f->planned || (!f->planned && !f->posted) || f->no_slots ||
+                          (f->no_receives && f->oldest == f->posted);
+        if ((failed || f->no_slots || f->no_receives) && !f->failure && !side_queued(f->from))
             end_silent_ones(f);
         if (f->oldest < f->posted || !done)
             return false;
@@ -616,7 +651,8 @@ static bool play(uint64_t seed, unsigned kinds, bool trace) {
     memset(&world.link, 0, sizeof(world.link));
     world.seed = seed * 8 + kinds;
     world.trouble = pick(2) ? NO_TROUBLE : (enum trouble)pick(TROUBLES);
-    world.troubled = world.trouble == NO_RECEIVES; /* few retries: it may happen early */
+    world.few_retries = world.trouble == NO_RECEIVES || world.trouble == REVOKE_RECEIVES;
+    world.troubled = world.trouble == NO_RECEIVES;
     choose_link(!pick(5));
     choose_sides(kinds);
     choose_flows(pick(4) ? 3 : 1 + (unsigned)pick(2));
