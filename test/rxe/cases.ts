@@ -390,6 +390,29 @@ const refusedCases: readonly Case[] = [
       expect(await target.word(20 * 1024)).toBe(0n);
     },
   },
+  {
+    title: 'a key that is revoked in the middle of a READ: what was read stays, the rest is refused',
+    async run(scene) {
+      const { asking } = await scene.connect();
+      const { own, target } = await scene.regions(65_536);
+      await target.fill(SEED);
+      // The requester gets 20 responses, and asks for the rest when the key is gone.
+      let taken = 0;
+      const rest = scene.answers({ does: 'lose', picks: () => taken++ >= 20, times: Infinity });
+      const again = scene.requests({ does: 'hold', picks: is(BthOpcode.RcReadRequest), after: 1 });
+      await asking.post(request('read', own, target, 65_536));
+      await again.next();
+      expect(rest.treated).toBeGreaterThan(0);
+      await target.deregister();
+      taken = -Infinity;
+      again.release();
+      expect(await asking.completions(1)).toEqual([failed(1, 'REM_ACCESS_ERR')]);
+      expect(await asking.state()).toBe('ERR');
+      expect(naks(scene)).toEqual([Nak.RemoteAccess]);
+      expect(await own.differs(SEED, 0, 20 * 1024)).toBe(-1); // FIRST and 19 MIDDLE
+      expect(await own.word(20 * 1024)).toBe(0n);
+    },
+  },
 ];
 
 /* --- a bad network --- */
