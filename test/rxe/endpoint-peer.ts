@@ -21,6 +21,7 @@ import {
   ALL_RIGHTS,
   type Connection,
   type Family,
+  Nak,
   patternOf,
   type Peer,
   type PeerCompletion,
@@ -28,7 +29,7 @@ import {
   type PeerRegion,
   type PeerRequest,
   type PeerWindow,
-  tooLongBySpecification,
+  type TooLong,
 } from './peer';
 import type { CompletionStatus, PairState } from './verbs-shell';
 
@@ -194,7 +195,13 @@ function completionOf({ wrId, status, byteLength, imm, invalidatedRkey }: Comple
 }
 
 export class EndpointPeer implements Peer {
-  readonly tooLong = tooLongBySpecification;
+  /** The statuses are those of the kernel's rdmavt. */
+  readonly tooLong: TooLong = {
+    syndrome: Nak.InvalidRequest,
+    requester: 'REM_INV_REQ_ERR',
+    responder: 'LOC_QP_OP_ERR',
+  };
+  readonly brokenRead = 'REM_ACCESS_ERR';
   readonly title: string;
   readonly device: Device;
   readonly endpoints: Endpoints;

@@ -28,24 +28,42 @@ describeIf(because === undefined, because ?? '')('soft-RoCE and an endpoint', ()
         await endpoint?.close();
       });
 
-      describe.each(families)('%s', (family) => {
-        describe('soft-RoCE asks', () => {
+      describe('soft-RoCE asks', () => {
+        for (const family of families)
           describeCases(family, () => ({
             requester: session!.guest(name),
             responder: endpoint!,
             wire: wireOf(session!, name),
             requestsTowards: 'host',
           }));
-        });
-        describe('the endpoint asks', () => {
+      });
+
+      describe('the endpoint asks', () => {
+        for (const family of families)
           describeCases(family, () => ({
             requester: endpoint!,
             responder: session!.guest(name),
             wire: wireOf(session!, name),
             requestsTowards: 'guest',
           }));
-        });
       });
+
+      // The last of this group: behind all cases.
+      test.each(families)(
+        'has dropped no good packet of the guest, and sent all of its own: %s',
+        (family) => {
+          const { received, malformed, wrongSource, sent, tooLong, unsent } =
+            endpoint!.endpoints[family].counters();
+          expect(received).toBeGreaterThan(1000);
+          expect(sent).toBeGreaterThan(1000);
+          expect({ malformed, wrongSource, tooLong, unsent }).toEqual({
+            malformed: 0,
+            wrongSource: 0,
+            tooLong: 0,
+            unsent: 0,
+          });
+        },
+      );
     });
   });
 });
