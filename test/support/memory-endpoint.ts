@@ -15,12 +15,13 @@ export class MemoryEndpoint {
   readonly endpoint: Endpoint;
   readonly #native: NativeEndpoint;
 
-  constructor(options: EndpointOptions) {
+  /** @param flag - 0: with a socket after all */
+  constructor(options: EndpointOptions, flag: EndpointFlag | 0 = EndpointFlag.Memory) {
     const create = native.createEndpoint;
     let made: ReturnType<typeof create> | undefined;
     // The class has no option for it: a program has no use for an endpoint without a socket.
     native.createEndpoint = (device, address, port, refusals, flags) =>
-      (made = create(device, address, port, refusals, flags | EndpointFlag.Memory));
+      (made = create(device, address, port, refusals, flags | flag));
     try {
       this.endpoint = new Endpoint(options);
     } finally {
