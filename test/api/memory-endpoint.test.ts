@@ -1,5 +1,5 @@
 // Endpoints without a socket: tests decide which packets arrive, and when.
-import { Access, Device, type Endpoint, type QueuePair } from '../../lib';
+import { type Device, type Endpoint, type QueuePair } from '../../lib';
 import { describeIf } from '../support/conditions';
 import { MemoryEndpoint, type WirePacket } from '../support/memory-endpoint';
 import { memory, REMOTE } from '../support/queue-pairs';

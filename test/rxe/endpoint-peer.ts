@@ -31,7 +31,7 @@ import {
   type PeerWindow,
   type TooLong,
 } from './peer';
-import type { CompletionStatus, PairState } from './verbs-shell';
+import type { PairState } from './verbs-shell';
 
 const COMPLETION_MS = 20_000;
 const LOOK_EVERY_MS = 1;
@@ -150,7 +150,7 @@ class EndpointPair implements PeerPair {
   }
 
   async state(): Promise<PairState> {
-    return this.qp.state as PairState;
+    return this.qp.state;
   }
 
   destroy(): void {
@@ -187,8 +187,8 @@ function workRequestOf(request: PeerRequest): SendWorkRequest<'RC'> {
 function completionOf({ wrId, status, byteLength, imm, invalidatedRkey }: Completion): PeerCompletion {
   return {
     id: Number(wrId),
-    status: status as CompletionStatus,
-    length: byteLength ?? 0,
+    status,
+    length: byteLength,
     ...(imm !== undefined && { immediate: imm }),
     ...(invalidatedRkey !== undefined && { invalidated: invalidatedRkey }),
   };
