@@ -411,7 +411,7 @@ describeIf(isLinux, 'endpoints need Linux')('traffic over sockets', () => {
     const { a, b } = wireEnds({ connect: { minRnrTimer: 1, timeout: 0 } });
     const { mr } = memory(a.pd, 8);
     const { mr: there } = memory(b.pd, 8);
-    for (let i = 0; i < 500; i++) {
+    for (let i = 0; i < 2000; i++) {
       const sent = a.qp.send({ addr: mr.start, length: 8, lkey: mr.lkey });
       await new Promise((resolve) => (i % 2 ? setImmediate(resolve) : setTimeout(resolve, 0)));
       await Promise.all([sent, b.qp.recv({ addr: there.start, length: 8, lkey: there.lkey })]);
