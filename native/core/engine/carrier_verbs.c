@@ -10,7 +10,7 @@
 #include "core/engine/responder.h"
 #include "core/objects/mr.h"
 
-enum { ATOMIC_BYTES = 8, ONLY_PORT = 1 };
+enum { ATOMIC_BYTES = 8, ONLY_PORT = 1, YIELDS = 64 };
 
 /* --- lock and binding --- */
 
@@ -18,8 +18,16 @@ void rvt_carrier_begin(struct rvt_dev_info *device) {
     rvt_engine_lock(device->engine);
 }
 
+/* A carrier under a flood of packets takes the lock again at once, before a thread that waits for it has woken up: a
+ * verb could wait for hundreds of batches. So the waiting threads get a moment to come in. */
+static void let_others_in(struct rvt_engine *engine) {
+    for (int i = 0; i < YIELDS && atomic_load_explicit(&engine->waiting, memory_order_relaxed); i++)
+        rvt_yield();
+}
+
 void rvt_carrier_end(struct rvt_dev_info *device) {
     rvt_engine_finish(device->engine);
+    let_others_in(device->engine);
 }
 
 void rvt_carrier_draw_numbers(struct rvt_dev_info *device) {
