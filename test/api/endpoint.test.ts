@@ -406,6 +406,20 @@ describeIf(isLinux, 'endpoints need Linux')('traffic over sockets', () => {
     });
   });
 
+  // The wait after an RNR NAK can end while the endpoint is about to leave the loop. No other timer and no packet of the peer
+  // would wake it then.
+  test('goes on after the shortest wait for a receive', async () => {
+    const { a, b } = wireEnds({ connect: { minRnrTimer: 1, timeout: 0 } });
+    const { mr } = memory(a.pd, 8);
+    const { mr: there } = memory(b.pd, 8);
+    for (let i = 0; i < 2000; i++) {
+      const sent = a.qp.send({ addr: mr.start, length: 8, lkey: mr.lkey });
+      await new Promise((resolve) => (i % 2 ? setImmediate(resolve) : setTimeout(resolve, 0)));
+      await Promise.all([sent, b.qp.recv({ addr: there.start, length: 8, lkey: there.lkey })]);
+    }
+    expect(b.endpoint.counters().rnrNaks).toBeGreaterThanOrEqual(100);
+  }, 20_000);
+
   test('carries many outstanding work requests, of both directions at once', async () => {
     const { a, b } = wireEnds({ qp: { maxSendWr: 256 } });
     const [here, there] = [memory(a.pd, 256 * 64), memory(b.pd, 256 * 64)];
