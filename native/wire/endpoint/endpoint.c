@@ -193,7 +193,13 @@ static void detached(struct rvt_engine_qp *qp, void *data) {
     free_connection(data);
 }
 
-static const struct rvt_carrier wire = {work, attached, changed, detached};
+static const struct rvt_carrier wire = {
+    .work = work,
+    .attached = attached,
+    .changed = changed,
+    .detached = detached,
+    .most_dest_rd_atomic = RVT_MOST_ANSWERS,
+};
 
 /* --- opening, connecting, closing --- */
 
