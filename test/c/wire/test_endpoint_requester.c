@@ -409,8 +409,8 @@ static void the_endpoint_closes_in_the_middle(void) {
     read_it(&rig, &mr, 2, 8);
     CHECK_EQ(take_all(&rig), 4);
     rvt_endpoint_close(rig.endpoint);
-    FLUSHED(&rig, 1, RDMA_WRITE, 3 * rig.mtu);
-    FLUSHED(&rig, 2, RDMA_READ, 8);
+    ENDS(&rig, 1, RDMA_WRITE, 3 * rig.mtu, WR_FLUSH_ERR, ENDPOINT_CLOSED, 0);
+    ENDS(&rig, 2, RDMA_READ, 8, WR_FLUSH_ERR, ENDPOINT_CLOSED, 0);
     AT_REST(mr);
     verbs_close(&rig.v);
 }
