@@ -25,7 +25,7 @@ struct rvt_endpoint {
     bool ipv6;
     /* Protected by the engine lock: */
     bool awake;   /* the host was woken and has not sent since */
-    bool working; /* inside rvt_endpoint_receive(), _send() or _tick(): the host sends afterwards anyway */
+    bool working; /* inside rvt_endpoint_receive() or _send(): the host sends afterwards anyway */
     struct rvt_connection *connections;
     struct rvt_connection *first_output, *last_output;
     uint64_t next_deadline; /* no timer of a connection is due before it */
@@ -428,7 +428,6 @@ void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_out
 
 uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
     rvt_carrier_begin(endpoint->options.device);
-    endpoint->working = true;
     if (endpoint->next_deadline <= now) {
         for (struct rvt_connection *connection = endpoint->connections; connection;
              connection = connection->next) {
@@ -443,7 +442,6 @@ uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
             if (connection->deadline < endpoint->next_deadline)
                 endpoint->next_deadline = connection->deadline;
     }
-    endpoint->working = false;
     const uint64_t next = endpoint->next_deadline;
     rvt_carrier_end(endpoint->options.device);
     return next;

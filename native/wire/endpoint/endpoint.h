@@ -115,7 +115,8 @@ struct rvt_datagram {
     uint16_t ip_id;
 };
 
-/* Takes packets in: up to RVT_MOST_PACKETS, in order. `now`: microseconds of a clock that does not go back. Nothing of
+/* Takes packets in: up to RVT_MOST_PACKETS, in order. The host must call rvt_endpoint_tick() and rvt_endpoint_send()
+ * afterwards. `now`: microseconds of a clock that does not go back. Nothing of
  * the bytes is used after the call. */
 void rvt_endpoint_receive(struct rvt_endpoint *endpoint, const struct rvt_datagram *datagrams, uint32_t count,
                           uint64_t now);
@@ -137,7 +138,8 @@ uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *p
 void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_outgoing *packet,
                        uint16_t ip_id);
 
-/* Acts on time: retransmissions, and ends of waits. Returns when to call again (microseconds), or UINT64_MAX. */
+/* Acts on time: retransmissions, and ends of waits. Returns when to call again (microseconds), or UINT64_MAX. Wakes the
+ * host if there is something to send now. */
 uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now);
 
 /* Reads the counters. */

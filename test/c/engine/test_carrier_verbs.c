@@ -209,7 +209,7 @@ static void unsetting_returns_the_queue_pair_to_loopback_in_error(void) {
     CHECK_EQ(w.notes.detached, 0);
     CHECK_EQ(w.notes.changes, changes);
     VERB(&w, WC(w.qp.scq, .wr_id = WR_ID, .qp_num = w.qp.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
-                .opcode = RVT_WC_OPCODE_SEND, .byte_len = 8, .cause = RVT_WHY_FLUSHED));
+                .opcode = RVT_WC_OPCODE_SEND, .byte_len = 8, .cause = RVT_WHY_ENDPOINT_CLOSED));
     VERB(&w, CHECK_EQ(state_of(&w.qp), RVT_QPS_ERR));
     AT_REST(w.local);
     close_world(&w);

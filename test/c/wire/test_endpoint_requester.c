@@ -409,8 +409,8 @@ static void the_endpoint_closes_in_the_middle(void) {
     read_it(&rig, &mr, 2, 8);
     CHECK_EQ(take_all(&rig), 4);
     rvt_endpoint_close(rig.endpoint);
-    FLUSHED(&rig, 1, RDMA_WRITE, 3 * rig.mtu);
-    FLUSHED(&rig, 2, RDMA_READ, 8);
+    ENDS(&rig, 1, RDMA_WRITE, 3 * rig.mtu, WR_FLUSH_ERR, ENDPOINT_CLOSED, 0);
+    ENDS(&rig, 2, RDMA_READ, 8, WR_FLUSH_ERR, ENDPOINT_CLOSED, 0);
     AT_REST(mr);
     verbs_close(&rig.v);
 }
@@ -632,6 +632,23 @@ static void the_host_is_woken_when_there_is_work(void) {
     CHECK_EQ(take_all(&rig), 2);
     write_it(&rig, &mr, 3, 8);
     CHECK_EQ(rig.woken, 2);
+    CHECK_EQ(take_all(&rig), 1);
+    /* Also by a timer: the host need not have looked for packets since. */
+    tick_at(&rig, rig.now + TIMEOUT_14);
+    CHECK_EQ(rig.woken, 3);
+    CHECK_EQ(take_all(&rig), 3);
+    answer_ack(&rig, psn(2));
+    CHECK_EQ(rig.woken, 3);
+    post_it(&rig, &mr, 4, RVT_WR_SEND, 8, 0);
+    CHECK_EQ(take_all(&rig), 1);
+    CHECK_EQ(rig.woken, 4);
+    answer_nak(&rig, psn(3), 0x21); /* 10 microseconds */
+    NO_PACKET(&rig);
+    CHECK_EQ(tick_at(&rig, rig.now), rig.now + 10);
+    CHECK_EQ(rig.woken, 4);
+    tick_at(&rig, rig.now + 10);
+    CHECK_EQ(rig.woken, 5);
+    CHECK_EQ(take_all(&rig), 1);
     rig_close(&rig);
 }
 
