@@ -6,6 +6,7 @@ export class Conversation {
   #socket;
   /** @type {AsyncIterator<Buffer>} */
   #chunks;
+  /** Bytes that have come and were not taken. @type {Buffer} */
   #rest = Buffer.alloc(0);
 
   /** @param {import('node:net').Socket} socket connected */
