@@ -14,6 +14,7 @@ export interface Case {
 const SEED = 3;
 const SIZES = [0, 1, 7, 64, 1024, 1025, 5000, 65_536] as const;
 const PAGE = 4096;
+const MIB = 1 << 20;
 
 const is =
   (...opcodes: readonly number[]) =>
@@ -223,6 +224,50 @@ const allowed: readonly Case[] = [
       expect(Math.max(...lengths)).toBe(mtu);
     },
   })),
+  ...([256, 4096] as const).map((mtu): Case => ({
+    title: `WRITE and READ of 1 MiB with a path MTU of ${mtu}`,
+    async run(scene) {
+      const { asking } = await scene.connect({ both: { mtu } });
+      const { own, target } = await scene.regions(MIB);
+      const back = await scene.requester.region(MIB);
+      await own.fill(SEED);
+      await asking.post(request('write', own, target, MIB));
+      await asking.post(request('read', back, target, MIB, { id: 2 }));
+      expect(await asking.completions(2)).toEqual([succeeded(1), succeeded(2)]);
+      expect(await target.differs(SEED)).toBe(-1);
+      expect(await back.differs(SEED)).toBe(-1);
+    },
+  })),
+  {
+    title: 'both ask each other at the same time',
+    async run(scene) {
+      const { asking, answering } = await scene.connect();
+      const { own, target } = await scene.regions(65_536);
+      // From the first half of each region to the second half of the other: seven WRITEs, and a SEND behind them.
+      const HALF = 32_768;
+      const SENT_AT = 7 * PAGE;
+      await own.fill(SEED, 0, HALF);
+      await target.fill(SEED + 1, 0, HALF);
+      await asking.receive(100, own, HALF + SENT_AT, 64);
+      await answering.receive(100, target, HALF + SENT_AT, 64);
+      const ids = Array.from({ length: 8 }, (_, id) => id);
+      for (const id of ids) {
+        const offset = PAGE * id;
+        const rest = (to: PeerRegion) => ({ id, offset, address: to.address + BigInt(HALF + offset) });
+        const [operation, length] = offset === SENT_AT ? (['send', 64] as const) : (['write', PAGE] as const);
+        await asking.post(request(operation, own, target, length, rest(target)));
+        await answering.post(request(operation, target, own, length, rest(own)));
+      }
+      for (const pair of [asking, answering]) {
+        const found = await pair.completions(9);
+        expect(found.filter(({ id }) => id < 100)).toEqual(ids.map(succeeded));
+        expect(found.filter(({ id }) => id === 100)).toEqual([{ id: 100, status: 'SUCCESS', length: 64 }]);
+      }
+      expect(await target.differs(SEED, HALF, SENT_AT + 64)).toBe(-1);
+      expect(await own.differs(SEED + 1, HALF, SENT_AT + 64)).toBe(-1);
+      expect(naks(scene)).toEqual([]);
+    },
+  },
   {
     title: '60 requests that are posted at once',
     async run(scene) {
