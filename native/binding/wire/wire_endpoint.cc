@@ -103,7 +103,7 @@ struct WireEndpoint::Buffers {
     static constexpr size_t kPacket = (RVT_MOST_PACKET_BYTES + 63) & ~63;
     rvt_datagram in[RVT_MOST_PACKETS];
     rvt_outgoing out[RVT_MOST_PACKETS];
-    alignas(64) unsigned char bytes[RVT_MOST_PACKETS * kPacket];
+    alignas(16) unsigned char bytes[RVT_MOST_PACKETS * kPacket];
 };
 
 // --- opening and closing ---
