@@ -241,6 +241,22 @@ describeIf(isLinux, 'endpoints need Linux')('connecting through an endpoint', ()
     });
   });
 
+  test('asks a peer for no more reads at once than its endpoint can keep, whatever the device allows', async () => {
+    const { a, b } = wireEnds({ device: { limits: { maxRdmaAtomic: 1000 } } });
+    expect(a.qp.query()).toMatchObject({ maxRdAtomic: 16, maxDestRdAtomic: 16 });
+    const { mr } = memory(a.pd, 8);
+    const { mr: there } = memory(b.pd, 8);
+    const read = (): Promise<unknown> =>
+      a.qp.read({ addr: mr.start, length: 8, lkey: mr.lkey }, { remoteAddr: there.iova, rkey: there.rkey });
+    await Promise.all(Array.from({ length: 40 }, read));
+    b.qp.modify({ state: 'RESET' });
+    expect(
+      causeOf(() => {
+        b.qp.connect({ endpoint: b.endpoint, ...a.here, access: REMOTE, maxDestRdAtomic: 17 });
+      }),
+    ).toEqual(['EINVAL', 'QpAttribute']);
+  });
+
   test('leaves a queue pair as it was when it fails', () => {
     const [a, b] = [wireEnd(), wireEnd()];
     const good = { endpoint: a.endpoint, ...b.here, access: REMOTE };

@@ -211,6 +211,7 @@ void WireEndpoint::Close() {
     std::exchange(watcher_, nullptr)->Close();
     link_.reset();
     memory_ = nullptr;
+    buffers_.reset(); // now, not when JavaScript's object is collected
     CloseDescriptors();
     Tell();
 }

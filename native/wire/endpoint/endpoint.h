@@ -93,7 +93,8 @@ int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_end
 void rvt_endpoint_close(struct rvt_endpoint *endpoint);
 
 /* Connects a queue pair through the endpoint: packets of the peer's address are accepted once it is in RTR
- * (rvt_modify_qp, whose attributes also hold PSNs, MTU, timeouts and the peer's number). Stays until the queue pair
+ * (rvt_modify_qp, whose attributes also hold PSNs, MTU, timeouts and the peer's number; max_dest_rd_atomic is at most
+ * 16). Stays until the queue pair
  * ends, also through RESET, or until it is connected again.
  *   0            connected
  *   -EINVAL      the queue pair has no queues; it is not in RESET or INIT; its number was not drawn at random; or the
