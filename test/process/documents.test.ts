@@ -34,6 +34,8 @@ function markdownIn(folder: string): string[] {
 }
 
 const GUIDE = 'docs/guide';
+/** Chapters about what only Linux has. */
+const OF_LINUX = [`${GUIDE}/endpoints.md`];
 const MOST_README_LINES = 150;
 const MOST_FIRST_PROGRAM_LINES = 15;
 
@@ -91,7 +93,8 @@ describe.each(runnable)('%s', (file) => {
     expect(scripts.filter((name) => !(name in manifest.scripts))).toEqual([]);
   });
 
-  if (programs.length > 0) {
+  const isRun = process.platform === 'linux' || !OF_LINUX.includes(file);
+  if (programs.length > 0 && isRun) {
     it.each(programs.map(({ line, text }) => [line, text] as const))(
       'the program at line %i prints what its comments say',
       (line, text) => {
