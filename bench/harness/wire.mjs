@@ -238,7 +238,7 @@ function serve(socket, memory, { bytes, reads }) {
   socket.setNoDelay(true);
   socket.on('data', (chunk) => {
     if (reads) {
-      for (let i = 0; i < chunk.length; ) {
+      for (let i = 0; i < chunk.length;) {
         const length = chunk.copy(question, got, i, i + QUESTION - got);
         got = (got + length) % QUESTION;
         i += length;
@@ -248,7 +248,7 @@ function serve(socket, memory, { bytes, reads }) {
       }
       return;
     }
-    for (let i = 0; i < chunk.length; ) {
+    for (let i = 0; i < chunk.length;) {
       const length = chunk.copy(memory, at, i);
       at = (at + length) % memory.length;
       i += length;
