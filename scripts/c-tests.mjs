@@ -55,6 +55,7 @@ const modes = {
       'test_stress',
       'test_stress_contexts',
       'test_stress_dma',
+      'test_stress_endpoint',
       'test_stress_engine',
       'test_stress_references',
       'test_stress_revocation',
@@ -91,7 +92,7 @@ await runPrograms(
   tests.map((name) => ({
     name,
     command: [...(mode.wrapper ?? []), programOf(name)],
-    alone: sources.get(name)?.startsWith('threads/') ?? false,
+    alone: sources.get(name)?.startsWith('threads/') || name.startsWith('test_stress'),
   })),
   run,
 );

@@ -13,6 +13,7 @@ const folders = [
   join('test', 'c'),
   join('test', 'ibverbs'),
   join('test', 'rxe'),
+  join('test', 'support'),
   join('fuzz', 'core'),
   join('scripts', 'prebuild', 'runtime'),
 ];

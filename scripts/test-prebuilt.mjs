@@ -35,6 +35,8 @@ const names = wanted.length ? wanted : ['20', '26'];
 
 /** Long and random tests, which find faults of the sources, not of one binary: only `--all` runs them here. */
 const longTests = [
+  'explain/altered',
+  'explain/stored',
   'hostile/random-programs',
   'model/property',
   'model/verbs/property',

@@ -7,6 +7,7 @@ import { label } from './labels.mjs';
 /** @typedef {import('./world.mjs').World} World */
 
 const LIMITS = layoutNumber('RVT_LIMIT_COUNT');
+const ENDPOINT_COUNTERS = layoutNumber('RVT_ENDPOINT_COUNTER_COUNT');
 const WC_WORDS = layoutNumber('RVT_WC_WORD_COUNT');
 const WC_STATUS = layoutNumber('RVT_WC_WORD_STATUS');
 const SET_WORDS = layoutNumber('RVT_QP_ATTR_SET_WORDS');
@@ -263,6 +264,9 @@ export class NativeQueues {
       ],
       'NativeDevice.completionCounts': () => [
         label('counts', new BigUint64Array(random.pick([64, 64, 64, 14, 1]))),
+      ],
+      'NativeEndpoint.counters': () => [
+        label('counts', new BigUint64Array(random.pick([32, 32, ENDPOINT_COUNTERS, 1]))),
       ],
       'NativeCompletionQueue.poll': () => {
         const count = random.pick([0, 1, 16]);

@@ -428,6 +428,28 @@ export class Natives {
       createSendQueue: () => this.#wrQueue('RVT_SEND_WR_WORDS', false),
       createRecvQueue: () => this.#wrQueue('RVT_RECV_WR_WORDS', p.flag()),
       createPacketReader: () => this.#packetReader(),
+      createEndpoint: () => [
+        this.#one('NativeDevice'),
+        random.pick(['127.0.0.1', '127.0.0.1', '::1', '::', '', 'x'.repeat(200)]),
+        random.pick([0, 0, 0, 65535, 65536]),
+        random.pick([0, 1, 16]),
+        random.pick([1, 3, 3, 5, 7, 0, 2 ** 32 - 1]), // ANY_KEYS, MEMORY, BY_THREAD
+      ],
+      connect: () => [
+        this.#one('NativeQueuePair'),
+        random.pick(['127.0.0.1', '::1', '']),
+        random.pick([4791, 1, 0]),
+      ],
+      reference: () => [p.flag()],
+      takeRefusal: () => [
+        label('words', new Uint32Array(layoutNumber('RVT_WIRE_REFUSAL_WORDS') - random.pick([0, 0, 0, 1]))),
+      ],
+      feed: () => [
+        this.#packet(),
+        random.pick(['127.0.0.1', '127.0.0.1', '::1', 'here']),
+        random.pick([4791, 0, 65536]),
+        random.pick([-1, 0, 65535]),
+      ],
       read: () => [this.#chunk(), random.pick([0, 0, 0, 1, 100, 2 ** 31])],
       end: () => [],
       commandBlock: () => [
@@ -482,6 +504,14 @@ export class Natives {
       put: () => (p.flag() ? [random.dice(3)] : []),
     };
     return shapes[key]?.();
+  }
+
+  /** Returns the payload of a UDP datagram: mostly a packet of RC, whose ICRC is almost never right. */
+  #packet() {
+    const packet = new Uint8Array(this.#random.pick([0, 15, 16, 28, 60, 300, 4164, 5000]));
+    for (let i = 0; i < packet.length; i++) packet[i] = this.#random.dice(256);
+    packet.set([this.#random.dice(24), 0x40, 0xff, 0xff].slice(0, packet.length));
+    return label(`${packet.length} bytes of a packet`, packet);
   }
 
   /** Returns the key and the address of a random region. */

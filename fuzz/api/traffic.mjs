@@ -48,8 +48,16 @@ export class Traffic {
     this.#call('ProtectionDomain.createAh', pd, [{}]);
     for (const type of ['RC', 'RC', 'RC', 'RC', 'UC', 'UC', 'UD', 'UD'])
       this.#call('ProtectionDomain.createQp', pd, [this.#verbs.createQp(pd, type)]);
+    if (random.chance(0.5)) this.#openEndpoint(device);
     if (random.chance(0.9)) this.#revive(device);
     for (let i = 0; i < 8; i++) this.step(device);
+  }
+
+  /** Opens an endpoint on a device, through which its queue pairs may be connected. Not every operating system has endpoints. */
+  #openEndpoint(/** @type {any} */ device) {
+    const member = this.#world.objects.free.find(({ name }) => name === 'new Endpoint');
+    const options = { device, address: '127.0.0.1', port: 0, allowForeseeableKeys: true };
+    if (member) this.#world.call(member, undefined, [label('{ address: 127.0.0.1 }', options)]);
   }
 
   /** Does something with the queue pairs of a device. */

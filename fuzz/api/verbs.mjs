@@ -216,6 +216,58 @@ export class Verbs {
     return label(`{ access: ${options.access}, rnrRetry: ${options.rnrRetry} }`, options);
   }
 
+  /** Returns an endpoint of the device of a queue pair; undefined if there is none. */
+  #endpoint(/** @type {any} */ qp) {
+    const all = this.#world.objects.objects('Endpoint');
+    return all.find((endpoint) => this.read(() => /** @type {any} */ (endpoint).describe(qp)) !== undefined);
+  }
+
+  /** Returns the options of a connection through an endpoint, mostly with a peer that exists. */
+  #wireConnect(/** @type {any} */ qp) {
+    const random = this.#random;
+    const all = this.#world.objects.objects('Endpoint');
+    const peers = this.#world.objects.objects('QueuePair').filter((other) => this.typeOf(other) === 'RC');
+    const [endpoint, far] = [this.#endpoint(qp) ?? random.pick(all), random.pick(all)];
+    const peer = random.chance(0.2) ? qp : random.pick(peers);
+    const there = this.read(() => /** @type {any} */ (far).describe(peer)) ??
+      this.read(() => /** @type {any} */ (endpoint).describe(peer)) ?? {
+        address: '127.0.0.1',
+        qpn: 7,
+        psn: 1,
+      };
+    const options = {
+      endpoint,
+      ...there,
+      ...this.connect(),
+      retryCnt: random.dice(3),
+      timeout: random.pick([8, 8, 10, 1]), // a peer that never answers must not delay the end
+      ...(random.chance(0.2) ? { localPsn: random.dice(2 ** 24) } : {}),
+      ...(random.chance(0.1) ? { port: random.dice(70000) } : {}),
+    };
+    return label(`{ endpoint, qpn: ${options.qpn} }`, options);
+  }
+
+  #newEndpoint() {
+    const random = this.#random;
+    const options = {
+      device: this.#plausible.one('Device'),
+      address: random.pick([
+        '127.0.0.1',
+        '127.0.0.1',
+        '127.0.0.1',
+        '127.0.0.2',
+        '::1',
+        '0.0.0.0',
+        '192.0.2.1',
+        'x',
+      ]),
+      port: random.pick([0, 0, 0, 0, 0, 65536, -1]),
+      ...(random.chance(0.3) ? { refusalsPerMinute: random.pick([0, 1, 2 ** 32]) } : {}),
+      allowForeseeableKeys: random.chance(0.95),
+    };
+    return label(`{ address: ${options.address}, port: ${options.port} }`, options);
+  }
+
   attributes(/** @type {any} */ qp) {
     const random = this.#random;
     const av = () => ({ dlid: random.pick([1, 1, 2, 0xc000]), sl: random.dice(16) });
@@ -375,7 +427,18 @@ export class Verbs {
       'SharedReceiveQueue.query': () => [],
       'QueuePair.query': () => [],
       'QueuePair.modify': () => [label('attributes', this.attributes(self))],
-      'QueuePair.connect': () => [this.#peer(self), this.connect()],
+      'QueuePair.connect': () =>
+        this.typeOf(self) === 'RC' && random.chance(0.5) && this.#plausible.one('Endpoint')
+          ? [this.#wireConnect(self)]
+          : [this.#peer(self), this.connect()],
+      'new Endpoint': () => [this.#newEndpoint()],
+      'Endpoint.describe': () => [
+        random.pick(this.#world.objects.objects('QueuePair').filter((qp) => this.typeOf(qp) === 'RC')) ??
+          p.one('QueuePair'),
+      ],
+      'Endpoint.counters': () => [],
+      'Endpoint.ref': () => [],
+      'Endpoint.unref': () => [],
       'QueuePair.activate': () => [{ qkey: random.pick([QKEY, QKEY, QKEY, random.bits()]) }],
       'QueuePair.write': () => [
         this.sges(self),
@@ -406,7 +469,7 @@ export class Verbs {
     const shape = shapes[name];
     if (shape) return shape();
     if (!isOfEmitter(key)) return undefined;
-    const event = random.pick(['completion', 'cqError', 'lastWqe', 'limit']);
+    const event = random.pick(['completion', 'cqError', 'lastWqe', 'limit', 'refused', 'close']);
     if (LISTENER.test(String(key))) return [event, this.#listener(self)];
     if (key === 'setMaxListeners') return [random.dice(20)];
     return /^(eventNames|getMaxListeners)$/.test(String(key)) ? [] : [event];

@@ -42,6 +42,8 @@ export class World {
   deviceOf = new WeakMap();
   /** All completion queues and queue pairs of the program. @type {Set<WeakRef<object>>} */
   #queues = new Set();
+  /** The endpoints of the program, also those that it has forgotten: open ones keep the process alive. @type {Set<any>} */
+  #endpoints = new Set();
   #depth = 0;
   #journal;
 
@@ -173,23 +175,33 @@ export class World {
    */
   #keep(result, self, pool) {
     this.saw(result);
+    if (typeof result?.takeRefusal === 'function' && !types.isProxy(result)) this.#endpoints.add(result);
     const device = typeof self === 'object' && self !== null ? (this.deviceOf.get(self) ?? self) : undefined;
     for (const object of pool.keep(result)) this.deviceOf.set(object, device ?? object);
   }
 
   /** Counts the statuses of completions, and remembers queues that may keep the process alive. */
   saw(/** @type {any} */ value) {
-    const { Completion, CompletionQueue, QueuePair } = this.rdmavt;
+    const { Completion, CompletionQueue, Endpoint, QueuePair } = this.rdmavt;
     if (types.isProxy(value)) return; // a hostile value
     if (Array.isArray(value)) for (const element of value.slice(0, 100)) this.saw(element);
     if (value instanceof Completion && typeof value.status === 'string')
       this.ledger.saw(`completion ${value.status}`);
     if (value instanceof CompletionQueue || value instanceof QueuePair) this.#queues.add(new WeakRef(value));
+    if (value instanceof Endpoint) this.#endpoints.add(value);
   }
 
-  /** Lets no promise, iteration or listener of a queue keep the process alive. */
+  /** Lets no endpoint, and no promise, iteration or listener of a queue keep the process alive. */
   letGo() {
-    const { CompletionQueue, QueuePair } = this.rdmavt;
+    const { CompletionQueue, Endpoint, QueuePair } = this.rdmavt;
+    for (const endpoint of this.#endpoints) {
+      try {
+        if (endpoint instanceof Endpoint) Endpoint.prototype.close.call(endpoint);
+        else endpoint.close();
+      } catch {
+        // An object whose methods were overwritten, or an impostor.
+      }
+    }
     for (const reference of this.#queues) {
       const queue = reference.deref();
       try {

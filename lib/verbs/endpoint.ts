@@ -6,6 +6,7 @@ import { EndpointCounter, EndpointFlag, VerbsEvent, WireRefusalWord } from '../i
 import { native, type NativeEndpoint } from '../internal/native';
 import { PlainNumbers } from '../internal/intrinsics';
 import { requiredOptionsOf } from '../internal/options';
+import { isWatched } from '../internal/refused-channel';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { type Device, homeOfDevice } from './device';
 import { setEndpointLookUp } from './endpoint-native';
@@ -13,6 +14,7 @@ import { dropEntry, holdEntry, soon, watchEvents } from './event-dispatch';
 import { localEndOf, type QueuePair } from './queue-pair';
 import { VerbsEmitter } from './verbs-emitter';
 import { type Entry, type VerbsHome } from './verbs-registry';
+import { reportWireRefusal } from './refused-message';
 import { type WireRefusal, wireRefusalOf } from './wire-refusal';
 
 /** UDP port of RoCEv2. */
@@ -313,8 +315,11 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
     const words = new PlainNumbers(WireRefusalWord.Words);
     let isDone = false;
     try {
-      for (let address; (address = this.#native.takeRefusal(words)) !== undefined;)
-        this.emit('refused', wireRefusalOf(this.#home.registry, address, words));
+      for (let address; (address = this.#native.takeRefusal(words)) !== undefined;) {
+        const refusal = wireRefusalOf(this.#home.registry, address, words);
+        if (isWatched()) reportWireRefusal(refusal);
+        this.emit('refused', refusal);
+      }
       if (this.#native.live() < 0) this.#end();
       isDone = true;
     } finally {

@@ -70,7 +70,7 @@ export interface ConnectOptions {
   retryCnt?: number;
   /** See {@link QpAttributes.timeout}. Default 14. */
   timeout?: number;
-  /** Most reads and atomics outstanding. Default: the device's `maxRdmaAtomic`. */
+  /** Most reads and atomics outstanding. Default: the device's `maxRdmaAtomic`, through an endpoint at most 16. */
   maxRdAtomic?: number;
 }
 
@@ -93,7 +93,7 @@ export interface WireConnectOptions extends ConnectOptions {
   localPsn?: number;
   /** Largest packet: what the whole path carries, less 64 bytes of headers (84 with IPv6). Must be the same at both ends. Default 1024. */
   pathMtu?: PathMtu;
-  /** Most reads and atomics of the peer that are outstanding here. Default: the device's `maxRdmaAtomic`. */
+  /** Most reads and atomics of the peer that are outstanding here, 0..16. Default: the device's `maxRdmaAtomic`, at most 16. */
   maxDestRdAtomic?: number;
 }
 

@@ -589,7 +589,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     const rqPsn = integer(given.psn, 'options.psn', 0, PSN_RANGE - 1);
     const access = readAccessBits(method, given.access, 'options.access');
     const { pathMtu = 1024, minRnrTimer = 12, rnrRetry = 7, retryCnt = 7, timeout = 14 } = given;
-    const most = maxRdmaAtomicOf(this.#setup?.home);
+    const most = Math.min(maxRdmaAtomicOf(this.#setup?.home), MOST_INCOMING_READS);
     const { maxRdAtomic: givenReads = most, maxDestRdAtomic: givenDestReads = most } = given;
     const maxRdAtomic = u8(givenReads, 'options.maxRdAtomic');
     const maxDestRdAtomic = u8(givenDestReads, 'options.maxDestRdAtomic');
@@ -1038,6 +1038,8 @@ const MOST_PORT = 65535;
 
 /** Packet numbers and numbers of queue pairs have 24 bits. */
 const PSN_RANGE = 2 ** 24;
+/** Most reads and atomics of a peer that an endpoint keeps open for a queue pair. */
+const MOST_INCOMING_READS = 16;
 
 /** Returns the number of the first packet that a queue pair sends. */
 const firstPsn = (home: VerbsHome | undefined): number =>

@@ -2,27 +2,31 @@ import { type Access } from './access';
 import { publishRefusal } from '../internal/refused-channel';
 import { type Method, operationOf } from '../internal/methods';
 import { type RefusalReason } from '../internal/reasons';
+import { type CompletionReason } from '../internal/wc-causes';
 import { type Refused, type RefusedRequest } from './refusal';
+import { type WireRefusal } from './wire-refusal';
 
 /**
  * A message on the channel `rdmavt:refused` of `node:diagnostics_channel`. Each call that refuses an access publishes one
- * message, in the calling thread, before the call returns. A subscriber may call the API; if it uses the same batch, its own call
+ * message, in the calling thread, before the call returns. An {@link Endpoint} publishes one message for each refused request of a
+ * peer, in its own thread, before its event `'refused'`. A subscriber may call the API; if it uses the same batch, its own call
  * replaces the results in the batch. An exception in a subscriber does not reach the caller.
  */
 export interface RefusedMessage {
-  /** Why the access was refused. */
-  reason: RefusalReason;
-  /** The method that was called: `'QueuePair.acquire'`, `'CheckBatch.gather'`, `'Sge.copyTo'`. */
+  /** Why the access was refused. A {@link CompletionReason} only if a peer's request was refused before its access was judged. */
+  reason: RefusalReason | CompletionReason;
+  /** The method that was called: `'QueuePair.acquire'`, `'CheckBatch.gather'`, `'Sge.copyTo'`; `'Endpoint'` for a peer's request. */
   method: string;
-  /** The kernel's name of the operation, as {@link RdmaError.operation}: `'rkey_ok'`. */
+  /** The kernel's name of the operation, as {@link RdmaError.operation}: `'rkey_ok'`; for a peer's request its {@link WireOperation}. */
   operation: string;
   /** Number of accesses that the call refused. A copy stops at the first refusal, so its count is 1. */
   count: number;
   /** Index of the first refused element, if the call was made on a batch. */
   index?: number;
   /**
-   * Address of the first refused access. This property and the following ones, except `explain`, are undefined for a walk, which
-   * has many elements, and for an element that has been put in the meantime.
+   * Address of the first refused access. This property and the following ones, up to `access`, are undefined for a walk, which has
+   * many elements, for an element that has been put in the meantime, and for a peer's request that was refused before its access was
+   * judged.
    */
   address?: bigint;
   /** Length of the access in bytes. */
@@ -37,6 +41,8 @@ export interface RefusedMessage {
   pd?: number;
   /** `id` of the queue pair that checked the access, for a remote check. */
   qp?: number;
+  /** Address and port of the peer, for a request that came through an endpoint. */
+  peer?: { address: string; port: number };
   /** Explains the refusal in sentences, as {@link Refused.explain}. */
   explain: () => string;
 }
@@ -60,5 +66,27 @@ export function reportRefusal(refused: Refused, method: Method): void {
     ...describeRequest(refused.request),
     explain: () => refused.explain(),
   };
+  publishRefusal(message);
+}
+
+/** Publishes a peer's request that an endpoint refused. Call it only if the channel has subscribers. */
+export function reportWireRefusal(refusal: WireRefusal): void {
+  const { reason, operation, request, qpId, address, port } = refusal;
+  const message: RefusedMessage = {
+    reason,
+    method: 'Endpoint',
+    operation,
+    count: 1,
+    remote: true,
+    qp: qpId,
+    peer: { address, port },
+    explain: () => refusal.explain(),
+  };
+  if (request !== undefined) {
+    message.address = request.vaddr;
+    message.length = request.length;
+    message.key = request.rkey;
+    message.access = request.access;
+  }
   publishRefusal(message);
 }

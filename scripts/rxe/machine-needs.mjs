@@ -29,9 +29,7 @@ const INSTALL_TIMEOUT_MS = 10 * 60_000;
  * Installs what is missing, if this process may, and throws {@link NotHere} if something is missing still.
  */
 export function provideNeeds() {
-  if (process.platform !== 'linux' || process.arch !== 'x64' || !existsSync('/etc/debian_version')) {
-    throw new NotHere('needs Debian on x86-64');
-  }
+  if (!isDebian()) throw new NotHere('needs Debian on x86-64');
   process.env.PATH = [process.env.PATH, ...SYSTEM_FOLDERS].join(delimiter);
   let missing = missingPackages();
   if (missing.length && mayInstall()) {
@@ -80,7 +78,13 @@ export function output(command, args) {
   return spawnSync(command, args, { encoding: 'utf8' }).stdout ?? '';
 }
 
-function missingPackages() {
+/** Whether this is a system whose packages these are. */
+export function isDebian() {
+  return process.platform === 'linux' && process.arch === 'x64' && existsSync('/etc/debian_version');
+}
+
+/** Returns the names of the packages that are not installed. */
+export function missingPackages() {
   const packages = [
     ...[...COMMANDS].filter(([command]) => !which(command)),
     ...[...FILES].filter(([file]) => !existsSync(file)),
@@ -97,7 +101,8 @@ function asRoot() {
 
 /** @param {string} command */
 function which(command) {
-  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...SYSTEM_FOLDERS];
+  return folders.some((folder) => {
     try {
       accessSync(join(folder, command), constants.X_OK);
       return folder !== '';

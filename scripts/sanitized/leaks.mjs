@@ -6,20 +6,34 @@ import { sanitizedEnvironment } from './addon.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const ROUNDS = 500;
 const WORKERS = 10;
+const WIRE_ROUNDS = 60;
+
+/** An endpoint at a free port, with a queue pair. */
+const wireEnd = `
+  const wireEnd = (device) => {
+    const pd = device.allocPd();
+    const endpoint = new Endpoint({ device, address: '127.0.0.1', port: 0 });
+    const qp = pd.createQp({ type: 'RC', sendCq: device.createCq(64) });
+    const mr = pd.regUserMr(Buffer.alloc(65536), { access: 31 });
+    return { device, endpoint, qp, mr, there: endpoint.describe(qp) };
+  };`;
 
 /** Worker threads that exit without closing their objects; one of these is a buffer over device memory. */
 const worker = `
-  const { Device } = require('rdmavt');
+  const { Device, Endpoint } = require('rdmavt');
+  ${wireEnd}
   const { parentPort, workerData } = require('node:worker_threads');
   const device = Device.attach(workerData);
   const owned = device.allocDm(8192);
-  globalThis.kept = [owned, owned.buffer, device.allocPd().regUserMr(owned.buffer)];
+  globalThis.kept = [owned, owned.buffer, device.allocPd().regUserMr(owned.buffer), wireEnd(device)];
+  kept[3].qp.connect({ endpoint: kept[3].endpoint, ...kept[3].there, access: 14 });
   if (device.context % 2) parentPort.once('message', () => {}); // stay alive until terminated
   parentPort.postMessage(device.context % 2 === 1);`;
 
 const program = `
   const { Worker } = require('node:worker_threads');
-  const { Access, Device, SgeState } = require('rdmavt');
+  const { Access, Device, Endpoint, SgeState } = require('rdmavt');
+  ${wireEnd}
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const DMA = 0x100000n;
   function round(number) {
@@ -65,7 +79,30 @@ const program = `
     // Leave some devices to the garbage collector, and some open until the process exits.
     if (number % 5 > 0) device.close({ cascade: true });
   }
+  // Traffic between two devices, which ends in the middle of messages, and with a refusal.
+  async function wireRound(number) {
+    const [a, b] = [wireEnd(new Device()), wireEnd(new Device())];
+    a.qp.connect({ endpoint: a.endpoint, ...b.there, access: 14, timeout: 8, retryCnt: 1 });
+    b.qp.connect({ endpoint: b.endpoint, ...a.there, access: 14 });
+    const sge = { addr: a.mr.start, length: 65536, lkey: a.mr.lkey };
+    const remote = { vaddr: b.mr.iova, rkey: b.mr.rkey };
+    await a.qp.write(sge, remote);
+    await a.qp.read(sge, remote);
+    await a.qp.fetchAdd({ ...sge, length: 8 }, remote, 1n);
+    b.qp.recv({ addr: b.mr.start, length: 65536, lkey: b.mr.lkey }).catch(() => {});
+    if (number % 2) await a.qp.send(sge);
+    if (number % 3 === 0) await a.qp.write(sge, { vaddr: 0n, rkey: 7 }).catch(() => {});
+    const last = [a.qp.write(sge, remote), a.qp.read(sge, remote)].map((done) => done.catch(() => {}));
+    if (number % 4 === 1) b.qp.destroy();
+    if (number % 4 === 2) b.mr.dereg({ force: true });
+    if (number % 4 === 3) b.endpoint.close();
+    if (number % 5 === 0) { a.endpoint.unref(); b.endpoint.unref(); return; } // open until the process exits
+    b.device.close({ cascade: true });
+    if (number % 2) await Promise.all(last);
+    a.device.close({ cascade: true });
+  }
   (async () => {
+    for (let number = 0; number < ${WIRE_ROUNDS}; number++) await wireRound(number);
     for (let number = 0; number < ${ROUNDS}; number++) {
       round(number);
       if (number % 100 === 0) { gc(); await turn(); }

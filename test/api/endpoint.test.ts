@@ -1,7 +1,8 @@
 // Endpoints of the wire: opening, connecting, traffic over sockets, refusals, closing.
 import { createSocket } from 'node:dgram';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { networkInterfaces } from 'node:os';
-import { Access, Device, Endpoint, type RdmaError, type WireRefusal } from '../../lib';
+import { Access, Device, Endpoint, type RdmaError, type RefusedMessage, type WireRefusal } from '../../lib';
 import { outOfRange, rdma, wrongType } from '../support/answers';
 import { describeIf, testIf } from '../support/conditions';
 import { memory, REMOTE } from '../support/queue-pairs';
@@ -240,6 +241,22 @@ describeIf(isLinux, 'endpoints need Linux')('connecting through an endpoint', ()
     });
   });
 
+  test('asks a peer for no more reads at once than its endpoint can keep, whatever the device allows', async () => {
+    const { a, b } = wireEnds({ device: { limits: { maxRdmaAtomic: 1000 } } });
+    expect(a.qp.query()).toMatchObject({ maxRdAtomic: 16, maxDestRdAtomic: 16 });
+    const { mr } = memory(a.pd, 8);
+    const { mr: there } = memory(b.pd, 8);
+    const read = (): Promise<unknown> =>
+      a.qp.read({ addr: mr.start, length: 8, lkey: mr.lkey }, { remoteAddr: there.iova, rkey: there.rkey });
+    await Promise.all(Array.from({ length: 40 }, read));
+    b.qp.modify({ state: 'RESET' });
+    expect(
+      causeOf(() => {
+        b.qp.connect({ endpoint: b.endpoint, ...a.here, access: REMOTE, maxDestRdAtomic: 17 });
+      }),
+    ).toEqual(['EINVAL', 'QpAttribute']);
+  });
+
   test('leaves a queue pair as it was when it fails', () => {
     const [a, b] = [wireEnd(), wireEnd()];
     const good = { endpoint: a.endpoint, ...b.here, access: REMOTE };
@@ -405,6 +422,20 @@ describeIf(isLinux, 'endpoints need Linux')('traffic over sockets', () => {
     });
   });
 
+  // The wait after an RNR NAK can end while the endpoint is about to leave the loop. No other timer and no packet of the peer
+  // would wake it then.
+  test('goes on after the shortest wait for a receive', async () => {
+    const { a, b } = wireEnds({ connect: { minRnrTimer: 1, timeout: 0 } });
+    const { mr } = memory(a.pd, 8);
+    const { mr: there } = memory(b.pd, 8);
+    for (let i = 0; i < 2000; i++) {
+      const sent = a.qp.send({ addr: mr.start, length: 8, lkey: mr.lkey });
+      await new Promise((resolve) => (i % 2 ? setImmediate(resolve) : setTimeout(resolve, 0)));
+      await Promise.all([sent, b.qp.recv({ addr: there.start, length: 8, lkey: there.lkey })]);
+    }
+    expect(b.endpoint.counters().rnrNaks).toBeGreaterThanOrEqual(100);
+  }, 20_000);
+
   test('carries many outstanding work requests, of both directions at once', async () => {
     const { a, b } = wireEnds({ qp: { maxSendWr: 256 } });
     const [here, there] = [memory(a.pd, 256 * 64), memory(b.pd, 256 * 64)];
@@ -532,6 +563,67 @@ describeIf(isLinux, 'endpoints need Linux')('refusals', () => {
     const refusal = await refused;
     expect(refusal).toMatchObject({ nak: 'INVALID_REQUEST', reason: 'QpAccess', request: undefined });
     expect(refusal.explain()).toContain('access flags');
+  });
+
+  test('are published on the channel rdmavt:refused before the event', async () => {
+    const messages: (RefusedMessage | 'event')[] = [];
+    const listen = (message: unknown): void => {
+      messages.push(message as RefusedMessage);
+    };
+    subscribe('rdmavt:refused', listen);
+    try {
+      const { a, b } = wireEnds();
+      const [from, to] = [memory(a.pd, 64), memory(b.pd, 64, Access.RemoteRead)];
+      b.endpoint.on('refused', () => messages.push('event'));
+      await expect(a.qp.write(from.sge(), to.at())).rejects.toMatchObject({ status: 'REM_ACCESS_ERR' });
+      await until(() => messages.length === 2);
+      expect(messages).toEqual([
+        {
+          reason: 'AccessDenied',
+          method: 'Endpoint',
+          operation: 'RDMA_WRITE',
+          count: 1,
+          address: to.mr.iova,
+          length: 64,
+          key: to.mr.rkey,
+          access: Access.RemoteWrite,
+          remote: true,
+          qp: b.qp.id,
+          peer: { address: '127.0.0.1', port: a.endpoint.port },
+          explain: expect.any(Function),
+        },
+        'event',
+      ]);
+      expect((messages[0] as RefusedMessage).explain()).toContain('RemoteWrite');
+    } finally {
+      unsubscribe('rdmavt:refused', listen);
+    }
+  });
+
+  test('without an access to memory are published without one', async () => {
+    const messages: RefusedMessage[] = [];
+    const listen = (message: unknown): void => {
+      messages.push(message as RefusedMessage);
+    };
+    subscribe('rdmavt:refused', listen);
+    try {
+      const { a, b } = wireEnds({ connect: { access: Access.RemoteRead } });
+      const [from, to] = [memory(a.pd, 64), memory(b.pd, 64)];
+      await expect(a.qp.write(from.sge(), to.at())).rejects.toMatchObject({ status: 'REM_INV_REQ_ERR' });
+      await until(() => messages.length === 1);
+      expect(messages[0]).toEqual({
+        reason: 'QpAccess',
+        method: 'Endpoint',
+        operation: 'RDMA_WRITE',
+        count: 1,
+        remote: true,
+        qp: b.qp.id,
+        peer: { address: '127.0.0.1', port: a.endpoint.port },
+        explain: expect.any(Function),
+      });
+    } finally {
+      unsubscribe('rdmavt:refused', listen);
+    }
   });
 
   test('deny a source address new connections once it had too many', async () => {

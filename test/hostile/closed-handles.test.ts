@@ -1,6 +1,6 @@
 // Objects that were closed directly or with their parent: every member throws EBADF or does nothing.
 import { Device, DmaSpace, FastMemoryRegion, Sge, SgeState } from '../../lib';
-import { type All, classes, everything, methodsOf } from '../support/members';
+import { type All, classes, everything, hasEndpoints, methodsOf } from '../support/members';
 import { told, toldAll } from '../support/reach';
 
 describe('closed objects', () => {
@@ -18,6 +18,7 @@ describe('closed objects', () => {
     CompletionQueue: (object) => object.destroy(),
     SharedReceiveQueue: (object) => object.destroy(),
     AddressHandle: (object) => object.destroy(),
+    Endpoint: (object) => object.close(),
     MemoryRegion: (object) => object.dereg({ force: true }),
     FastMemoryRegion: (object) => object.dealloc({ force: true }),
     Sge: (object) => object.put(),
@@ -80,6 +81,17 @@ describe('closed objects', () => {
       'Symbol(rdmavt.listenersChanged)': 'ok',
     },
     AddressHandle: { id: 'ok', destroy: 'ok', '@@dispose': 'ok' },
+    Endpoint: {
+      id: 'ok',
+      address: 'ok',
+      port: 'ok',
+      counters: 'ok',
+      ref: 'ok',
+      unref: 'ok',
+      close: 'ok',
+      '@@dispose': 'ok',
+      'Symbol(rdmavt.listenersChanged)': 'ok',
+    },
     MemoryRegion: { dereg: 'ok', deregAsync: 'ok' },
     FastMemoryRegion: { dealloc: 'ok', deallocAsync: 'ok' },
     Sge: { put: 'ok', '@@dispose': 'ok' },
@@ -95,11 +107,16 @@ describe('closed objects', () => {
     'CompletionQueue',
     'SharedReceiveQueue',
     'AddressHandle',
+    ...(hasEndpoints ? ['Endpoint'] : []),
   ])('%s: every member throws EBADF or is a no-op, however it was closed', (name) => {
     const [, type, find] = classes.find(([other]) => other === name)!;
     for (const [by, close] of closings) {
       if (by === 'the queue pair' && name !== 'QueuePair') continue;
-      if (['DmaMapping', 'CompletionQueue'].includes(name) && by !== 'the device' && by !== 'itself')
+      if (
+        ['DmaMapping', 'CompletionQueue', 'Endpoint'].includes(name) &&
+        by !== 'the device' &&
+        by !== 'itself'
+      )
         continue;
       const all = everything();
       const object = find(all);

@@ -379,3 +379,135 @@ describe('5,000 devices in sequence, each with a region', () => {
     expect(maps).toBeLessThan(200);
   });
 });
+
+describe('endpoints', () => {
+  const begin = `
+    const { Endpoint } = require('rdmavt');
+    const { readdirSync } = require('node:fs');
+    const descriptors = () => readdirSync('/proc/self/fd').length;
+    const at = { address: '127.0.0.1', port: 0 };
+    const end = () => {
+      const device = new Device(), pd = device.allocPd(), cq = device.createCq(64);
+      const endpoint = new Endpoint({ device, ...at });
+      const qp = pd.createQp({ type: 'RC', sendCq: cq });
+      const mr = pd.regUserMr(Buffer.alloc(65536), { access: 31 });
+      return { device, pd, cq, endpoint, qp, mr };
+    };
+    const connect = async (a, b) => {
+      const [here, there] = [a.endpoint.describe(a.qp), b.endpoint.describe(b.qp)];
+      a.qp.connect({ endpoint: a.endpoint, ...there, access: 14 });
+      b.qp.connect({ endpoint: b.endpoint, ...here, access: 14 });
+      const sge = { addr: a.mr.start, length: 65536, lkey: a.mr.lkey };
+      await a.qp.write(sge, { vaddr: b.mr.iova, rkey: b.mr.rkey });
+      await a.qp.read(sge, { vaddr: b.mr.iova, rkey: b.mr.rkey });
+    };
+    /** Runs the cycle \`some\` times, and then \`many\` times, during which the memory may not grow. */
+    const grows = async (cycle, some, many) => {
+      const repeat = async (times) => {
+        for (let i = 0; i < times; i++) {
+          await cycle(i);
+          if (i % 50 === 0) gc(); // otherwise the memory depends on when the engine collects closed objects
+        }
+        for (let i = 0; i < 5; i++) {
+          gc();
+          await wait(20);
+        }
+      };
+      await repeat(some);
+      const [memory, open] = [resident(), descriptors()];
+      await repeat(many);
+      console.log(JSON.stringify({ grown: (resident() - memory) / 1024, descriptors: descriptors() - open }));
+    };
+  `;
+  /** Memory in MiB that V8 may take for itself meanwhile. An endpoint that is not freed takes 20 KiB or more. */
+  const MOST = 24;
+  const cycles: [string, string][] = [
+    [
+      'are opened and closed',
+      `const device = new Device();
+       grows(async () => { new Endpoint({ device, ...at }).close(); await turn(); }, 300, 3000);`,
+    ],
+    [
+      'that wait in threads are opened and closed',
+      `require('./test/support/wait-by-thread.cjs');
+       const device = new Device();
+       grows(async () => { new Endpoint({ device, ...at }).close(); await turn(); }, 300, 3000);`,
+    ],
+    [
+      'connect queue pairs, which are reset and connected again',
+      `const a = end(), b = end();
+       grows(async () => {
+         await connect(a, b);
+         for (const { qp } of [a, b]) qp.modify({ state: 'RESET' });
+       }, 300, 3000).then(() => { close(a); close(b); });`,
+    ],
+    [
+      'connect queue pairs, which are destroyed',
+      `const a = end(), b = end();
+       grows(async () => {
+         await connect(a, b);
+         for (const one of [a, b]) {
+           one.qp.destroy();
+           one.qp = one.pd.createQp({ type: 'RC', sendCq: one.cq });
+         }
+       }, 300, 2000).then(() => { close(a); close(b); });`,
+    ],
+    [
+      'close with their devices, connected and in the middle of a message',
+      `grows(async () => {
+         const a = end(), b = end();
+         await connect(a, b);
+         const sge = { addr: a.mr.start, length: 65536, lkey: a.mr.lkey };
+         a.qp.write(sge, { vaddr: b.mr.iova, rkey: b.mr.rkey }).catch(() => {});
+         close(b);
+         close(a);
+         await turn();
+       }, 300, 900);`,
+    ],
+    [
+      'refuse requests, which nobody listens to',
+      `const a = end(), b = end();
+       b.endpoint.close();
+       b.endpoint = new Endpoint({ device: b.device, ...at, refusalsPerMinute: 0 });
+       grows(async () => {
+         await connect(a, b);
+         const sge = { addr: a.mr.start, length: 8, lkey: a.mr.lkey };
+         await a.qp.write(sge, { vaddr: 1n, rkey: 1 }).then(() => { throw new Error('accepted'); }, () => {});
+         for (const { qp } of [a, b]) qp.modify({ state: 'RESET' });
+       }, 300, 3000).then(() => { close(a); close(b); });`,
+    ],
+    [
+      'end with their threads',
+      `const { Worker } = require('node:worker_threads');
+       const program = \`
+         const { Device, Endpoint } = require('rdmavt');
+         const device = new Device();
+         new Endpoint({ device, address: '127.0.0.1', port: 0 });
+         require('node:worker_threads').parentPort.postMessage(0);\`;
+       grows(() => new Promise((resolve, reject) => {
+         const worker = new Worker(program, { eval: true });
+         worker.once('error', reject).once('message', () => worker.terminate()).once('exit', resolve);
+       }), 15, 30);`,
+    ],
+    [
+      'drop packets that strangers send',
+      `const a = end();
+       const socket = require('node:dgram').createSocket('udp4');
+       const junk = Buffer.alloc(64, 4);
+       const send = () => new Promise((resolve) => socket.send(junk, a.endpoint.port, '127.0.0.1', resolve));
+       grows(async (i) => { await send(); if (i % 64 === 0) await turn(); }, 3000, 30000).then(() => {
+         if (a.endpoint.counters().received < 10000) throw new Error('nothing has arrived');
+         socket.close();
+         close(a);
+       });`,
+    ],
+  ];
+
+  for (const [title, program] of cycles) {
+    testResident(`${title}: the process does not grow`, () => {
+      const { grown, descriptors } = answerOf(begin + program) as { grown: number; descriptors: number };
+      expect(grown).toBeLessThan(MOST);
+      expect(descriptors).toBe(0);
+    });
+  }
+});

@@ -1,5 +1,6 @@
 // What two peers must do with each other, whichever of them is soft-RoCE. Each case can be run over each link, in both roles, over
 // IPv4 and IPv6. It says what both sides see: completions, memory, states, and the packets on the wire.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BthOpcode } from '../../lib/internal/layout';
 import { ALL_RIGHTS, Nak, type PeerRegion, type PeerRequest, Right } from './peer';
 import type { Scene } from './scene';
@@ -13,6 +14,7 @@ export interface Case {
 const SEED = 3;
 const SIZES = [0, 1, 7, 64, 1024, 1025, 5000, 65_536] as const;
 const PAGE = 4096;
+const MIB = 1 << 20;
 
 const is =
   (...opcodes: readonly number[]) =>
@@ -31,6 +33,12 @@ function naks(scene: Scene): number[] {
     .packets()
     .filter(({ opcode, syndrome }) => opcode === (BthOpcode.RcAcknowledge as number) && syndrome >= 0x60)
     .map(({ syndrome }) => syndrome);
+}
+
+/** Waits until the beginning of a region is of the pattern, at most 10 s. */
+async function written(region: PeerRegion, length: number): Promise<void> {
+  const end = performance.now() + 10_000;
+  while ((await region.differs(SEED, 0, length)) >= 0 && performance.now() < end) await sleep(1);
 }
 
 const succeeded = (id: number) => expect.objectContaining({ id, status: 'SUCCESS' });
@@ -216,6 +224,50 @@ const allowed: readonly Case[] = [
       expect(Math.max(...lengths)).toBe(mtu);
     },
   })),
+  ...([256, 4096] as const).map((mtu): Case => ({
+    title: `WRITE and READ of 1 MiB with a path MTU of ${mtu}`,
+    async run(scene) {
+      const { asking } = await scene.connect({ both: { mtu } });
+      const { own, target } = await scene.regions(MIB);
+      const back = await scene.requester.region(MIB);
+      await own.fill(SEED);
+      await asking.post(request('write', own, target, MIB));
+      await asking.post(request('read', back, target, MIB, { id: 2 }));
+      expect(await asking.completions(2)).toEqual([succeeded(1), succeeded(2)]);
+      expect(await target.differs(SEED)).toBe(-1);
+      expect(await back.differs(SEED)).toBe(-1);
+    },
+  })),
+  {
+    title: 'both ask each other at the same time',
+    async run(scene) {
+      const { asking, answering } = await scene.connect();
+      const { own, target } = await scene.regions(65_536);
+      // From the first half of each region to the second half of the other: seven WRITEs, and a SEND behind them.
+      const HALF = 32_768;
+      const SENT_AT = 7 * PAGE;
+      await own.fill(SEED, 0, HALF);
+      await target.fill(SEED + 1, 0, HALF);
+      await asking.receive(100, own, HALF + SENT_AT, 64);
+      await answering.receive(100, target, HALF + SENT_AT, 64);
+      const ids = Array.from({ length: 8 }, (_, id) => id);
+      for (const id of ids) {
+        const offset = PAGE * id;
+        const rest = (to: PeerRegion) => ({ id, offset, address: to.address + BigInt(HALF + offset) });
+        const [operation, length] = offset === SENT_AT ? (['send', 64] as const) : (['write', PAGE] as const);
+        await asking.post(request(operation, own, target, length, rest(target)));
+        await answering.post(request(operation, target, own, length, rest(own)));
+      }
+      for (const pair of [asking, answering]) {
+        const found = await pair.completions(9);
+        expect(found.filter(({ id }) => id < 100)).toEqual(ids.map(succeeded));
+        expect(found.filter(({ id }) => id === 100)).toEqual([{ id: 100, status: 'SUCCESS', length: 64 }]);
+      }
+      expect(await target.differs(SEED, HALF, SENT_AT + 64)).toBe(-1);
+      expect(await own.differs(SEED + 1, HALF, SENT_AT + 64)).toBe(-1);
+      expect(naks(scene)).toEqual([]);
+    },
+  },
   {
     title: '60 requests that are posted at once',
     async run(scene) {
@@ -381,13 +433,37 @@ const refusedCases: readonly Case[] = [
       const behind = scene.requests({ does: 'lose', picks: () => middle.treated > 0, times: Infinity });
       await asking.post(request('write', own, target, 65_536));
       await middle.next();
+      await written(target, 20 * 1024); // FIRST and 19 MIDDLE; some may be on their way from the wire
       await target.deregister();
       middle.release();
       expect(await asking.completions(1)).toEqual([failed(1, 'REM_ACCESS_ERR')]);
       expect(behind.treated).toBeGreaterThan(0);
       expect(naks(scene)).toEqual([Nak.RemoteAccess]);
-      expect(await target.differs(SEED, 0, 20 * 1024)).toBe(-1); // FIRST and 19 MIDDLE
+      expect(await target.differs(SEED, 0, 20 * 1024)).toBe(-1);
       expect(await target.word(20 * 1024)).toBe(0n);
+    },
+  },
+  {
+    title: 'a key that is revoked in the middle of a READ: what was read stays, the rest is refused',
+    async run(scene) {
+      const { asking } = await scene.connect();
+      const { own, target } = await scene.regions(65_536);
+      await target.fill(SEED);
+      // The requester gets 20 responses, and asks for the rest when the key is gone.
+      let taken = 0;
+      const rest = scene.answers({ does: 'lose', picks: () => taken++ >= 20, times: Infinity });
+      const again = scene.requests({ does: 'hold', picks: is(BthOpcode.RcReadRequest), after: 1 });
+      await asking.post(request('read', own, target, 65_536));
+      await again.next();
+      expect(rest.treated).toBeGreaterThan(0);
+      await target.deregister();
+      taken = -Infinity;
+      again.release();
+      expect(await asking.completions(1)).toEqual([failed(1, scene.requester.brokenRead)]);
+      expect(await asking.state()).toBe('ERR');
+      expect(naks(scene)).toEqual([Nak.RemoteAccess]);
+      expect(await own.differs(SEED, 0, 20 * 1024)).toBe(-1); // FIRST and 19 MIDDLE
+      expect(await own.word(20 * 1024)).toBe(0n);
     },
   },
 ];
@@ -575,4 +651,69 @@ const badNetwork: readonly Case[] = [
   },
 ];
 
-export const cases: readonly Case[] = [...allowed, ...refusedCases, ...badNetwork];
+const SLOT = 8192;
+const STORM = 96;
+const STORM_SEED = 18;
+
+/** Numbers from 0 to 1 that are the same in each run (a linear congruential generator; its high bits). */
+function numbersFrom(seed: number): () => number {
+  let state = seed;
+  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+}
+
+/**
+ * Requests of every kind, each with a place of its own in both regions, while one packet in some dozens is lost, damaged or repeated.
+ * Every request must be carried out once, whatever happened to its packets.
+ */
+const storm: Case = {
+  title: `${STORM} requests of every kind over a network that loses, damages and repeats packets`,
+  async run(scene) {
+    const random = numbersFrom(STORM_SEED);
+    const { asking, answering } = await scene.connect();
+    const { own, target } = await scene.regions(STORM * SLOT);
+    const olds = await scene.requester.region(8 * STORM);
+    const counter = await scene.responder.region(8);
+    const rules = [scene.requests, scene.answers].flatMap((apply) =>
+      (['lose', 'damage', 'repeat'] as const).map((does) =>
+        apply.call(scene, { does, picks: () => random() < 0.02, times: Infinity }),
+      ),
+    );
+    const kinds = ['write', 'read', 'send', 'faa'] as const;
+    const requests = Array.from({ length: STORM }, (_, id) => ({
+      id,
+      operation: kinds[Math.floor(random() * kinds.length)]!,
+      length: 1 + Math.floor(random() * (SLOT - 16)),
+      offset: id * SLOT,
+    }));
+    const sends = requests.filter(({ operation }) => operation === 'send');
+    for (const { id, length, offset } of sends) await answering.receive(id, target, offset, length + 8);
+    for (const { id, operation, length, offset } of requests) {
+      if (operation === 'faa') {
+        const { address, rkey } = counter;
+        await asking.post({ id, operation, region: olds, offset: 8 * id, length: 8, address, rkey, add: 1n });
+        continue;
+      }
+      await (operation === 'read' ? target : own).fill(id, offset, length);
+      const address = target.address + BigInt(offset);
+      await asking.post({ id, operation, region: own, offset, length, address, rkey: target.rkey });
+    }
+    expect(await asking.completions(STORM)).toEqual(requests.map(({ id }) => succeeded(id)));
+    expect(await answering.completions(sends.length)).toEqual(
+      sends.map(({ id, length }) => ({ id, status: 'SUCCESS', length })),
+    );
+    let added = 0n;
+    for (const { id, operation, length, offset } of requests) {
+      if (operation === 'faa') {
+        expect(await olds.word(8 * id)).toBe(added++);
+        continue;
+      }
+      const to = operation === 'read' ? own : target;
+      expect([id, await to.differs(id, offset, length)]).toEqual([id, -1]);
+      expect([id, await to.word(offset + length)]).toEqual([id, 0n]);
+    }
+    expect(await counter.word(0)).toBe(added);
+    expect(rules.reduce((sum, { treated }) => sum + treated, 0)).toBeGreaterThan(5); // of some 50
+  },
+};
+
+export const cases: readonly Case[] = [...allowed, ...refusedCases, ...badNetwork, storm];

@@ -25,26 +25,33 @@ export interface Decoded {
 /** Decodes the RoCEv2 packets of a capture. */
 export function decodeCapture(capture: Buffer): Decoded[] {
   const reader = new PacketReader();
-  const rows = reader.read(new Uint8Array(capture));
-  return Array.from({ length: rows }, (_, row) => {
-    const at = reader.first + row * WireRow.Words;
-    const word = (index: number) => reader.words[at + index]!;
-    const icrc = word(WireRow.Icrc);
-    return {
-      fault: WireFault[word(WireRow.Fault)]!,
-      opcode: word(WireRow.Opcode),
-      destQp: word(WireRow.DestQp),
-      psn: word(WireRow.Psn),
-      address: reader.longs[(at + WireRow.Address) / 2]!,
-      rkey: word(WireRow.Rkey),
-      length: word(WireRow.Length),
-      syndrome: word(WireRow.Syndrome),
-      sourcePort: word(WireRow.SourcePort),
-      icrc: IcrcVerdict[icrc]!,
-      ipId: icrc === (IcrcVerdict.OtherId as number) ? word(WireRow.IcrcIpId) : word(WireRow.IpId),
-      payload: Buffer.from(reader.payload(at)),
-    };
-  });
+  const bytes = new Uint8Array(capture);
+  const all: Decoded[] = [];
+  for (let taken = 0; taken < bytes.length; taken += reader.taken) {
+    const rows = reader.read(bytes, taken);
+    for (let row = 0; row < rows; row++) all.push(decodedRow(reader, reader.first + row * WireRow.Words));
+    if (reader.taken === 0) throw new Error(`the capture cannot be read: status ${reader.status}`);
+  }
+  return all;
+}
+
+function decodedRow(reader: PacketReader, at: number): Decoded {
+  const word = (index: number) => reader.words[at + index]!;
+  const icrc = word(WireRow.Icrc);
+  return {
+    fault: WireFault[word(WireRow.Fault)]!,
+    opcode: word(WireRow.Opcode),
+    destQp: word(WireRow.DestQp),
+    psn: word(WireRow.Psn),
+    address: reader.longs[(at + WireRow.Address) / 2]!,
+    rkey: word(WireRow.Rkey),
+    length: word(WireRow.Length),
+    syndrome: word(WireRow.Syndrome),
+    sourcePort: word(WireRow.SourcePort),
+    icrc: IcrcVerdict[icrc]!,
+    ipId: icrc === (IcrcVerdict.OtherId as number) ? word(WireRow.IcrcIpId) : word(WireRow.IpId),
+    payload: Buffer.from(reader.payload(at)),
+  };
 }
 
 /** Decodes an IP packet. */

@@ -103,17 +103,12 @@ export interface TooLong {
   readonly responder: CompletionStatus;
 }
 
-/** As the InfiniBand specification has it (volume 1, 9.9.3.1, "length error"). */
-export const tooLongBySpecification: TooLong = {
-  syndrome: Nak.InvalidRequest,
-  requester: 'REM_INV_REQ_ERR',
-  responder: 'LOC_LEN_ERR',
-};
-
 export interface Peer {
   /** What it is, for titles: `soft-RoCE`. */
   readonly title: string;
   readonly tooLong: TooLong;
+  /** Status of a READ of this peer whose rest is refused after a part of it has come. The queue pair is in ERR then. */
+  readonly brokenRead: CompletionStatus;
   addressOf(family: Family): string;
   region(length: number, rights?: number): Promise<PeerRegion>;
   /** Makes a key over the whole region that a SEND with invalidate may end. The pair must be connected. */

@@ -96,11 +96,14 @@ export class Scene {
   /** The packets on the wire in one line, for the message of a case that fails. */
   story(): string {
     const packets = this.packets();
-    const told = packets.slice(0, MOST_TOLD).map(({ opcode, psn, syndrome, icrc }) => {
+    const isMore = packets.length > 2 * MOST_TOLD;
+    const ends = isMore ? [...packets.slice(0, MOST_TOLD), ...packets.slice(-MOST_TOLD)] : packets;
+    const told = ends.map(({ opcode, psn, syndrome, icrc }) => {
       const answer = opcode === (BthOpcode.RcAcknowledge as number) ? ` ${syndrome.toString(16)}` : '';
       return `${BthOpcode[opcode] ?? opcode} ${psn.toString(16)}${answer}${icrc === 'Good' ? '' : ` ${icrc}`}`;
     });
-    return `${packets.length} packets: ${told.join(', ')}`;
+    const which = isMore ? `, of them the first and the last ${MOST_TOLD}` : '';
+    return `${packets.length} packets${which}: ${told.join(', ')}`;
   }
 
   async end(): Promise<void> {

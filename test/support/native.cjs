@@ -35,6 +35,7 @@ const UNANSWERED = -12345;
 
 exports.native = require('node-gyp-build')(root);
 Object.assign(exports, {
+  numbersOf,
   Word,
   RegionField,
   SgeField,

@@ -14,6 +14,7 @@ class EngineCall {
 public:
     explicit EngineCall(OpenDevice &device) : device_(device.shared_from_this()) {
         device.environment().NextCall();
+        device.environment().BeginEngineCall();
         rvt_set_thread_environment(&device.environment());
     }
     ~EngineCall() {

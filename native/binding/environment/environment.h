@@ -138,13 +138,22 @@ public:
         ports_.push_back(port);
     }
     void RemovePort(DevicePort *port);
-    // Makes the present call into the engine call the ports when it ends. Called on the environment's thread.
-    void CallPorts() {
-        ports_due_ = true;
+    // A call into the engine begins or ends (EngineCall).
+    void BeginEngineCall() {
+        in_engine_call_ = true;
     }
     void EndEngineCall() {
+        in_engine_call_ = false; // what the ports make ready now has no call that would end with it
         if (ports_due_)
             CallPortsNow();
+    }
+    bool in_engine_call() const {
+        return in_engine_call_;
+    }
+    // Makes the present call into the engine, or the next one, call the ports when it ends. Called on the environment's
+    // thread.
+    void CallPorts() {
+        ports_due_ = true;
     }
     // Closes the ports whose device or context has ended, or all.
     void ClosePorts(bool all);
@@ -177,6 +186,7 @@ private:
     std::unordered_set<OpenDevice *> devices_;
     std::vector<DevicePort *> ports_;
     bool in_loop_call_ = false;
+    bool in_engine_call_ = false;
     bool ports_due_ = false; // a port has something to do at the end of the present call
     Leaks leaks_;
     Listeners put_listeners_;

@@ -213,6 +213,7 @@ void WireEndpoint::Close() {
     std::exchange(watcher_, nullptr)->Close();
     link_.reset();
     memory_ = nullptr;
+    buffers_.reset(); // now, not when JavaScript's object is collected
     CloseDescriptors();
     Tell();
 }
@@ -246,9 +247,11 @@ void WireEndpoint::DeviceClosed() {
 void WireEndpoint::OnWake(void *data) {
     auto *self = static_cast<WireEndpoint *>(data);
     self->output_.store(true, std::memory_order_release);
-    // A call of this environment's own thread sends at its end.
-    if (rvt_thread_environment() == &self->device().environment())
-        self->device().environment().CallPorts();
+    Environment &environment = self->device().environment();
+    // A call of this environment's own thread sends at its end. The event loop's work does not: it may be that of another
+    // endpoint, or over but for what another thread has posted meanwhile.
+    if (rvt_thread_environment() == &environment && environment.in_engine_call())
+        environment.CallPorts();
     else
         self->Kick();
 }

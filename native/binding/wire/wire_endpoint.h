@@ -85,7 +85,7 @@ private:
     void CloseDescriptors();
 
     const uint64_t id_;
-    const std::unique_ptr<Buffers> buffers_;
+    std::unique_ptr<Buffers> buffers_; // until it is closed
     rvt_endpoint *endpoint_ = nullptr;
     std::unique_ptr<PacketLink> link_;
     MemoryLink *memory_ = nullptr;

@@ -6,6 +6,7 @@
 #define RVT_ENGINE_CARRIER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct rvt_engine_qp;
 
@@ -26,6 +27,9 @@ struct rvt_carrier {
     /* NULL: it need not know. The queue pair has ended, or got another carrier: the carrier's data is not used any
      * more. May call nothing. */
     void (*detached)(struct rvt_engine_qp *qp, void *data);
+    /* Most READs and atomic operations of a peer that it can keep open for a queue pair (max_dest_rd_atomic); 0: as many as
+     * the device. */
+    uint32_t most_dest_rd_atomic;
 };
 
 extern const struct rvt_carrier rvt_loopback;

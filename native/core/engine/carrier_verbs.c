@@ -10,7 +10,7 @@
 #include "core/engine/responder.h"
 #include "core/objects/mr.h"
 
-enum { ATOMIC_BYTES = 8, ONLY_PORT = 1 };
+enum { ATOMIC_BYTES = 8, ONLY_PORT = 1, YIELDS = 64 };
 
 /* --- lock and binding --- */
 
@@ -18,8 +18,16 @@ void rvt_carrier_begin(struct rvt_dev_info *device) {
     rvt_engine_lock(device->engine);
 }
 
+/* A carrier under a flood of packets takes the lock again at once, before a thread that waits for it has woken up: a
+ * verb could wait for hundreds of batches. So the waiting threads get a moment to come in. */
+static void let_others_in(struct rvt_engine *engine) {
+    for (int i = 0; i < YIELDS && atomic_load_explicit(&engine->waiting, memory_order_relaxed); i++)
+        rvt_yield();
+}
+
 void rvt_carrier_end(struct rvt_dev_info *device) {
     rvt_engine_finish(device->engine);
+    let_others_in(device->engine);
 }
 
 void rvt_carrier_draw_numbers(struct rvt_dev_info *device) {
@@ -169,6 +177,16 @@ static bool flags_allow(const struct rvt_engine_qp *qp, uint32_t right) {
     return (qp->attr.access & right) != 0;
 }
 
+/* Refuses an access because of its range or its bytes, or because of the access flags. */
+static enum rvt_response refuse_range(struct rvt_engine_qp *qp, const struct rvt_carried_access *access,
+                                      struct rvt_why *why) {
+    return access->lenient ? RVT_RESPONSE_ACCESS : rvt_refuse_access(qp, why);
+}
+static enum rvt_response refuse_right(struct rvt_engine_qp *qp, const struct rvt_carried_access *access,
+                                      struct rvt_why *why) {
+    return access->lenient ? RVT_RESPONSE_INVALID : rvt_refuse_by_flags(qp, why);
+}
+
 /* Judges the range of an access. `again`: it was accepted and counted before. On DONE, *accepted is valid in the
  * engine's present section. */
 static enum rvt_response judge_range(struct rvt_engine_qp *qp, uint32_t right,
@@ -178,14 +196,14 @@ static enum rvt_response judge_range(struct rvt_engine_qp *qp, uint32_t right,
     accepted->right = right;
     const bool done = access->again ? rvt_accept_remote_again(qp, accepted, &why->refused)
                                     : rvt_accept_remote(qp, accepted, &why->refused);
-    return done ? RVT_RESPONSE_DONE : rvt_refuse_access(qp, why);
+    return done ? RVT_RESPONSE_DONE : refuse_range(qp, access, why);
 }
 
 enum rvt_response rvt_carrier_judge(struct rvt_engine_qp *qp, uint32_t right,
                                     const struct rvt_carried_access *access, struct rvt_why *why) {
     struct rvt_remote_access accepted;
     if (!flags_allow(qp, right))
-        return rvt_refuse_by_flags(qp, why);
+        return refuse_right(qp, access, why);
     return access->rest ? judge_range(qp, right, access, &accepted, why) : RVT_RESPONSE_DONE;
 }
 
@@ -194,7 +212,7 @@ static enum rvt_response move_remote(struct rvt_engine_qp *qp, uint32_t right,
                                      const unsigned char *from, uint32_t bytes, struct rvt_why *why) {
     struct rvt_remote_access accepted;
     if (!flags_allow(qp, right))
-        return rvt_refuse_by_flags(qp, why);
+        return refuse_right(qp, access, why);
     /* First of all, so that the bytes move in the section in which the access is judged. */
     (void)rvt_engine_enter_for(qp->engine, bytes);
     const enum rvt_response response = judge_range(qp, right, access, &accepted, why);
@@ -202,7 +220,7 @@ static enum rvt_response move_remote(struct rvt_engine_qp *qp, uint32_t right,
         return response;
     const struct rvt_elements elements = {&accepted.sge, 1, qp, &accepted};
     return rvt_move_piece(&elements, 0, to, from, bytes, &why->refused) ? RVT_RESPONSE_DONE
-                                                                        : rvt_refuse_access(qp, why);
+                                                                        : refuse_range(qp, access, why);
 }
 
 enum rvt_response rvt_carrier_write(struct rvt_engine_qp *qp, const struct rvt_carried_access *access,
@@ -218,7 +236,7 @@ enum rvt_response rvt_carrier_read(struct rvt_engine_qp *qp, const struct rvt_ca
 enum rvt_response rvt_carrier_atomic(struct rvt_engine_qp *qp, uint32_t opcode, uint64_t addr, uint32_t rkey,
                                      uint64_t compare_add, uint64_t swap, uint64_t *old,
                                      struct rvt_why *why) {
-    const struct rvt_carried_access access = {addr, ATOMIC_BYTES, rkey, false};
+    const struct rvt_carried_access access = {.addr = addr, .rest = ATOMIC_BYTES, .rkey = rkey};
     struct rvt_remote_access accepted;
     if (!flags_allow(qp, RVT_ACCESS_REMOTE_ATOMIC))
         return rvt_refuse_by_flags(qp, why);

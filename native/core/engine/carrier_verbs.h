@@ -126,15 +126,16 @@ void rvt_carrier_fail(struct rvt_engine_qp *qp, enum rvt_wc_status status, const
 void rvt_carrier_flush(struct rvt_engine_qp *qp);
 
 /* --- the responder ---
- * A function that answers INVALID, ACCESS or OPERATION has put the queue pair into ERR, like loopback, and *why says
- * why; the carrier sends the NAK of that class, and nothing of *why. */
+ * A function that answers INVALID, ACCESS or OPERATION has put the queue pair into ERR, like loopback, unless the access
+ * is lenient, and *why says why; the carrier sends the NAK of that class, and nothing of *why. */
 
 /* A peer's access to memory. */
 struct rvt_carried_access {
     uint64_t addr;
     uint32_t rest; /* bytes from `addr` to the end of the range that the request names; not 0 */
     uint32_t rkey;
-    bool again; /* not the first packet: the range was accepted, and the rest is judged again */
+    bool again;   /* not the first packet: the range was accepted, and the rest is judged again */
+    bool lenient; /* a refusal is only returned, and the queue pair does not go into ERR */
 };
 
 /* Judges a WRITE or a READ without moving bytes: the queue pair's access flags, and the range if it is not empty. An

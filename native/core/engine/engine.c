@@ -329,7 +329,8 @@ static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
 }
 
 /* Returns whether a queued send, or the receive in hand of a datagram or of a message that arrives in packets, holds a
- * region that was released. Loopback holds the receive in hand of RC and UC only while it carries a request out. */
+ * region that was released. Loopback holds the receive in hand of RC and UC only while it carries a request out. A
+ * message in packets can hold it for as long as the peer likes, so there it counts in whatever domain it is. */
 static bool holds_released_region(const struct rvt_engine_qp *qp) {
     for (uint32_t i = 0; i < qp->sq.count; i++) {
         const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, i);
@@ -337,10 +338,12 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
             if (is_released(&wqe->sges[k], qp->pd))
                 return true;
     }
-    const bool between_requests = qp->type == RVT_QPT_UD || qp->carrier != &rvt_loopback;
-    for (uint32_t k = 0; between_requests && k < qp->in_hand.num_sge; k++)
-        if (is_released(&qp->in_hand.sges[k], qp->pd))
+    const bool in_packets = qp->carrier != &rvt_loopback;
+    for (uint32_t k = 0; (in_packets || qp->type == RVT_QPT_UD) && k < qp->in_hand.num_sge; k++) {
+        const struct rvt_sge *sge = &qp->in_hand.sges[k];
+        if (is_released(sge, in_packets && sge->mr ? sge->mr->pd : qp->pd))
             return true;
+    }
     return false;
 }
 

@@ -94,6 +94,9 @@ static int judge_values(const struct rvt_engine_qp *qp, const struct rvt_qp_attr
     const uint32_t *limits = qp->engine->limits.of;
     /* npkeys may be 0: then no index is valid, and the highest is -1. */
     const uint64_t last_pkey = (uint64_t)limits[RVT_LIMIT_NPKEYS] - 1;
+    const uint32_t of_device = limits[RVT_LIMIT_MAX_RDMA_ATOMIC],
+                   of_carrier = qp->carrier->most_dest_rd_atomic;
+    const uint32_t most_reads = of_carrier && of_carrier < of_device ? of_carrier : of_device;
     const struct {
         uint32_t attribute, value, least, most;
     } ranges[] = {
@@ -103,7 +106,7 @@ static int judge_values(const struct rvt_engine_qp *qp, const struct rvt_qp_attr
         {RVT_QPA_RETRY_CNT, attr->retry_cnt, 0, MAX_RETRY},
         {RVT_QPA_RNR_RETRY, attr->rnr_retry, 0, MAX_RETRY},
         {RVT_QPA_PATH_MTU, attr->path_mtu, MTU_256, MTU_4096},
-        {RVT_QPA_MAX_DEST_RD_ATOMIC, attr->max_dest_rd_atomic, 0, limits[RVT_LIMIT_MAX_RDMA_ATOMIC]},
+        {RVT_QPA_MAX_DEST_RD_ATOMIC, attr->max_dest_rd_atomic, 0, most_reads},
     };
     for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
         if ((mask & ranges[i].attribute) &&

@@ -70,22 +70,20 @@ void rvt_answers_clear(struct rvt_answers *answers) {
     answers->repeated = 0;
 }
 
-void rvt_answers_keep(struct rvt_answers *answers, uint32_t psn, uint64_t value, uint32_t depth) {
+void rvt_answers_keep(struct rvt_answers *answers, const struct rvt_asked *asked, uint32_t depth) {
     /* A ring of its full size, of which `depth` are looked at: a peer that has `depth` requests open can repeat only
      * these. */
     answers->newest = (uint8_t)((answers->newest + 1u) % RVT_MOST_ANSWERS);
-    answers->results[answers->newest].psn = psn;
-    answers->results[answers->newest].value = value;
+    answers->asked[answers->newest] = *asked;
     answers->kept = (uint8_t)(answers->kept < depth ? answers->kept + 1u : depth);
 }
 
-bool rvt_answers_find(const struct rvt_answers *answers, uint32_t psn, uint64_t *value) {
-    for (uint32_t i = 0; i < answers->kept; i++) {
+const struct rvt_asked *rvt_answers_find(const struct rvt_answers *answers, uint32_t psn) {
+    for (uint32_t i = 0; i < answers->kept; i++) { /* from the newest on: PSNs come around */
         const uint32_t at = (answers->newest + RVT_MOST_ANSWERS - i) % RVT_MOST_ANSWERS;
-        if (answers->results[at].psn != psn)
-            continue;
-        *value = answers->results[at].value;
-        return true;
+        const struct rvt_asked *asked = &answers->asked[at];
+        if (((psn - asked->psn) & 0xffffff) < asked->psns)
+            return asked;
     }
-    return false;
+    return NULL;
 }

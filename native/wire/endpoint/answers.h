@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The answers of a responder that carry data: responses to READs, and old values of atomic operations. Which are due,
- * in the order of their PSNs, and the results of the last atomic operations, so that none is carried out twice. Of a
+ * in the order of their PSNs, and the last READs and atomic operations that were carried out: only these can come again. Of a
  * fixed size, whatever the peer asks for. No reference to memory is held: the bytes of a READ are read, and judged,
  * when a response is written. */
 #ifndef RVT_WIRE_ANSWERS_H
@@ -24,14 +24,20 @@ struct rvt_answer {
     bool repeated; /* the peer asked for it again after all of it had been sent */
 };
 
+/* A READ or an atomic operation that was carried out. */
+struct rvt_asked {
+    uint64_t addr;         /* READ */
+    uint64_t value;        /* atomic operation: the old value */
+    uint32_t length, rkey; /* READ */
+    uint32_t psn, psns;    /* psns: how many PSNs its responses have */
+    bool atomic;
+};
+
 struct rvt_answers {
-    struct rvt_answer due[RVT_MOST_ANSWERS]; /* the first `count`, in the order of their PSNs */
-    struct {
-        uint64_t value;
-        uint32_t psn;
-    } results[RVT_MOST_ANSWERS]; /* a ring of the last `kept` atomic operations */
-    uint8_t count, repeated;     /* repeated: how many of `due` are */
-    uint8_t kept, newest;        /* newest: index of the last result, if there is one */
+    struct rvt_answer due[RVT_MOST_ANSWERS];  /* the first `count`, in the order of their PSNs */
+    struct rvt_asked asked[RVT_MOST_ANSWERS]; /* a ring of the last `kept` requests */
+    uint8_t count, repeated;                  /* repeated: how many of `due` are */
+    uint8_t kept, newest;                     /* newest: index of the last request, if there is one */
 };
 
 /* Returns whether an answer to a new request can be due beside the present ones, if the peer may have `depth` (1 to
@@ -55,10 +61,10 @@ void rvt_answers_cut(struct rvt_answers *answers, uint32_t psn, uint32_t expecte
 /* Removes all answers that are due. */
 void rvt_answers_clear(struct rvt_answers *answers);
 
-/* Stores the result of an atomic operation, over the oldest if there are `depth`. */
-void rvt_answers_keep(struct rvt_answers *answers, uint32_t psn, uint64_t value, uint32_t depth);
+/* Stores a request that was carried out, over the oldest if there are `depth`. */
+void rvt_answers_keep(struct rvt_answers *answers, const struct rvt_asked *asked, uint32_t depth);
 
-/* Finds the result of the atomic operation with this PSN. Returns false if it is not kept any more. */
-bool rvt_answers_find(const struct rvt_answers *answers, uint32_t psn, uint64_t *value);
+/* Returns the request to whose responses this PSN belongs, or NULL if it is not kept any more. */
+const struct rvt_asked *rvt_answers_find(const struct rvt_answers *answers, uint32_t psn);
 
 #endif

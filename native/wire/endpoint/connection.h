@@ -14,8 +14,10 @@
 
 struct rvt_connection {
     struct rvt_connection *next, *previous; /* of the endpoint's list of all connections */
-    struct rvt_connection *next_output;     /* of those that may have something to send; valid if in_output */
+    /* Of those that may have something to send; valid if in_output. Double, so that it costs little to close thousands. */
+    struct rvt_connection *next_output, *previous_output;
     bool in_output;
+    struct rvt_connection *next_timed, *previous_timed; /* of those with a deadline; valid if there is one */
     struct rvt_endpoint *endpoint;
     struct rvt_engine_qp *qp;
     struct rvt_wire_peer peer;

@@ -25,9 +25,11 @@ struct rvt_endpoint {
     bool ipv6;
     /* Protected by the engine lock: */
     bool awake;   /* the host was woken and has not sent since */
-    bool working; /* inside rvt_endpoint_receive(), _send() or _tick(): the host sends afterwards anyway */
+    bool working; /* inside rvt_endpoint_receive() or _send(): the host sends afterwards anyway */
     struct rvt_connection *connections;
     struct rvt_connection *first_output, *last_output;
+    /* Those whose timer runs: a peer that makes one of them run all the time must not cost more for each idle one. */
+    struct rvt_connection *first_timed;
     uint64_t next_deadline; /* no timer of a connection is due before it */
     struct rvt_endpoint_counters counters;
     struct rvt_refusals refusals;
@@ -62,6 +64,7 @@ static void wake_host(struct rvt_endpoint *endpoint) {
 static void append_output(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
     connection->in_output = true;
     connection->next_output = NULL;
+    connection->previous_output = endpoint->last_output;
     if (endpoint->last_output)
         endpoint->last_output->next_output = connection;
     else
@@ -69,14 +72,17 @@ static void append_output(struct rvt_endpoint *endpoint, struct rvt_connection *
     endpoint->last_output = connection;
 }
 
+static void remove_output(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
+    struct rvt_connection *previous = connection->previous_output, *next = connection->next_output;
+    *(previous ? &previous->next_output : &endpoint->first_output) = next;
+    *(next ? &next->previous_output : &endpoint->last_output) = previous;
+    connection->in_output = false;
+}
+
 static struct rvt_connection *take_output(struct rvt_endpoint *endpoint) {
     struct rvt_connection *connection = endpoint->first_output;
-    if (!connection)
-        return NULL;
-    endpoint->first_output = connection->next_output;
-    if (!endpoint->first_output)
-        endpoint->last_output = NULL;
-    connection->in_output = false;
+    if (connection)
+        remove_output(endpoint, connection);
     return connection;
 }
 
@@ -86,9 +92,29 @@ void rvt_connection_wake(struct rvt_connection *connection) {
     wake_host(connection->endpoint);
 }
 
+static void append_timed(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
+    connection->previous_timed = NULL;
+    connection->next_timed = endpoint->first_timed;
+    if (connection->next_timed)
+        connection->next_timed->previous_timed = connection;
+    endpoint->first_timed = connection;
+}
+
+static void remove_timed(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
+    struct rvt_connection *previous = connection->previous_timed, *next = connection->next_timed;
+    *(previous ? &previous->next_timed : &endpoint->first_timed) = next;
+    if (next)
+        next->previous_timed = previous;
+}
+
 void rvt_connection_set_deadline(struct rvt_connection *connection, uint64_t deadline) {
     struct rvt_endpoint *endpoint = connection->endpoint;
+    const bool ran = connection->deadline != UINT64_MAX, runs = deadline != UINT64_MAX;
     connection->deadline = deadline;
+    if (runs && !ran)
+        append_timed(endpoint, connection);
+    else if (ran && !runs)
+        remove_timed(endpoint, connection);
     if (deadline >= endpoint->next_deadline)
         return;
     endpoint->next_deadline = deadline;
@@ -167,17 +193,10 @@ static void changed(struct rvt_engine_qp *qp, unsigned from) {
 /* Takes the connection out of the endpoint's lists and frees it. */
 static void free_connection(struct rvt_connection *connection) {
     struct rvt_endpoint *endpoint = connection->endpoint;
-    struct rvt_connection *before = NULL;
-    if (connection->in_output) {
-        for (struct rvt_connection *at = endpoint->first_output; at != connection; at = at->next_output)
-            before = at;
-        if (before)
-            before->next_output = connection->next_output;
-        else
-            endpoint->first_output = connection->next_output;
-        if (endpoint->last_output == connection)
-            endpoint->last_output = before;
-    }
+    if (connection->in_output)
+        remove_output(endpoint, connection);
+    if (connection->deadline != UINT64_MAX)
+        remove_timed(endpoint, connection);
     if (connection->previous)
         connection->previous->next = connection->next;
     else
@@ -193,7 +212,13 @@ static void detached(struct rvt_engine_qp *qp, void *data) {
     free_connection(data);
 }
 
-static const struct rvt_carrier wire = {work, attached, changed, detached};
+static const struct rvt_carrier wire = {
+    .work = work,
+    .attached = attached,
+    .changed = changed,
+    .detached = detached,
+    .most_dest_rd_atomic = RVT_MOST_ANSWERS,
+};
 
 /* --- opening, connecting, closing --- */
 
@@ -428,22 +453,21 @@ void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_out
 
 uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
     rvt_carrier_begin(endpoint->options.device);
-    endpoint->working = true;
     if (endpoint->next_deadline <= now) {
-        for (struct rvt_connection *connection = endpoint->connections; connection;
-             connection = connection->next) {
+        for (struct rvt_connection *connection = endpoint->first_timed, *next; connection;
+             connection = next) {
+            next = connection->next_timed; /* what follows changes the timer of this connection only */
             if (connection->deadline > now)
                 continue;
-            connection->deadline = UINT64_MAX;
+            rvt_connection_set_deadline(connection, UINT64_MAX);
             rvt_requester_tick(connection, now);
         }
         endpoint->next_deadline = UINT64_MAX;
-        for (struct rvt_connection *connection = endpoint->connections; connection;
-             connection = connection->next)
+        for (struct rvt_connection *connection = endpoint->first_timed; connection;
+             connection = connection->next_timed)
             if (connection->deadline < endpoint->next_deadline)
                 endpoint->next_deadline = connection->deadline;
     }
-    endpoint->working = false;
     const uint64_t next = endpoint->next_deadline;
     rvt_carrier_end(endpoint->options.device);
     return next;

@@ -93,7 +93,8 @@ int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_end
 void rvt_endpoint_close(struct rvt_endpoint *endpoint);
 
 /* Connects a queue pair through the endpoint: packets of the peer's address are accepted once it is in RTR
- * (rvt_modify_qp, whose attributes also hold PSNs, MTU, timeouts and the peer's number). Stays until the queue pair
+ * (rvt_modify_qp, whose attributes also hold PSNs, MTU, timeouts and the peer's number; max_dest_rd_atomic is at most
+ * 16). Stays until the queue pair
  * ends, also through RESET, or until it is connected again.
  *   0            connected
  *   -EINVAL      the queue pair has no queues; it is not in RESET or INIT; its number was not drawn at random; or the
@@ -115,7 +116,8 @@ struct rvt_datagram {
     uint16_t ip_id;
 };
 
-/* Takes packets in: up to RVT_MOST_PACKETS, in order. `now`: microseconds of a clock that does not go back. Nothing of
+/* Takes packets in: up to RVT_MOST_PACKETS, in order. The host must call rvt_endpoint_tick() and rvt_endpoint_send()
+ * afterwards. `now`: microseconds of a clock that does not go back. Nothing of
  * the bytes is used after the call. */
 void rvt_endpoint_receive(struct rvt_endpoint *endpoint, const struct rvt_datagram *datagrams, uint32_t count,
                           uint64_t now);
@@ -137,7 +139,8 @@ uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *p
 void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_outgoing *packet,
                        uint16_t ip_id);
 
-/* Acts on time: retransmissions, and ends of waits. Returns when to call again (microseconds), or UINT64_MAX. */
+/* Acts on time: retransmissions, and ends of waits. Returns when to call again (microseconds), or UINT64_MAX. Wakes the
+ * host if there is something to send now. */
 uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now);
 
 /* Reads the counters. */

@@ -29,6 +29,7 @@ static void begin_again(struct rvt_connection *connection, uint32_t psn, bool ru
         .acknowledged_psn = psn,
         .sent_psn = psn,
         .next_psn = psn,
+        .heard_psn = psn,
         .retries_left = (uint8_t)attr->retry_cnt,
         .rnr_left = (uint8_t)attr->rnr_retry,
         .running = running,

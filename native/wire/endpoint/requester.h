@@ -35,6 +35,8 @@ struct rvt_wire_requester {
     uint32_t capacity, first;          /* of the ring */
     uint32_t begun;                    /* how many have begun: the first ones of the send queue */
     uint32_t oldest_psn, acknowledged_psn, sent_psn, next_psn;
+    uint32_t
+        heard_psn; /* behind the newest response that came out of turn; oldest_psn: none since the last progress */
     uint32_t at;        /* index of the work request that is sent from next, at most `begun` */
     uint32_t at_packet; /* how many of its packets were sent since the last going back */
     uint32_t reads;     /* READs and atomic operations that have begun and are not complete */

@@ -68,6 +68,7 @@ static void note_progress(struct rvt_connection *connection, uint64_t now) {
     requester->retries_left = (uint8_t)attr->retry_cnt;
     requester->rnr_left = (uint8_t)attr->rnr_retry;
     requester->asked_again = requester->waiting = false;
+    requester->heard_psn = requester->oldest_psn;
     rvt_connection_set_deadline(connection, UINT64_MAX);
     if (requester->oldest_psn != requester->sent_psn)
         rvt_start_transport_timer(connection, now);
@@ -111,6 +112,7 @@ void rvt_go_back(struct rvt_connection *connection) {
     struct rvt_wire_requester *requester = &connection->requester;
     requester->at = requester->at_packet = 0;
     requester->gone_back = true;
+    requester->heard_psn = requester->oldest_psn;
     rvt_connection_set_deadline(connection, UINT64_MAX);
     rvt_connection_wake(connection);
 }

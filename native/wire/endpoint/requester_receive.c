@@ -28,6 +28,20 @@ static void ask_again(struct rvt_connection *connection) {
     rvt_go_back(connection);
 }
 
+/* A response has come out of turn, because one in front of it was lost. The peer is at work: it may send the rest of a
+ * long READ before it looks at the request for what is missing, and retries must not run out meanwhile. So the timer
+ * begins again, but only for responses behind all that have come since going back: a peer cannot let this go on for
+ * ever. */
+static void hear(struct rvt_connection *connection, uint32_t psn, uint64_t now) {
+    struct rvt_wire_requester *requester = &connection->requester;
+    if (requester->waiting ||
+        rvt_psn_offset(requester, psn) < rvt_psn_offset(requester, requester->heard_psn))
+        return;
+    requester->heard_psn = rvt_psn_after(psn, 1);
+    rvt_connection_set_deadline(connection, UINT64_MAX);
+    rvt_start_transport_timer(connection, now);
+}
+
 /* Returns the index of the begun work request to which a PSN in flight belongs; or UINT32_MAX if one in front of it
  * still needs a response. What it goes past is completed next, if the peer keeps to the rules. */
 static uint32_t find_request(const struct rvt_wire_requester *requester, uint32_t psn) {
@@ -91,6 +105,7 @@ static void take_read_response(struct rvt_connection *connection, const struct r
         return;
     if (psn != requester->oldest_psn) {
         ask_again(connection);
+        hear(connection, psn, packet->now);
         return;
     }
     request = rvt_begun(requester, 0);

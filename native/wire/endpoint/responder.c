@@ -163,7 +163,8 @@ static enum rvt_response write_packet(struct rvt_connection *connection, const s
     /* The message must end with its last packet, and not before. */
     if (message.rest > MOST_BYTES || (ends ? message.rest != bytes : message.rest <= bytes))
         return rvt_carrier_invalid(qp, why);
-    struct rvt_carried_access access = {message.addr, 0, message.rkey, !(shape & BEGINS)};
+    struct rvt_carried_access access = {
+        .addr = message.addr, .rkey = message.rkey, .again = !(shape & BEGINS)};
     if (with_imm || !bytes) /* without bytes: judges the access flags, before a receive is taken */
         response = rvt_carrier_judge(qp, RVT_ACCESS_REMOTE_WRITE, &access, why);
     if (response == RVT_RESPONSE_DONE && with_imm)
@@ -186,18 +187,15 @@ static enum rvt_response write_packet(struct rvt_connection *connection, const s
 
 /* --- READs and atomic operations --- */
 
-/* Makes the answer to a READ, which is judged first. Returns whether it is DONE. */
-static enum rvt_response judge_read(struct rvt_connection *connection, const struct rvt_transport *transport,
-                                    struct rvt_answer *answer, struct rvt_why *why) {
-    const struct rvt_carried_access access = {transport->address, transport->length, transport->rkey, false};
-    *answer = (struct rvt_answer){
+static struct rvt_answer answer_of_read(const struct rvt_connection *connection,
+                                        const struct rvt_transport *transport) {
+    return (struct rvt_answer){
         .addr = transport->address,
         .rest = transport->length,
         .rkey = transport->rkey,
         .psn = transport->psn,
         .end = rvt_psn_after(transport->psn, rvt_packets_of(transport->length, connection->mtu)),
     };
-    return rvt_carrier_judge(connection->qp, RVT_ACCESS_REMOTE_READ, &access, why);
 }
 
 static struct rvt_answer answer_of_atomic(uint32_t psn, uint64_t value) {
@@ -205,32 +203,41 @@ static struct rvt_answer answer_of_atomic(uint32_t psn, uint64_t value) {
 }
 
 static enum rvt_response carry_out_atomic(struct rvt_connection *connection,
-                                          const struct rvt_transport *transport, struct rvt_answer *answer,
+                                          const struct rvt_transport *transport, uint64_t *old,
                                           struct rvt_why *why) {
     const bool swap = transport->opcode == RVT_BTH_RC_CMP_SWAP;
-    uint64_t old = 0;
-    const enum rvt_response response = rvt_carrier_atomic(
-        connection->qp, swap ? RVT_WR_ATOMIC_CMP_AND_SWP : RVT_WR_ATOMIC_FETCH_AND_ADD, transport->address,
-        transport->rkey, swap ? transport->compare : transport->swap_add, transport->swap_add, &old, why);
-    *answer = answer_of_atomic(transport->psn, old);
-    if (response == RVT_RESPONSE_DONE)
-        rvt_answers_keep(&connection->responder.answers, transport->psn, old, depth(connection));
-    return response;
+    return rvt_carrier_atomic(connection->qp, swap ? RVT_WR_ATOMIC_CMP_AND_SWP : RVT_WR_ATOMIC_FETCH_AND_ADD,
+                              transport->address, transport->rkey,
+                              swap ? transport->compare : transport->swap_add, transport->swap_add, old, why);
 }
 
 static enum rvt_response answer_request(struct rvt_connection *connection,
                                         const struct rvt_transport *transport, uint8_t shape,
                                         struct rvt_why *why) {
     struct rvt_wire_responder *responder = &connection->responder;
+    struct rvt_asked asked = {.psn = transport->psn, .psns = 1, .atomic = shape & ATOMICS};
     struct rvt_answer answer;
+    enum rvt_response response;
     if (transport->length > MOST_BYTES || !rvt_answers_have_room(&responder->answers, depth(connection)))
         return rvt_carrier_invalid(connection->qp, why);
-    const enum rvt_response response = shape & READS ? judge_read(connection, transport, &answer, why)
-                                                     : carry_out_atomic(connection, transport, &answer, why);
+    if (asked.atomic) {
+        response = carry_out_atomic(connection, transport, &asked.value, why);
+        answer = answer_of_atomic(transport->psn, asked.value);
+    } else {
+        const struct rvt_carried_access access = {
+            .addr = transport->address, .rest = transport->length, .rkey = transport->rkey};
+        response = rvt_carrier_judge(connection->qp, RVT_ACCESS_REMOTE_READ, &access, why);
+        answer = answer_of_read(connection, transport);
+        asked.addr = transport->address;
+        asked.length = transport->length;
+        asked.rkey = transport->rkey;
+        asked.psns = rvt_packets_of(transport->length, connection->mtu);
+    }
     if (response != RVT_RESPONSE_DONE)
         return response;
     answer.msn = rvt_psn_after(responder->msn, 1);
     rvt_answers_append(&responder->answers, &answer);
+    rvt_answers_keep(&responder->answers, &asked, depth(connection));
     responder->expected_psn = answer.end;
     rvt_connection_wake(connection);
     return RVT_RESPONSE_DONE;
@@ -294,36 +301,31 @@ static void receive_expected(struct rvt_connection *connection, const struct rvt
         refuse(connection, request_of(connection, packet), response, &why, packet->now);
 }
 
-/* A READ that came again is carried out again: from its beginning, or from a later response on. It is a new access,
- * judged as one. */
-static void repeat_read(struct rvt_connection *connection, const struct rvt_incoming *packet) {
-    struct rvt_wire_responder *responder = &connection->responder;
-    const struct rvt_transport *transport = &packet->transport;
-    const uint32_t behind = (uint32_t)rvt_psn_distance(responder->expected_psn, transport->psn) & 0xffffff;
-    struct rvt_answer answer;
-    struct rvt_why why = rvt_because(RVT_WHY_NONE);
-    if (transport->length > MOST_BYTES || rvt_packets_of(transport->length, connection->mtu) > behind)
-        return; /* no request with these PSNs has come before */
-    responder->executing = true;
-    const enum rvt_response response = judge_read(connection, transport, &answer, &why);
-    responder->executing = false;
-    if (response != RVT_RESPONSE_DONE) {
-        refuse(connection, request_of(connection, packet), response, &why, packet->now);
-        return;
-    }
-    answer.msn = responder->msn;
-    rvt_answers_repeat(&responder->answers, &answer, depth(connection), responder->expected_psn);
-    rvt_connection_wake(connection);
+/* Returns whether a READ is one that came before, or the rest of it from a later response on. */
+static bool is_repeated_read(const struct rvt_connection *connection, const struct rvt_asked *asked,
+                             const struct rvt_transport *transport) {
+    const uint64_t offset =
+        (uint64_t)(rvt_psn_after(transport->psn, 0x1000000 - asked->psn) & 0xffffff) * connection->mtu;
+    return transport->address == asked->addr + offset && transport->rkey == asked->rkey &&
+           offset <= asked->length && transport->length == asked->length - offset;
 }
 
-/* An atomic operation that came again is not carried out again. Without its result there is nothing to say: the peer
- * may not repeat one that old. */
-static void repeat_atomic(struct rvt_connection *connection, uint32_t psn) {
+/* Answers a READ or an atomic operation that came again. A READ is a new access to memory, judged when its responses are
+ * sent; an atomic operation is not carried out again. What the peer did not ask for before, or so long ago that it
+ * cannot need the answer, gets none: it may come from somebody who knows less than the peer. */
+static void repeat_answer(struct rvt_connection *connection, const struct rvt_transport *transport,
+                          uint8_t shape) {
     struct rvt_wire_responder *responder = &connection->responder;
-    uint64_t value;
-    if (!rvt_answers_find(&responder->answers, psn, &value))
+    const struct rvt_asked *asked = rvt_answers_find(&responder->answers, transport->psn);
+    struct rvt_answer answer;
+    if (!asked || asked->atomic != ((shape & ATOMICS) != 0))
         return;
-    struct rvt_answer answer = answer_of_atomic(psn, value);
+    if (asked->atomic)
+        answer = answer_of_atomic(transport->psn, asked->value);
+    else if (is_repeated_read(connection, asked, transport))
+        answer = answer_of_read(connection, transport);
+    else
+        return;
     answer.msn = responder->msn;
     rvt_answers_repeat(&responder->answers, &answer, depth(connection), responder->expected_psn);
     rvt_connection_wake(connection);
@@ -335,10 +337,8 @@ static void receive_again(struct rvt_connection *connection, const struct rvt_in
     rvt_connection_counters(connection)->duplicates++;
     if (shape & (SENDS | WRITES))
         want_ack(connection);
-    else if (packet->payload_fits && (shape & READS))
-        repeat_read(connection, packet);
     else if (packet->payload_fits)
-        repeat_atomic(connection, packet->transport.psn);
+        repeat_answer(connection, &packet->transport, shape);
 }
 
 void rvt_responder_receive(struct rvt_connection *connection, const struct rvt_incoming *packet) {
@@ -376,12 +376,19 @@ static uint8_t read_response(const struct rvt_answer *answer, bool ends) {
     return ends ? RVT_BTH_RC_READ_RESPONSE_ONLY : RVT_BTH_RC_READ_RESPONSE_FIRST;
 }
 
-/* Writes the next response to the READ that is due. Returns false if it is refused now. */
+/* Writes the next response to the READ that is due. Returns false if it is refused now. That ends the connection, unless the
+ * READ came again: the peer may have had all of it, and this end may have taken the memory back since. */
 static bool send_read_response(struct rvt_connection *connection, struct rvt_answer *answer,
                                struct rvt_packet *packet, uint64_t now) {
     const uint32_t bytes = answer->rest < connection->mtu ? answer->rest : connection->mtu;
     const bool ends = bytes == answer->rest;
-    const struct rvt_carried_access access = {answer->addr, answer->rest, answer->rkey, true};
+    const struct rvt_carried_access access = {
+        .addr = answer->addr,
+        .rest = answer->rest,
+        .rkey = answer->rkey,
+        .again = !answer->repeated || answer->begun,
+        .lenient = answer->repeated,
+    };
     struct rvt_why why = rvt_because(RVT_WHY_NONE);
     enum rvt_response response = RVT_RESPONSE_DONE;
     unsigned char *payload = rvt_packet_begin(connection, packet, read_response(answer, ends));
@@ -390,12 +397,13 @@ static bool send_read_response(struct rvt_connection *connection, struct rvt_ans
         response = rvt_carrier_read(connection->qp, &access, payload, bytes, &why);
         connection->responder.executing = false;
     }
-    if (response != RVT_RESPONSE_DONE) {
-        /* A new READ was counted when it was accepted. A peer must not learn from the count that it was. */
-        const uint32_t msn = answer->repeated ? answer->msn : rvt_psn_after(answer->msn, 0xffffff);
+    if (response != RVT_RESPONSE_DONE && !answer->repeated) {
+        /* It was counted when it was accepted. A peer must not learn from the count that it was. */
+        const uint32_t msn = rvt_psn_after(answer->msn, 0xffffff);
         refuse(connection, (struct refused){RVT_BTH_RC_READ_REQUEST, answer->psn, msn}, response, &why, now);
-        return false;
     }
+    if (response != RVT_RESPONSE_DONE)
+        return false;
     packet->payload_length = bytes;
     packet->transport.psn = answer->psn;
     packet->transport.syndrome = ACK;
@@ -412,11 +420,16 @@ static bool send_answer(struct rvt_connection *connection, struct rvt_packet *pa
     struct rvt_wire_responder *responder = &connection->responder;
     struct rvt_answer *answer = &responder->answers.due[0];
     const uint32_t psn = answer->psn;
+    const bool repeated = answer->repeated;
     if (answer->atomic) {
         begin_answer(connection, packet, RVT_BTH_RC_ATOMIC_ACKNOWLEDGE, psn, ACK, answer->msn);
         packet->transport.original = answer->value;
         answer->psn = answer->end;
     } else if (!send_read_response(connection, answer, packet, now)) {
+        if (repeated)
+            rvt_answers_shift(&responder->answers);
+        else
+            rvt_answers_clear(&responder->answers); /* those behind the refused one */
         return false;
     }
     if (rvt_psn_distance(responder->ack_psn, psn) <= 0)
@@ -443,11 +456,9 @@ bool rvt_responder_send(struct rvt_connection *connection, struct rvt_packet *pa
     struct rvt_wire_responder *responder = &connection->responder;
     /* In the order of PSNs: an ACK or a NAK would acknowledge the READs in front of it, whose bytes the peer does not
      * have yet. */
-    if (responder->answers.count) {
+    while (responder->answers.count)
         if (send_answer(connection, packet, now))
             return true;
-        rvt_answers_clear(&responder->answers); /* those behind the refused one */
-    }
     if (responder->nak) {
         send_nak(connection, packet);
         return true;

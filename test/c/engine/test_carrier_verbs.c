@@ -36,7 +36,12 @@ static void note_detached(struct rvt_engine_qp *qp, void *data) {
     CHECK_PTR_EQ(qp, notes->qp);
     notes->detached++;
 }
-static const struct rvt_carrier carrier = {note_work, note_attached, note_changed, note_detached};
+static const struct rvt_carrier carrier = {
+    .work = note_work,
+    .attached = note_attached,
+    .changed = note_changed,
+    .detached = note_detached,
+};
 
 /* A queue pair with the carrier, in RTS, and memory of both kinds. */
 struct world {
@@ -178,6 +183,29 @@ static void a_carrier_finds_its_own_queue_pairs_past_reset(void) {
     verbs_close(&v);
 }
 
+static void a_carrier_limits_the_reads_of_a_peer(void) {
+    struct verbs v;
+    static const struct rvt_carrier limited = {.work = note_work, .most_dest_rd_atomic = 5},
+                                    wider = {.work = note_work, .most_dest_rd_atomic = 100};
+    REQUIRE(verbs_open(&v, AT_ONCE));
+    struct vqp qp = make_qp(&v, RVT_QPT_RC);
+    struct rvt_qp_attr attr = usual_attr(5);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &limited, NULL, false), 0);
+    CHECK_EQ(move_qp(&qp, attr, RVT_QPS_INIT), 0);
+    attr.max_dest_rd_atomic = 6;
+    FAILS_WITH(move_qp(&qp, attr, RVT_QPS_RTR), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, 6, 5,
+               RVT_QPA_MAX_DEST_RD_ATOMIC);
+    attr.max_dest_rd_atomic = 5;
+    CHECK_EQ(move_qp(&qp, attr, RVT_QPS_RTR), 0);
+    CHECK_EQ(move_qp(&qp, attr, RVT_QPS_RESET), 0);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &wider, NULL, false), 0);
+    CHECK_EQ(move_qp(&qp, attr, RVT_QPS_INIT), 0);
+    attr.max_dest_rd_atomic = 17; /* above the device's */
+    FAILS_WITH(move_qp(&qp, attr, RVT_QPS_RTR), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, 17, 16,
+               RVT_QPA_MAX_DEST_RD_ATOMIC);
+    verbs_close(&v);
+}
+
 static void a_carrier_is_told_of_every_change_of_state(void) {
     struct verbs v;
     struct notes notes = {0};
@@ -209,7 +237,7 @@ static void unsetting_returns_the_queue_pair_to_loopback_in_error(void) {
     CHECK_EQ(w.notes.detached, 0);
     CHECK_EQ(w.notes.changes, changes);
     VERB(&w, WC(w.qp.scq, .wr_id = WR_ID, .qp_num = w.qp.qpn, .status = RVT_WC_STATUS_WR_FLUSH_ERR,
-                .opcode = RVT_WC_OPCODE_SEND, .byte_len = 8, .cause = RVT_WHY_FLUSHED));
+                .opcode = RVT_WC_OPCODE_SEND, .byte_len = 8, .cause = RVT_WHY_ENDPOINT_CLOSED));
     VERB(&w, CHECK_EQ(state_of(&w.qp), RVT_QPS_ERR));
     AT_REST(w.local);
     close_world(&w);
@@ -327,7 +355,8 @@ static void bytes_that_cannot_be_resolved_are_refused(void) {
 /* --- the responder --- */
 
 static struct rvt_carried_access ask(const struct vmr *mr, uint64_t offset, uint32_t rest, bool again) {
-    return (struct rvt_carried_access){mr->addr + offset, rest, mr->key, again};
+    return (struct rvt_carried_access){
+        .addr = mr->addr + offset, .rest = rest, .rkey = mr->key, .again = again};
 }
 
 static void accepted_accesses_move_bytes_in_pieces(void) {
@@ -447,7 +476,7 @@ static void a_region_that_ends_between_two_packets_is_refused_at_the_second(void
 static void empty_ranges_need_no_key_but_the_flags(void) {
     struct world w;
     struct rvt_why why;
-    const struct rvt_carried_access nothing = {0x12345, 0, 0xdeadbeef, false};
+    const struct rvt_carried_access nothing = {.addr = 0x12345, .rkey = 0xdeadbeef};
     REQUIRE(open_world(&w, RVT_ACCESS_REMOTE_WRITE));
     CHECK_EQ(rvt_carrier_judge(w.notes.qp, RVT_ACCESS_REMOTE_WRITE, &nothing, &why), RVT_RESPONSE_DONE);
     CHECK_EQ(rvt_carrier_judge(w.notes.qp, RVT_ACCESS_REMOTE_READ, &nothing, &why), RVT_RESPONSE_INVALID);
@@ -550,7 +579,7 @@ CHECK_MAIN(TEST(a_carrier_is_set_in_reset_and_init_only),
            TEST(a_number_that_could_be_foretold_is_refused_where_that_matters),
            TEST(a_carrier_without_memory_leaves_the_queue_pair_to_loopback),
            TEST(loopback_does_not_reach_a_queue_pair_of_another_carrier),
-           TEST(a_carrier_finds_its_own_queue_pairs_past_reset),
+           TEST(a_carrier_finds_its_own_queue_pairs_past_reset), TEST(a_carrier_limits_the_reads_of_a_peer),
            TEST(a_carrier_is_told_of_every_change_of_state),
            TEST(unsetting_returns_the_queue_pair_to_loopback_in_error),
            TEST(work_requests_are_read_and_completed_in_order),

@@ -342,30 +342,107 @@ static void a_repeated_read_is_answered_in_order(void) {
     responding_close(&r);
 }
 
-static void a_repeated_read_is_judged_again(void) {
+/* The peer may have had all of it, and this end may have taken the memory back since: a request that was under way for
+ * long must not end the connection. */
+static void a_repeated_read_that_is_refused_has_no_effect(void) {
+    for (uint32_t begun = 0; begun < 3; begun++) {
+        struct responding r;
+        REQUIRE(open_filled(&r));
+        static unsigned char other[3 * MTU];
+        count_up(other, sizeof(other), 9);
+        const struct vmr mine = make_mr(&r.v, other, sizeof(other));
+        ASK(&r, .opcode = READ, .psn = PSN, .addr = mine.addr, .rkey = mine.key, .length = 3 * MTU);
+        for (uint32_t i = 0; i < 3; i++)
+            (void)ANSWER(&r, .opcode = (uint8_t)(FIRST + i), .psn = PSN + i, .syndrome = i == 1 ? 0 : ACK,
+                         .msn = i != 1, .bytes = MTU);
+        ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + 3);
+        RESPONSE(&r, ONLY, PSN + 3, 2, 0, 4);
+        ASK(&r, .opcode = READ, .psn = PSN, .addr = mine.addr, .rkey = mine.key, .length = 3 * MTU);
+        ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + 3);
+        ASK(&r, READ_OF(&r, 8, 4), .psn = PSN + 4);
+        ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 5);
+        for (uint32_t i = 0; i < begun; i++)
+            (void)ANSWER(&r, .opcode = (uint8_t)(FIRST + i), .psn = PSN + i, .syndrome = i == 1 ? 0 : ACK,
+                         .msn = i != 1 ? 2 : 0, .bytes = MTU);
+        CHECK_EQ(rvt_dereg_mr(mine.mr, RVT_RELEASE), 0);
+        if (begun != 1)
+            ASK(&r, .opcode = READ, .psn = PSN, .addr = mine.addr, .rkey = mine.key, .length = 3 * MTU);
+        RESPONSE(&r, ONLY, PSN + 3, 2, 0, 4);
+        RESPONSE(&r, ONLY, PSN + 4, 3, 8, 4);
+        ACKS(&r, PSN + 5, ACK, 4);
+        ASK(&r, .opcode = READ, .psn = PSN, .addr = mine.addr, .rkey = mine.key, .length = 3 * MTU);
+        NO_ANSWER(&r);
+        CHECK_EQ(state_of(&r.qp), RVT_QPS_RTS);
+        CHECK_EQ(r.refusals, 0);
+        /* Nor does it without the right of the queue pair. */
+        struct rvt_qp_attr attr = {.access = REMOTE_WRITE};
+        CHECK_EQ(rvt_modify_qp(r.qp.handle, &attr, RVT_QPA_ACCESS_FLAGS), 0);
+        ASK(&r, READ_OF(&r, 8, 4), .psn = PSN + 4);
+        NO_ANSWER(&r);
+        ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 6);
+        ACKS(&r, PSN + 6, ACK, 5);
+        CHECK_EQ(r.refusals, 0);
+        responding_close(&r);
+    }
+}
+
+/* One that is still due when it comes again is not a repeated one: the peer cannot have had it. */
+static void a_read_that_is_due_and_repeated_is_refused_like_others(void) {
     struct responding r;
     REQUIRE(open_filled(&r));
+    static unsigned char other[64];
+    const struct vmr mine = make_mr(&r.v, other, sizeof(other));
     ASK(&r, READ_OF(&r, 0, 4), .psn = PSN);
-    ASK(&r, READ_OF(&r, 8, 4), .psn = PSN + 1);
+    ASK(&r, .opcode = READ, .psn = PSN + 1, .addr = mine.addr, .rkey = mine.key, .length = 4);
+    ASK(&r, .opcode = READ, .psn = PSN + 1, .addr = mine.addr, .rkey = mine.key, .length = 4);
+    CHECK_EQ(rvt_dereg_mr(mine.mr, RVT_RELEASE), 0);
     RESPONSE(&r, ONLY, PSN, 1, 0, 4);
-    ASK(&r, .opcode = READ, .psn = PSN, .addr = r.mr.addr, .rkey = 6, .length = 4);
-    /* The answers behind it are not sent: the NAK says that nothing from its PSN on is. */
-    ACKS(&r, PSN, NAK_ACCESS, 2);
-    REFUSED(&r, READ, PSN, NAK_ACCESS, RVT_WHY_REMOTE_REFUSED);
+    ACKS(&r, PSN + 1, NAK_ACCESS, 1);
+    REFUSED(&r, READ, PSN + 1, NAK_ACCESS, RVT_WHY_REMOTE_REFUSED);
     IS_DEAD(&r);
     responding_close(&r);
 }
 
-/* One that is due already is not answered, either. */
-static void a_repeated_read_that_is_due_is_judged_again(void) {
+/* Half of all PSNs have come before. Who knows less than the peer must not find one to guess keys with, or to end the
+ * connection: a READ that was not asked for gets no answer. */
+static void a_repeated_read_must_be_the_same(void) {
     struct responding r;
     REQUIRE(open_filled(&r));
-    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN);
-    ASK(&r, READ_OF(&r, 8, 4), .psn = PSN + 1);
-    ASK(&r, .opcode = READ, .psn = PSN + 1, .addr = r.mr.addr, .rkey = 6, .length = 4);
-    RESPONSE(&r, ONLY, PSN, 1, 0, 4);
-    ACKS(&r, PSN + 1, NAK_ACCESS, 2);
-    IS_DEAD(&r);
+    static unsigned char other[3 * MTU];
+    const struct vmr mine = make_mr(&r.v, other, sizeof(other));
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ACKS(&r, PSN, ACK, 1);
+    ASK(&r, READ_OF(&r, 0, 3 * MTU), .psn = PSN + 1);
+    for (uint32_t i = 0; i < 3; i++)
+        RESPONSE(&r, FIRST + i, PSN + 1 + i, 2, i * MTU, MTU);
+    ASK(&r, FAA_OF(&r, 4096, 0), .psn = PSN + 4);
+    OLD(&r, PSN + 4, 3, load_word(&r, 4096));
+    const struct request others[] = {
+        {READ_OF(&r, 0, 4), .psn = PSN},               /* the PSN of a WRITE */
+        {READ_OF(&r, 0, 4), .psn = PSN + 4},           /* of an atomic operation */
+        {READ_OF(&r, 0, 4), .psn = PSN - 1},           /* of nothing */
+        {READ_OF(&r, 0, 4), .psn = PSN - 0x7ffff0},    /* of nothing, long ago */
+        {READ_OF(&r, 0, 3 * MTU - 1), .psn = PSN + 1}, /* another length */
+        {READ_OF(&r, 0, 4), .psn = PSN + 1},           /* a part of it that is not its end */
+        {READ_OF(&r, 1, 3 * MTU), .psn = PSN + 1},     /* another address */
+        {READ_OF(&r, 0, 2 * MTU), .psn = PSN + 2},     /* the address of another response */
+        {READ_OF(&r, 3 * MTU, 0), .psn = PSN + 3},     /* nothing of it */
+        {READ_OF(&r, 2 * MTU, MTU + 1), .psn = PSN + 3} /* more than there was */,
+        {.opcode = READ, .addr = mine.addr, .rkey = mine.key, .length = 3 * MTU, .psn = PSN + 1},
+        {.opcode = READ, .addr = r.mr.addr, .rkey = mine.key, .length = 3 * MTU, .psn = PSN + 1},
+        {.opcode = READ, .addr = r.mr.addr, .rkey = r.mr.key + 1, .length = 3 * MTU, .psn = PSN + 1},
+        {FAA_OF(&r, 4096, 1), .psn = PSN + 1}, /* not a READ */
+    };
+    for (uint32_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        ask(&r, others[i]);
+        NO_ANSWER(&r);
+        CHECK_EQ(state_of(&r.qp), RVT_QPS_RTS);
+    }
+    CHECK_EQ(r.refusals, 0);
+    ASK(&r, READ_OF(&r, MTU, 2 * MTU), .psn = PSN + 2);
+    RESPONSE(&r, FIRST, PSN + 2, 3, MTU, MTU);
+    RESPONSE(&r, LAST, PSN + 3, 3, 2 * MTU, MTU);
+    NO_ANSWER(&r);
     responding_close(&r);
 }
 
@@ -470,7 +547,7 @@ static void repeated_reads_do_not_crowd_out_new_ones(void) {
     for (uint32_t i = 8; i < 8 + DEPTH; i++)
         ASK(&r, READ_OF(&r, i, 4), .psn = PSN + i);
     CHECK_EQ(r.refusals, 0);
-    for (uint32_t i = 0; i < DEPTH; i++)
+    for (uint32_t i = 8 - DEPTH; i < 8; i++) /* the peer cannot need the others */
         RESPONSE(&r, ONLY, PSN + i, 8, i, 4);
     for (uint32_t i = 8; i < 8 + DEPTH; i++)
         RESPONSE(&r, ONLY, PSN + i, i + 1, i, 4);
@@ -525,8 +602,18 @@ static void the_longest_read(void) {
     ACKS(&r, PSN, NAK_ACCESS, 0);
     responding_close(&r);
     REQUIRE(responding_open(&r));
+    struct rvt_answers *answers = &connection_of(&r.qp)->responder.answers;
+    const struct rvt_asked asked = {.addr = r.mr.addr,
+                                    .length = 0x80000000,
+                                    .rkey = r.mr.key,
+                                    .psn = PSN - 0x800000 + 0x1000000,
+                                    .psns = 0x800000};
+    rvt_answers_keep(answers, &asked, DEPTH); /* as if it had come before */
     ASK(&r, READ_OF(&r, 0, 0x80000000), .psn = PSN - 0x800000);
-    REFUSED(&r, READ, PSN - 0x800000 + 0x1000000, NAK_ACCESS, RVT_WHY_REMOTE_REFUSED);
+    CHECK_EQ(answers->count, 1);
+    ASK(&r, READ_OF(&r, 0x7fffff00, 256), .psn = PSN - 1);
+    CHECK_EQ(answers->count, 1);
+    CHECK_EQ(answers->due[0].rest, 256);
     responding_close(&r);
 }
 
@@ -662,8 +749,9 @@ CHECK_MAIN(TEST(reads_of_every_length), TEST(an_empty_read_needs_no_key), TEST(r
            TEST(a_read_loses_its_right_in_the_middle), TEST(the_range_of_a_read_is_judged_when_it_comes),
            TEST(more_requests_than_agreed), TEST(the_depth_is_at_least_one_and_at_most_sixteen),
            TEST(a_repeated_read_is_carried_out_again), TEST(a_repeated_read_that_is_due_begins_again),
-           TEST(a_repeated_read_is_answered_in_order), TEST(a_repeated_read_is_judged_again),
-           TEST(a_repeated_read_that_is_due_is_judged_again), TEST(overlapping_reads_end_like_others),
+           TEST(a_repeated_read_is_answered_in_order), TEST(a_repeated_read_that_is_refused_has_no_effect),
+           TEST(a_read_that_is_due_and_repeated_is_refused_like_others),
+           TEST(a_repeated_read_must_be_the_same), TEST(overlapping_reads_end_like_others),
            TEST(a_read_that_is_repeated_twice_has_one_place), TEST(accesses_are_counted_once),
            TEST(a_repeated_read_must_have_been_asked_before), TEST(repeated_reads_do_not_crowd_out_new_ones),
            TEST(reads_across_the_end_of_the_psns), TEST(the_longest_read), TEST(atomic_operations),

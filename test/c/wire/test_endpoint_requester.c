@@ -409,8 +409,8 @@ static void the_endpoint_closes_in_the_middle(void) {
     read_it(&rig, &mr, 2, 8);
     CHECK_EQ(take_all(&rig), 4);
     rvt_endpoint_close(rig.endpoint);
-    FLUSHED(&rig, 1, RDMA_WRITE, 3 * rig.mtu);
-    FLUSHED(&rig, 2, RDMA_READ, 8);
+    ENDS(&rig, 1, RDMA_WRITE, 3 * rig.mtu, WR_FLUSH_ERR, ENDPOINT_CLOSED, 0);
+    ENDS(&rig, 2, RDMA_READ, 8, WR_FLUSH_ERR, ENDPOINT_CLOSED, 0);
     AT_REST(mr);
     verbs_close(&rig.v);
 }
@@ -632,7 +632,57 @@ static void the_host_is_woken_when_there_is_work(void) {
     CHECK_EQ(take_all(&rig), 2);
     write_it(&rig, &mr, 3, 8);
     CHECK_EQ(rig.woken, 2);
+    CHECK_EQ(take_all(&rig), 1);
+    /* Also by a timer: the host need not have looked for packets since. */
+    tick_at(&rig, rig.now + TIMEOUT_14);
+    CHECK_EQ(rig.woken, 3);
+    CHECK_EQ(take_all(&rig), 3);
+    answer_ack(&rig, psn(2));
+    CHECK_EQ(rig.woken, 3);
+    post_it(&rig, &mr, 4, RVT_WR_SEND, 8, 0);
+    CHECK_EQ(take_all(&rig), 1);
+    CHECK_EQ(rig.woken, 4);
+    answer_nak(&rig, psn(3), 0x21); /* 10 microseconds */
+    NO_PACKET(&rig);
+    CHECK_EQ(tick_at(&rig, rig.now), rig.now + 10);
+    CHECK_EQ(rig.woken, 4);
+    tick_at(&rig, rig.now + 10);
+    CHECK_EQ(rig.woken, 5);
+    CHECK_EQ(take_all(&rig), 1);
     rig_close(&rig);
+}
+
+/* Queue pairs end in every order, while they have something to send and while their timers run. */
+static void queue_pairs_end_in_any_order(void) {
+    static const uint8_t orders[6][2] = {{0, 1}, {1, 0}, {0, 2}, {2, 0}, {1, 2}, {2, 1}};
+    for (unsigned i = 0; i < 12; i++) {
+        struct rig rig;
+        struct vqp qps[3];
+        const bool timers = i >= 6;
+        REQUIRE(rig_open_empty(&rig));
+        for (unsigned k = 0; k < 3; k++) {
+            rig_connect(&rig, (struct rvt_qp_init){0});
+            qps[k] = rig.qp;
+        }
+        struct vmr mr = make_mr(&rig.v, memory, BIG);
+        for (unsigned k = 0; k < 3; k++) {
+            rig.qp = qps[k];
+            write_it(&rig, &mr, k, 8);
+        }
+        if (timers)
+            CHECK_EQ(take_all(&rig), 3);
+        for (unsigned k = 0; k < 2; k++)
+            CHECK_EQ(rvt_destroy_qp(qps[orders[i % 6][k]].handle), 0);
+        if (timers)
+            tick_at(&rig, rig.now + TIMEOUT_14);
+        CHECK_EQ(take_all(&rig), 1);
+        rig.qp = qps[3 - orders[i % 6][0] - orders[i % 6][1]];
+        answer_ack(&rig, psn(0));
+        SUCCEEDS(&rig, (uint64_t)(3 - orders[i % 6][0] - orders[i % 6][1]), RDMA_WRITE, 8);
+        CHECK_EQ(tick_at(&rig, rig.now + 2 * TIMEOUT_14), UINT64_MAX);
+        CHECK_EQ(rig_counters(&rig).timeouts, timers);
+        rig_close(&rig);
+    }
 }
 
 static void a_queue_pair_without_a_send_queue(void) {
@@ -711,5 +761,5 @@ CHECK_MAIN(TEST(the_timer_is_due_at_its_microsecond), TEST(progress_restarts_the
            TEST(unsignaled_requests_complete_silently), TEST(a_full_completion_queue_fails_the_queue_pair),
            TEST(local_operations_are_completed_in_their_turn), TEST(an_invalidation_holds_back_what_follows),
            TEST(local_operations_in_sqd), TEST(the_host_is_woken_when_there_is_work),
-           TEST(a_queue_pair_without_a_send_queue), TEST(connecting_without_memory_leaves_the_queue_pair),
-           TEST(long_runs))
+           TEST(queue_pairs_end_in_any_order), TEST(a_queue_pair_without_a_send_queue),
+           TEST(connecting_without_memory_leaves_the_queue_pair), TEST(long_runs))

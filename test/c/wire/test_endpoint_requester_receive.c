@@ -300,6 +300,58 @@ static void a_gap_is_asked_for_once(void) {
     rig_close(&rig);
 }
 
+/* Linux's soft-RoCE sends the rest of a READ before it looks at the request for what is missing: that can take longer
+ * than all retries. The peer is not silent meanwhile. */
+static void the_rest_of_a_read_is_no_silence(void) {
+    enum { RESPONSES = 40, GAP = 2 };
+    struct rig rig;
+    REQUIRE(rig_open_empty(&rig));
+    rig.attr.retry_cnt = 1;
+    rig_connect(&rig, (struct rvt_qp_init){0});
+    struct vmr mr = make_mr(&rig.v, memory, BIG);
+    const uint32_t length = RESPONSES * rig.mtu;
+    count_up(answers, BIG, 7);
+    read_it(&rig, &mr, 1, length);
+    READ_PACKET(&rig, 0, 0, length);
+    answer_responses(&rig, 0, length, 0, 0, GAP);
+    for (uint32_t i = GAP + 1; i < RESPONSES; i++) {
+        answer_responses(&rig, 0, length, 0, i, 1);
+        if (i == GAP + 1)
+            READ_PACKET(&rig, GAP, GAP * rig.mtu, length - GAP * rig.mtu);
+        tick_at(&rig, rig.now + TIMEOUT_14 / 2);
+        NO_PACKET(&rig);
+    }
+    CHECK_EQ(rig_counters(&rig).timeouts, 0);
+    NO_WC(rig.qp.scq);
+    answer_responses(&rig, 0, length, 0, GAP, RESPONSES);
+    SUCCEEDS(&rig, 1, RDMA_READ, length);
+    CHECK_BYTES_EQ(memory, answers, length);
+    rig_close(&rig);
+}
+
+/* Responses that have come already do not count: a peer that repeats one could keep the READ waiting for ever. */
+static void a_response_that_is_repeated_is_silence(void) {
+    struct rig rig;
+    REQUIRE(rig_open_empty(&rig));
+    rig.attr.retry_cnt = 3;
+    rig_connect(&rig, (struct rvt_qp_init){0});
+    struct vmr mr = make_mr(&rig.v, memory, BIG);
+    const uint32_t length = 8 * rig.mtu;
+    read_it(&rig, &mr, 1, length);
+    CHECK_EQ(take_all(&rig), 1);
+    const uint64_t begin = rig.now;
+    while (state_of(&rig.qp) == RVT_QPS_RTS && rig.now < begin + 100 * TIMEOUT_14) {
+        answer_responses(&rig, 0, length, 0, 5, 1);
+        tick_at(&rig, rig.now + TIMEOUT_14 / 4);
+        take_all(&rig);
+    }
+    ENDS(&rig, 1, RDMA_READ, length, RETRY_EXC_ERR, NO_ANSWER, 0);
+    CHECK_EQ(rig_counters(&rig).timeouts, 4);
+    /* Each time, the first one began the timer again, and the others did not. */
+    CHECK(rig.now <= begin + 4 * 2 * TIMEOUT_14);
+    rig_close(&rig);
+}
+
 /* --- answers that break the rules --- */
 
 struct bad_answer {
@@ -846,7 +898,8 @@ CHECK_MAIN(TEST(acknowledgements_cover_what_comes_before), TEST(ghost_answers_co
            TEST(naks_of_what_was_acknowledged_are_dropped),
            TEST(an_acknowledgement_of_a_read_asks_for_its_responses),
            TEST(a_response_acknowledges_what_comes_before_it), TEST(a_read_is_resumed_from_the_gap),
-           TEST(a_gap_is_asked_for_once), TEST(a_bad_response_in_its_turn_fails_the_read),
+           TEST(a_gap_is_asked_for_once), TEST(the_rest_of_a_read_is_no_silence),
+           TEST(a_response_that_is_repeated_is_silence), TEST(a_bad_response_in_its_turn_fails_the_read),
            TEST(a_single_response_is_only), TEST(a_bad_response_ahead_is_dropped),
            TEST(a_response_to_a_message_or_an_atomic), TEST(fatal_naks),
            TEST(a_fatal_nak_behind_a_read_without_its_responses), TEST(a_resumed_read_is_refused),

@@ -719,6 +719,29 @@ static void deregistering_ends_the_receive_in_hand(void) {
     }
 }
 
+/* The same if it is in the domain of the shared receive queue, which is not the queue pair's: else a peer that stops in the
+ * middle of a message could keep it busy. */
+static void deregistering_ends_the_shared_receive_in_hand(void) {
+    struct responding r;
+    REQUIRE(responding_open(&r));
+    const struct rvt_srq_handle srq = make_srq_in(&r.v, r.v.other_pd, 4, 1, 0);
+    struct vqp qp = make_qp_with(&r.v, r.v.pd, (struct rvt_qp_init){.srq = &srq});
+    CHECK_EQ(connect_to_peer(&r, &qp), 0);
+    bring_to(&qp, responder_attr(), RVT_QPS_RTS);
+    static unsigned char other[1024];
+    const struct vmr mine = make_mr_in(r.v.other_pd, other, sizeof(other), ALL_ACCESS);
+    const struct rvt_ib_sge sge = sge_at(&mine, 0, 1024);
+    CHECK_EQ(rvt_post_srq_recv(srq, &(struct rvt_recv_wr){11, &sge, 1}, 1, NULL), 0);
+    ASK(&r, .opcode = SEND_FIRST, .psn = PSN, .bytes = MTU, .seed = 1, .other_qp = qp.qpn);
+    CHECK_EQ(fixture_query(mine.mr).refs, 3);
+    CHECK_EQ(rvt_dereg_mr(mine.mr, RVT_RELEASE), 0);
+    CHECK_EQ(state_of(&qp), RVT_QPS_ERR);
+    WC(qp.rcq, .wr_id = 11, .qp_num = qp.qpn, .qp = qp.serial, .status = RVT_WC_STATUS_LOC_PROT_ERR,
+       .opcode = RVT_WC_OPCODE_RECV, .cause = RVT_WHY_REGION_RELEASED);
+    CHECK_EQ(state_of(&r.qp), RVT_QPS_RTS);
+    responding_close(&r);
+}
+
 /* A message whose completion is lost must not be acknowledged. */
 static void a_full_completion_queue_ends_the_connection(void) {
     struct responding r;
@@ -893,8 +916,8 @@ CHECK_MAIN(TEST(writes_messages_of_one_packet), TEST(an_empty_write_needs_no_key
            TEST(psns_wrap_around), TEST(counts_messages_modulo_2_24), TEST(broken_rules_end_the_connection),
            TEST(foreign_packets_get_no_answer), TEST(messages_longer_than_their_receive),
            TEST(messages_above_the_limit), TEST(receives_with_bad_elements),
-           TEST(deregistering_ends_the_receive_in_hand), TEST(a_full_completion_queue_ends_the_connection),
-           TEST(revocation_in_the_middle_of_a_write), TEST(the_whole_range_is_judged_at_the_first_packet),
-           TEST(a_reset_ends_a_message), TEST(an_error_ends_a_message),
-           TEST(a_fatal_nak_survives_an_error_only), TEST(answers_in_rtr_and_in_sqd),
-           TEST(destroying_ends_the_connection))
+           TEST(deregistering_ends_the_receive_in_hand), TEST(deregistering_ends_the_shared_receive_in_hand),
+           TEST(a_full_completion_queue_ends_the_connection), TEST(revocation_in_the_middle_of_a_write),
+           TEST(the_whole_range_is_judged_at_the_first_packet), TEST(a_reset_ends_a_message),
+           TEST(an_error_ends_a_message), TEST(a_fatal_nak_survives_an_error_only),
+           TEST(answers_in_rtr_and_in_sqd), TEST(destroying_ends_the_connection))

@@ -112,6 +112,17 @@ const onLinux: Failure[] = [
       qp.connect({ endpoint, address: '127.0.0.1', qpn: 2, psn: 3, access: REMOTE });
     };
   }),
+  connecting('EBADF', 'QpGone', {}, ({ qp }) => {
+    qp.destroy();
+    return {};
+  }),
+  failure('QueuePair.connect', 'modify_qp', 'EINVAL', 'QpHasNoQueues', {}, () => {
+    const { endpoint, pd } = wireEnd();
+    const qp = pd.createQp() as never as WireEnd['qp'];
+    return () => {
+      qp.connect({ endpoint, address: '127.0.0.1', qpn: 2, psn: 3, access: REMOTE });
+    };
+  }),
   failure('QueuePair.connect', 'modify_qp', 'EINVAL', 'QpNumberForeseen', {}, () => {
     const device = open({ keyPolicy: 'sequential' });
     const qp = device.allocPd().createQp({ type: 'RC', sendCq: device.createCq(1) });
