@@ -4,13 +4,13 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 #include <new>
 
 // Functions of libuv, which Node exports to add-ons. Weak: a host may lack them, and the add-on is built without libuv's
@@ -27,6 +27,16 @@ void uv_unref(void *handle) __attribute__((weak));
 void uv_handle_set_data(void *handle, void *data) __attribute__((weak));
 void *uv_handle_get_data(const void *handle) __attribute__((weak));
 }
+
+// The GNU C library moved these functions from one file to another, and gave them another version with that: the binary would
+// need as new a library as that of the machine that builds it.
+#if defined(__GLIBC__) && defined(__x86_64__)
+__asm__(".symver pthread_create, pthread_create@GLIBC_2.2.5");
+__asm__(".symver pthread_join, pthread_join@GLIBC_2.2.5");
+#elif defined(__GLIBC__) && defined(__aarch64__)
+__asm__(".symver pthread_create, pthread_create@GLIBC_2.17");
+__asm__(".symver pthread_join, pthread_join@GLIBC_2.17");
+#endif
 
 namespace {
 
@@ -113,16 +123,15 @@ private:
 
 class ThreadWatcher : public LoopWatcher {
 public:
-    explicit ThreadWatcher(const Client &client) : client_(client) {
-        sem_init(&handled_, 0, 0); // fails only for values and sharing that are not asked for
-    }
+    explicit ThreadWatcher(const Client &client) : client_(client) {}
 
     bool Begin(napi_env env, int descriptor) {
         napi_value name;
         env_ = env;
         descriptor_ = descriptor;
         stop_ = eventfd(0, EFD_CLOEXEC);
-        if (stop_ < 0)
+        handled_ = eventfd(0, EFD_CLOEXEC);
+        if (stop_ < 0 || handled_ < 0)
             return false;
         if (napi_create_string_utf8(env, "rdmavt endpoint", NAPI_AUTO_LENGTH, &name) != napi_ok ||
             napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, OnCall,
@@ -150,12 +159,9 @@ public:
     }
 
     void Close() override {
-        const uint64_t one = 1;
         if (gone_)
             *gone_ = true;
-        while (write(stop_, &one, sizeof(one)) < 0 && errno == EINTR)
-            ;
-        sem_post(&handled_);
+        Add(stop_);
         pthread_join(thread_, nullptr); // it only waits for what was just done
         napi_remove_env_cleanup_hook(env_, OnCleanup, this);
         // Calls that are queued would find a deleted object: abort drops them, and OnCall is called without one.
@@ -164,25 +170,38 @@ public:
     }
 
     ~ThreadWatcher() override {
-        if (stop_ >= 0)
-            close(stop_);
-        sem_destroy(&handled_);
+        for (int fd : {stop_, handled_})
+            if (fd >= 0)
+                close(fd);
     }
 
 private:
+    static void Add(int event) {
+        const uint64_t one = 1;
+        while (write(event, &one, sizeof(one)) < 0 && errno == EINTR)
+            ;
+    }
+
+    // Waits until the descriptor is readable. Returns false if the watcher has been stopped.
+    bool IsReadable(int descriptor) const {
+        pollfd fds[2] = {{descriptor, POLLIN, 0}, {stop_, POLLIN, 0}};
+        do {
+            fds[0].revents = fds[1].revents = 0;
+            if (poll(fds, 2, -1) < 0 && errno != EINTR)
+                return false;
+        } while (!fds[0].revents && !fds[1].revents);
+        return !fds[1].revents;
+    }
+
     // Calls the environment's thread when the descriptor is readable, and goes on when that has acted on it.
     static void *Wait(void *data) {
         auto *self = static_cast<ThreadWatcher *>(data);
-        pollfd fds[2] = {{self->descriptor_, POLLIN, 0}, {self->stop_, POLLIN, 0}};
-        while (poll(fds, 2, -1) >= 0 || errno == EINTR) {
-            if (fds[1].revents)
-                break;
-            if (!fds[0].revents)
-                continue;
+        uint64_t count;
+        while (self->IsReadable(self->descriptor_)) {
             if (napi_call_threadsafe_function(self->function_, nullptr, napi_tsfn_nonblocking) != napi_ok)
                 break; // the environment is ending
-            while (sem_wait(&self->handled_) != 0 && errno == EINTR)
-                ;
+            if (!self->IsReadable(self->handled_) || read(self->handled_, &count, sizeof(count)) < 0)
+                break;
         }
         return nullptr;
     }
@@ -197,7 +216,7 @@ private:
         if (gone)
             return;
         self->gone_ = nullptr;
-        sem_post(&self->handled_);
+        Add(self->handled_);
     }
     static void OnCleanup(void *data) {
         auto *self = static_cast<ThreadWatcher *>(data);
@@ -206,9 +225,8 @@ private:
 
     const Client client_;
     napi_env env_ = nullptr;
-    int descriptor_ = -1, stop_ = -1;
+    int descriptor_ = -1, stop_ = -1, handled_ = -1;
     bool *gone_ = nullptr; // set while the client is called: whether it has closed the watcher
-    sem_t handled_;
     pthread_t thread_;
     napi_threadsafe_function function_ = nullptr;
 };

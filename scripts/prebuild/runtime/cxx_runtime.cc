@@ -54,12 +54,12 @@ void operator delete[](void *memory, std::size_t) noexcept {
     std::free(memory);
 }
 
-#ifdef _LIBCPP_VERSION
-const std::nothrow_t std::nothrow{};
-
 extern "C" void __cxa_pure_virtual() {
     std::abort();
 }
+
+#ifdef _LIBCPP_VERSION
+const std::nothrow_t std::nothrow{};
 
 _LIBCPP_BEGIN_NAMESPACE_STD
 /* Instantiates only strings of char. The library's string.cpp also contains wide strings, and conversions
