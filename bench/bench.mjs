@@ -3,7 +3,7 @@
 // The package ships these plain modules unchanged, outside of lib/. They import the package by its name, as users do, so anyone
 // who doubts a figure can read and change the benchmark without building anything. lib/cli/bench-command.ts parses the command
 // line; harness/ contains code that several benchmarks share.
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, platform } from 'node:os';
 
 import acquirePut from './acquire-put.mjs';
 import acquirePutTwoThreads from './acquire-put-two-threads.mjs';
@@ -49,6 +49,8 @@ import sequentialKeys from './sequential-keys.mjs';
 import singleCheck from './single-check.mjs';
 import startUp from './start-up.mjs';
 import twoThreads from './two-threads.mjs';
+import wireRead from './wire-read.mjs';
+import wireWrite from './wire-write.mjs';
 import workRequestBatches from './work-request-batches.mjs';
 import workRequestLongJob from './work-request-long-job.mjs';
 
@@ -71,6 +73,8 @@ const all = [
   manyQueuePairs,
   workRequestLongJob,
   pingPong,
+  // Endpoints exist on Linux only.
+  ...(platform() === 'linux' ? [wireWrite, wireRead] : []),
   registerDereg,
   registerLongJob,
   fields,

@@ -22,7 +22,7 @@ export function runApart(file, args) {
  * Returns one gauge per figure. One call of `ask` gives all figures of a round, whichever gauge is read first.
  *
  * @template {string} Key
- * @param {() => Record<Key, number>} ask
+ * @param {() => Record<NoInfer<Key>, number>} ask
  * @param {Record<Key, string>} labels
  * @returns {Record<Key, import('./rounds.mjs').Gauge>}
  */

@@ -69,6 +69,7 @@ const reaches: Record<string, number> = {
   'many-queue-pairs': 2,
   'work-request-long-job': 1.3,
   'ping-pong': 0.2,
+  ...(process.platform === 'linux' ? { 'wire-write/65536': 2, 'wire-write/64': 0.5, 'wire-read': 0.6 } : {}),
   'register-dereg': 50,
   'register-dereg/new-buffer': 2.5,
   'register-long-job': 1.2,

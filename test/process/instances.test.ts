@@ -28,14 +28,14 @@ const prelude = `
     self.children.length = 0;
     return copy;
   };
-  /** Loads a separate copy of the package in a separate realm. */
-  const source = readFileSync(entry, 'utf8');
+  /** Loads a separate copy of the package in a separate realm. Its code is in the library, of which the entry shows a part. */
+  const library = join(dirname(entry), 'library.js'), source = readFileSync(library, 'utf8');
   const loadInRealm = () => {
     const context = vm.createContext({ process, performance, setTimeout, clearTimeout, setImmediate, console, Buffer, URL });
     const exported = {}, inner = { exports: exported };
-    vm.runInContext('(function (exports, require, module, __filename, __dirname) {' + source + '\\n})', context, { filename: entry })
-      .call(exported, exported, require, inner, entry, dirname(entry));
-    return inner.exports;
+    vm.runInContext('(function (exports, require, module, __filename, __dirname) {' + source + '\\n})', context, { filename: library })
+      .call(exported, exported, require, inner, library, dirname(library));
+    return inner.exports.index;
   };
   /** One device of the main copy, to which each copy attaches and whose region each copy holds. */
   const main = require(entry);

@@ -176,7 +176,8 @@ describe('after closing', () => {
           'Device.allocPd,Device.close,Device.counters,Device.detach,Device.run,Device.share,FastMemoryRegion.advertise,' +
             'FastMemoryRegion.dealloc,FastMemoryRegion.deallocAsync,MemoryRegion.advertise,MemoryRegion.dereg,MemoryRegion.deregAsync,' +
             'ProtectionDomain.allocFmr,ProtectionDomain.allocMr,ProtectionDomain.createAh,ProtectionDomain.createQp,' +
-            'ProtectionDomain.createSrq,ProtectionDomain.dealloc,ProtectionDomain.getDmaMr,QueuePair.activate,QueuePair.modify',
+            'ProtectionDomain.createSrq,ProtectionDomain.dealloc,ProtectionDomain.getDmaMr,QueuePair.activate,' +
+            'QueuePair.connect,QueuePair.modify',
           '',
         ].join('\n'),
       },

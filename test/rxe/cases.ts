@@ -444,24 +444,33 @@ const refusedCases: readonly Case[] = [
     },
   },
   {
-    title: 'a key that is revoked in the middle of a READ: what was read stays, the rest is refused',
+    title: 'a key that is revoked in the middle of a READ: what was read stays, the rest is not answered',
     async run(scene) {
-      const { asking } = await scene.connect();
+      const { refusesRepeatedRead } = scene.responder;
+      // Linux takes a retry count of 7 for infinite.
+      const { asking } = await scene.connect({ asking: { retryCount: refusesRepeatedRead ? 7 : 2 } });
       const { own, target } = await scene.regions(65_536);
       await target.fill(SEED);
       // The requester gets 20 responses, and asks for the rest when the key is gone.
       let taken = 0;
-      const rest = scene.answers({ does: 'lose', picks: () => taken++ >= 20, times: Infinity });
-      const again = scene.requests({ does: 'hold', picks: is(BthOpcode.RcReadRequest), after: 1 });
+      let isGone = false;
+      const rest = scene.answers({ does: 'lose', picks: () => !isGone && taken++ >= 20, times: Infinity });
+      const again = scene.requests({
+        does: 'hold',
+        picks: ({ opcode }) => !isGone && opcode === (BthOpcode.RcReadRequest as number),
+        after: 1,
+        times: Infinity,
+      });
       await asking.post(request('read', own, target, 65_536));
       await again.next();
       expect(rest.treated).toBeGreaterThan(0);
       await target.deregister();
-      taken = -Infinity;
+      isGone = true;
       again.release();
-      expect(await asking.completions(1)).toEqual([failed(1, scene.requester.brokenRead)]);
+      const status = refusesRepeatedRead ? scene.requester.brokenRead : 'RETRY_EXC_ERR';
+      expect(await asking.completions(1)).toEqual([failed(1, status)]);
       expect(await asking.state()).toBe('ERR');
-      expect(naks(scene)).toEqual([Nak.RemoteAccess]);
+      expect(naks(scene)).toEqual(refusesRepeatedRead ? [Nak.RemoteAccess] : []);
       expect(await own.differs(SEED, 0, 20 * 1024)).toBe(-1); // FIRST and 19 MIDDLE
       expect(await own.word(20 * 1024)).toBe(0n);
     },

@@ -202,6 +202,8 @@ export class EndpointPeer implements Peer {
     responder: 'LOC_QP_OP_ERR',
   };
   readonly brokenRead = 'REM_ACCESS_ERR';
+  /** A READ that the network has delayed must not end the connection. */
+  readonly refusesRepeatedRead = false;
   readonly title: string;
   readonly device: Device;
   readonly endpoints: Endpoints;

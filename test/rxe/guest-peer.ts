@@ -181,6 +181,7 @@ export class GuestPeer implements Peer {
   };
   /** Linux 6.1 does not expect a NAK there, and completes the READ before it has given it a status. */
   readonly brokenRead = 'SUCCESS';
+  readonly refusesRepeatedRead = true;
   readonly #shell: VerbsShell;
   readonly #numbers: GuestNumbers;
   readonly #place: LinkPlace;

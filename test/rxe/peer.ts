@@ -109,6 +109,8 @@ export interface Peer {
   readonly tooLong: TooLong;
   /** Status of a READ of this peer whose rest is refused after a part of it has come. The queue pair is in ERR then. */
   readonly brokenRead: CompletionStatus;
+  /** Whether it refuses a READ that comes again and is not allowed any more. If not, it is silent. */
+  readonly refusesRepeatedRead: boolean;
   addressOf(family: Family): string;
   region(length: number, rights?: number): Promise<PeerRegion>;
   /** Makes a key over the whole region that a SEND with invalidate may end. The pair must be connected. */

@@ -123,7 +123,14 @@ void Environment::ClosePorts(bool all) {
 
 void Environment::NoteEvents() {
     event_listeners_.Note();
-    waker_.Wake();
+    // EndLoopCall() tells them; `in_loop_call_` belongs to the environment's own thread.
+    if (rvt_thread_environment() != this || !in_loop_call_)
+        waker_.Wake();
+}
+
+void Environment::EndLoopCall() {
+    in_loop_call_ = false;
+    event_listeners_.TellFromLoop();
 }
 
 void Environment::ReportLater(Leak leak) {

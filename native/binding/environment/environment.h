@@ -118,6 +118,13 @@ public:
     Listeners &event_listeners() {
         return event_listeners_;
     }
+    // Work of a port that the event loop has called, outside of any call of JavaScript. Events of this thread's own are told
+    // at its end, because waking the environment would cost system calls and another turn of the loop. Runs JavaScript.
+    // Nothing may be done behind it with what JavaScript can end.
+    void BeginLoopCall() {
+        in_loop_call_ = true;
+    }
+    void EndLoopCall();
 
     void Add(OpenDevice *device) {
         devices_.insert(device);
@@ -178,6 +185,7 @@ private:
     bool over_ = false; // Node-API must not be called any more
     std::unordered_set<OpenDevice *> devices_;
     std::vector<DevicePort *> ports_;
+    bool in_loop_call_ = false;
     bool in_engine_call_ = false;
     bool ports_due_ = false; // a port has something to do at the end of the present call
     Leaks leaks_;

@@ -24,6 +24,9 @@ public:
     }
     // Calls all waiting callbacks, if Note() was called since the last time. Runs JavaScript.
     void Tell();
+    // The same, called by the event loop itself and not within a callback of Node-API: what the callbacks have made due,
+    // such as promises, follows each.
+    void TellFromLoop();
     // Drops all callbacks; none is called any more.
     void End() {
         callbacks_.clear();

@@ -17,7 +17,7 @@ public:
         uint16_t ip_id;
     };
 
-    uint32_t Receive(rvt_datagram *datagrams) override {
+    uint32_t Receive(rvt_datagram *datagrams, bool *more) override {
         taken_.clear();
         uint32_t count = 0;
         while (count < RVT_MOST_PACKETS && !arrived_.empty()) {
@@ -28,6 +28,7 @@ public:
         for (uint32_t i = 0; i < count; i++)
             datagrams[i] = {taken_[i].bytes.data(), static_cast<uint32_t>(taken_[i].bytes.size()),
                             taken_[i].peer, taken_[i].has_ip_id, taken_[i].ip_id};
+        *more = !arrived_.empty();
         return count;
     }
     uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) override {

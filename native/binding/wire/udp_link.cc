@@ -177,8 +177,9 @@ static uint32_t SegmentLength(msghdr &header, uint32_t length) {
     return length;
 }
 
-uint32_t UdpLink::Receive(rvt_datagram *datagrams) {
+uint32_t UdpLink::Receive(rvt_datagram *datagrams, bool *more) {
     Arrivals &in = *arrivals_;
+    *more = false;
     if (in.at == in.count && !Refill())
         return 0;
     uint32_t count = 0;
@@ -198,6 +199,8 @@ uint32_t UdpLink::Receive(rvt_datagram *datagrams) {
             in.offset = 0;
         }
     }
+    // A call that took fewer messages than it could has emptied the socket: looking once more would cost a system call.
+    *more = in.at < in.count || in.count == kMessages;
     return count;
 }
 

@@ -21,7 +21,7 @@ public:
     int descriptor() const override {
         return fd_;
     }
-    uint32_t Receive(rvt_datagram *datagrams) override;
+    uint32_t Receive(rvt_datagram *datagrams, bool *more) override;
     uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) override;
 
 private:

@@ -77,6 +77,7 @@ public:
     explicit LoopCall(OpenDevice &device) : device_(device), env_(device.environment().env()) {
         napi_open_handle_scope(env_, &scope_);
         device_.environment().NextCall();
+        device_.environment().BeginLoopCall();
         rvt_set_thread_environment(&device_.environment());
     }
     ~LoopCall() {
@@ -84,6 +85,7 @@ public:
         rvt_failure none;
         rvt_take_failure(&none); // the program made no call
         device_.Settle();
+        device_.environment().EndLoopCall(); // runs JavaScript
         if (scope_)
             napi_close_handle_scope(env_, scope_);
     }
@@ -232,6 +234,9 @@ void WireEndpoint::Kick() {
     const uint64_t one = 1;
     while (write(wake_, &one, sizeof(one)) < 0 && errno == EINTR) // EAGAIN: it is awake
         ;
+    // Behind the write: if the loop comes before this, it comes again. The other way round it could take the mark
+    // without the count, and would then be woken by the count for ever.
+    kicked_.store(true, std::memory_order_release);
 }
 
 void WireEndpoint::DeviceClosed() {
@@ -291,8 +296,11 @@ void WireEndpoint::Work() {
         Close();
         return;
     }
-    Drain(wake_);
-    if (Drain(timer_))
+    uint64_t now = Now();
+    // System calls only for what can have happened.
+    if (kicked_.exchange(false, std::memory_order_acquire))
+        Drain(wake_);
+    if (timer_due_ <= now && Drain(timer_))
         timer_due_ = UINT64_MAX;
     calls_ = 0;
     if (blocked_)
@@ -300,22 +308,25 @@ void WireEndpoint::Work() {
     blocked_ = false;
     bool more = true;
     for (int round = 0; more && round < kRounds; round++) {
-        const uint64_t now = Now();
         more = ReceiveSome(now);
         rvt_endpoint_tick(endpoint_, now);
         more |= SendSome(now);
+        if (more)
+            now = Now();
     }
     // The turn is over. Packets that have arrived wake the loop again by themselves, those that wait to be sent do not.
     if (more && !blocked_)
         Kick();
-    SetTimer(rvt_endpoint_tick(endpoint_, Now()));
+    SetTimer(rvt_endpoint_tick(endpoint_, now));
 }
 
+// Takes one batch in. Returns whether there may be another one.
 bool WireEndpoint::ReceiveSome(uint64_t now) {
-    const uint32_t count = link_->Receive(buffers_->in);
+    bool more = false;
+    const uint32_t count = link_->Receive(buffers_->in, &more);
     if (count)
         rvt_endpoint_receive(endpoint_, buffers_->in, count, now);
-    return count > 0;
+    return more;
 }
 
 // Sends one batch. Returns whether there may be another one.
@@ -353,12 +364,13 @@ void WireEndpoint::AfterCall() {
             return;
         }
     }
+    const uint64_t now = Now();
     bool more = true;
     for (int batch = 0; more && batch < kBatchesOfCall; batch++)
-        more = SendSome(Now());
+        more = SendSome(now);
     if (more)
         Kick();
-    SetTimer(rvt_endpoint_tick(endpoint_, Now()));
+    SetTimer(rvt_endpoint_tick(endpoint_, now));
 }
 
 // Sets the timer unless it is set to an earlier time: then it is set again when it has fired.

@@ -98,6 +98,7 @@ private:
     int poll_ = -1, timer_ = -1, wake_ = -1;
     uint64_t timer_due_ = UINT64_MAX;
     uint32_t calls_ = 0;              // calls since the event loop last came here
+    std::atomic<bool> kicked_{false}; // wake_ has counted
     std::atomic<bool> output_{false}; // there may be packets to send
     bool blocked_ = false;            // the socket has no room: wait until it is writable
     uint32_t first_ = 0, filled_ = 0; // packets of buffers_ that are not sent yet
