@@ -164,16 +164,15 @@ bool UdpLink::Refill() {
     return in.count > 0;
 }
 
-// Returns the length of the packets that the system put together into one message.
+// Returns the length of the packets that the system put together into one message. There is room for one control message.
 static uint32_t SegmentLength(msghdr &header, uint32_t length) {
-    for (cmsghdr *one = CMSG_FIRSTHDR(&header); one; one = CMSG_NXTHDR(&header, one)) {
-        int segment;
-        if (one->cmsg_level != SOL_UDP || one->cmsg_type != UDP_GRO)
-            continue;
-        std::memcpy(&segment, CMSG_DATA(one), sizeof(segment));
-        if (segment > 0 && static_cast<uint32_t>(segment) < length)
-            return static_cast<uint32_t>(segment);
-    }
+    cmsghdr *one = CMSG_FIRSTHDR(&header);
+    int segment;
+    if (!one || one->cmsg_level != SOL_UDP || one->cmsg_type != UDP_GRO)
+        return length;
+    std::memcpy(&segment, CMSG_DATA(one), sizeof(segment));
+    if (segment > 0 && static_cast<uint32_t>(segment) < length)
+        return static_cast<uint32_t>(segment);
     return length;
 }
 
