@@ -337,9 +337,9 @@ async function main(kind, count) {
   const figures = Object.fromEntries(names.map((name, i) => [name, summary(times[i] ?? []).median]));
   if (process.env.WIRE_COUNTERS) console.error(end.endpoint.counters(), figures);
   process.stdout.write(JSON.stringify(figures));
+  socket.destroy(); // first: an open connection keeps the other process alive
   child.send({ end: true });
   await once(child, 'exit');
-  socket.destroy();
   end.close();
 }
 

@@ -125,6 +125,10 @@ public:
         in_loop_call_ = true;
     }
     void EndLoopCall();
+    // Returns whether events wait to be told.
+    bool has_events() const {
+        return event_listeners_.noted();
+    }
 
     void Add(OpenDevice *device) {
         devices_.insert(device);

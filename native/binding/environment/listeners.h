@@ -22,6 +22,9 @@ public:
     void Note() {
         noted_ = true;
     }
+    bool noted() const {
+        return noted_;
+    }
     // Calls all waiting callbacks, if Note() was called since the last time. Runs JavaScript.
     void Tell();
     // The same, called by the event loop itself and not within a callback of Node-API: what the callbacks have made due,

@@ -19,6 +19,10 @@ public:
     // Takes packets that have arrived, at most RVT_MOST_PACKETS. Their bytes stay valid until the next call. Returns how
     // many: 0 if none is there. *more: whether others may be there already; without it the descriptor tells of them.
     virtual uint32_t Receive(rvt_datagram *datagrams, bool *more) = 0;
+    // Looks whether packets have arrived, for the next Receive(). Does not wait.
+    virtual bool Arrived() {
+        return false;
+    }
     // Seals packets and sends them, in order. Returns how many are done with: sent, or given up, which to the transport
     // are lost packets. Fewer than `count` only if the rest must wait until the descriptor is writable.
     virtual uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) = 0;

@@ -147,6 +147,11 @@ int UdpLink::SetUp(const uint8_t address[16], uint16_t *port) {
 
 // --- receiving ---
 
+// Returns whether messages were taken from the socket that Receive() has not returned yet.
+bool UdpLink::HasTaken() const {
+    return arrivals_->at < arrivals_->count;
+}
+
 // Takes messages from the socket. Returns whether there is one.
 bool UdpLink::Refill() {
     Arrivals &in = *arrivals_;
@@ -179,7 +184,7 @@ static uint32_t SegmentLength(msghdr &header, uint32_t length) {
 uint32_t UdpLink::Receive(rvt_datagram *datagrams, bool *more) {
     Arrivals &in = *arrivals_;
     *more = false;
-    if (in.at == in.count && !Refill())
+    if (!HasTaken() && !Refill())
         return 0;
     uint32_t count = 0;
     while (in.at < in.count && count < RVT_MOST_PACKETS) {

@@ -22,6 +22,9 @@ public:
         return fd_;
     }
     uint32_t Receive(rvt_datagram *datagrams, bool *more) override;
+    bool Arrived() override {
+        return HasTaken() || Refill();
+    }
     uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) override;
 
 private:
@@ -30,6 +33,7 @@ private:
 
     UdpLink(int fd, bool ipv6, uint32_t scope);
     int SetUp(const uint8_t address[16], uint16_t *port);
+    bool HasTaken() const;
     bool Refill();
     uint32_t RunLength(const rvt_outgoing *packets, uint32_t count) const;
     uint32_t SendRuns(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count,

@@ -78,6 +78,8 @@ private:
     static void OnEnding(void *data);
     void Kick();
     void Tell();
+    bool Exchange(uint64_t now);
+    bool Linger(uint64_t *now);
     bool ReceiveSome(uint64_t now);
     bool SendSome(uint64_t now);
     void SetTimer(uint64_t due);
@@ -97,6 +99,9 @@ private:
     // One descriptor for the event loop: the socket, a timer and what wakes from other threads.
     int poll_ = -1, timer_ = -1, wake_ = -1;
     uint64_t timer_due_ = UINT64_MAX;
+    uint32_t received_ = 0;           // packets, in the present exchange
+    int patience_ = 1;                // whether to wait for a packet: Linger()
+    uint32_t turns_ = 0;              // without waiting
     uint32_t calls_ = 0;              // calls since the event loop last came here
     std::atomic<bool> kicked_{false}; // wake_ has counted
     std::atomic<bool> output_{false}; // there may be packets to send
