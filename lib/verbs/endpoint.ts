@@ -137,7 +137,8 @@ let describeEndpoint: (object: Endpoint) => ShownEndpoint;
  * const device = new Device();
  * const endpoint = new Endpoint({ device, address: '127.0.0.1', port: 0 });
  * const cq = device.createCq(64);
- * const [one, other] = [0, 1].map(() => device.allocPd().createQp({ type: 'RC', sendCq: cq }));
+ * const one = device.allocPd().createQp({ type: 'RC', sendCq: cq });
+ * const other = device.allocPd().createQp({ type: 'RC', sendCq: cq });
  * // Programs on two machines send each other what `describe` returns, by any way that they trust.
  * one.connect({ endpoint, ...endpoint.describe(other), access: Access.RemoteWrite });
  * other.connect({ endpoint, ...endpoint.describe(one), access: Access.RemoteWrite });
