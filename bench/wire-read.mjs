@@ -14,7 +14,7 @@ export default {
   effort: FEW,
   prepare: ({ smoke }) => ({
     contenders: gaugesOf(() => wire('read-8', smoke ? 50 : TRIPS), {
-      rdma: 'RDMA_READ of a SendQueue, completions in a ring',
+      rdma: 'RDMA_READ, endpoint.poll() until it is in the ring',
       awaited: 'await qp.read(...)',
       net: 'socket.write of a request, and its answer',
     }),

@@ -265,6 +265,7 @@ export class NativeQueues {
       'NativeDevice.completionCounts': () => [
         label('counts', new BigUint64Array(random.pick([64, 64, 64, 14, 1]))),
       ],
+      'NativeEndpoint.poll': () => [random.pick([0, 0, 100, 1000, 1_000_001])],
       'NativeEndpoint.counters': () => [
         label('counts', new BigUint64Array(random.pick([32, 32, ENDPOINT_COUNTERS, 1]))),
       ],

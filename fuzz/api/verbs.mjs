@@ -437,6 +437,7 @@ export class Verbs {
           p.one('QueuePair'),
       ],
       'Endpoint.counters': () => [],
+      'Endpoint.poll': () => [random.pick([0, 0, 0, 100, 1000, -1, 1_000_001])],
       'Endpoint.ref': () => [],
       'Endpoint.unref': () => [],
       'QueuePair.activate': () => [{ qkey: random.pick([QKEY, QKEY, QKEY, random.bits()]) }],

@@ -44,6 +44,8 @@ export class World {
   #queues = new Set();
   /** The endpoints of the program, also those that it has forgotten: open ones keep the process alive. @type {Set<any>} */
   #endpoints = new Set();
+  /** Functions that close the native endpoints. @type {(() => void)[]} */
+  #nativeEndpoints = [];
   #depth = 0;
   #journal;
 
@@ -175,7 +177,10 @@ export class World {
    */
   #keep(result, self, pool) {
     this.saw(result);
-    if (typeof result?.takeRefusal === 'function' && !types.isProxy(result)) this.#endpoints.add(result);
+    if (typeof result?.takeRefusal === 'function' && !types.isProxy(result)) {
+      const { close } = result; // now: the program may change its prototype later
+      this.#nativeEndpoints.push(() => close.call(result));
+    }
     const device = typeof self === 'object' && self !== null ? (this.deviceOf.get(self) ?? self) : undefined;
     for (const object of pool.keep(result)) this.deviceOf.set(object, device ?? object);
   }
@@ -197,11 +202,11 @@ export class World {
     for (const endpoint of this.#endpoints) {
       try {
         if (endpoint instanceof Endpoint) Endpoint.prototype.close.call(endpoint);
-        else endpoint.close();
       } catch {
-        // An object whose methods were overwritten, or an impostor.
+        // An impostor.
       }
     }
+    for (const close of this.#nativeEndpoints) close();
     for (const reference of this.#queues) {
       const queue = reference.deref();
       try {

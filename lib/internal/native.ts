@@ -300,6 +300,8 @@ export interface NativeEndpoint {
   counters(out: BigUint64Array): void;
   /** Takes the oldest refusal into `words` ({@link WireRefusalWord}). Returns the peer's address; undefined if there is none. */
   takeRefusal(words: Uint32Array): string | undefined;
+  /** Works on what has arrived; waits for a packet up to `microseconds` first. Returns whether packets were received. */
+  poll(microseconds: number): boolean;
   /** Closes it: its queue pairs go into error. */
   close(): Status;
   /** Gives an endpoint without a socket the payload of a UDP datagram; `ipId`: its IP identification, or -1. -EBADF, -EINVAL. */

@@ -136,6 +136,37 @@ describeIf(isLinux, 'endpoints need Linux')('opening an endpoint', () => {
   });
 });
 
+describeIf(isLinux, 'endpoints need Linux')('polling an endpoint', () => {
+  test('carries a READ out without a turn of the event loop', () => {
+    const { a, b } = wireEnds();
+    const to = memory(a.pd, 8);
+    const from = memory(b.pd, 'abcdefgh');
+    a.qp.postSend({ opcode: 'RDMA_READ', signaled: true, sges: [to.sge()], ...from.at() });
+    expect(a.cq.length).toBe(0);
+    expect(b.endpoint.poll(1_000_000)).toBe(true); // the request
+    expect(a.endpoint.poll(1_000_000)).toBe(true); // the response
+    expect(a.cq.poll()).toMatchObject([{ status: 'SUCCESS' }]);
+    expect(String(to.bytes)).toBe('abcdefgh');
+  });
+
+  test('waits as long as it is told if nothing comes, and not at all by default', () => {
+    const { a } = wireEnds();
+    const begin = performance.now();
+    expect(a.endpoint.poll(20_000)).toBe(false);
+    expect(performance.now() - begin).toBeGreaterThanOrEqual(19);
+    expect(a.endpoint.poll()).toBe(false);
+  });
+
+  test('validates its argument, and returns false once the endpoint is closed', () => {
+    const { endpoint } = wireEnd();
+    expect(() => endpoint.poll(-1)).toThrow(outOfRange('microseconds'));
+    expect(() => endpoint.poll(1_000_001)).toThrow(outOfRange('microseconds'));
+    expect(() => endpoint.poll('1' as never)).toThrow(wrongType('microseconds'));
+    endpoint.close();
+    expect(endpoint.poll(1_000_000)).toBe(false);
+  });
+});
+
 describeIf(isLinux, 'endpoints need Linux')('describing a queue pair', () => {
   test('tells address, port, number and first PSN, the same until the queue pair is reset', () => {
     const { a, b } = wireEnds();

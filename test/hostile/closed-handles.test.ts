@@ -86,6 +86,7 @@ describe('closed objects', () => {
       address: 'ok',
       port: 'ok',
       counters: 'ok',
+      poll: 'ok',
       ref: 'ok',
       unref: 'ok',
       close: 'ok',

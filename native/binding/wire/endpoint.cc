@@ -44,6 +44,7 @@ private:
     Napi::Value Reference(const Napi::CallbackInfo &info);
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value TakeRefusal(const Napi::CallbackInfo &info);
+    Napi::Value Poll(const Napi::CallbackInfo &info);
     Napi::Value Close(const Napi::CallbackInfo &info);
     Napi::Value Feed(const Napi::CallbackInfo &info);
     Napi::Value Take(const Napi::CallbackInfo &info);
@@ -78,6 +79,7 @@ void Endpoint::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("reference", &Endpoint::Reference),
                                           InstanceMethod("counters", &Endpoint::Counters),
                                           InstanceMethod("takeRefusal", &Endpoint::TakeRefusal),
+                                          InstanceMethod("poll", &Endpoint::Poll),
                                           InstanceMethod("close", &Endpoint::Close),
                                           InstanceMethod("feed", &Endpoint::Feed),
                                           InstanceMethod("take", &Endpoint::Take),
@@ -176,6 +178,20 @@ Napi::Value Endpoint::TakeRefusal(const Napi::CallbackInfo &info) {
     words[RVT_WIRE_REFUSAL_REASON] = refusal.why.refused.reason;
     std::memcpy(out.data, words, sizeof(words));
     return Napi::String::New(info.Env(), HostAddressText(refusal.peer.address));
+}
+
+// A second: the thread does nothing else meanwhile.
+constexpr double kMostPoll = 1000000;
+
+// poll(microseconds): works on what has arrived, and waits for a packet up to so long first. Returns whether there was one.
+Napi::Value Endpoint::Poll(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const auto microseconds = static_cast<uint32_t>(arguments.Integer(0, 0, kMostPoll));
+    if (!arguments.ok())
+        return arguments.Undefined();
+    std::shared_ptr<WireEndpoint> endpoint = payload_.endpoint;
+    EngineCall call(endpoint->device());
+    return Napi::Boolean::New(info.Env(), endpoint->Poll(microseconds));
 }
 
 Napi::Value Endpoint::Close(const Napi::CallbackInfo &info) {

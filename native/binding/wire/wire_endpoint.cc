@@ -2,6 +2,7 @@
 #ifdef __linux__
 #include "binding/wire/wire_endpoint.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -321,12 +322,41 @@ void WireEndpoint::Work() {
         if (more)
             now = Now();
     }
-    for (int i = 0; !more && i < kLingers && Linger(&now); i++)
+    for (int i = 0; !more && lingers_ && i < kLingers && Linger(&now); i++)
         more = Exchange(now);
     // The turn is over. Packets that have arrived wake the loop again by themselves, those that wait to be sent do not.
     if (more && !blocked_)
         Kick();
     SetTimer(rvt_endpoint_tick(endpoint_, now));
+}
+
+bool WireEndpoint::Poll(uint32_t microseconds) {
+    if (!endpoint_)
+        return false;
+    if (microseconds && !output_.load(std::memory_order_acquire)) {
+        const uint64_t begin = Now(), end = begin + microseconds;
+        const uint64_t awake = patience_ > 0 ? begin + kLingerMicroseconds : begin;
+        uint64_t now = begin;
+        bool there = link_->Arrived();
+        for (; !there && now < awake && now < end; now = Now())
+            there = link_->Arrived();
+        if (patience_ > 0 ? !there : ++turns_ % kTurnsBetweenTries == 0)
+            patience_ += patience_ > 0 ? -1 : 1;
+        else if (there && patience_ > 0 && patience_ < kMostPatience)
+            patience_++;
+        if (!there && now < end) {
+            // Also ends for the timer and for other threads.
+            pollfd fd = {poll_, POLLIN, 0};
+            const uint64_t rest = end - now;
+            const timespec timeout = {static_cast<time_t>(rest / 1000000),
+                                      static_cast<long>(rest % 1000000 * 1000)};
+            ppoll(&fd, 1, &timeout, nullptr);
+        }
+    }
+    lingers_ = false;
+    Work();
+    lingers_ = true;
+    return received_ > 0;
 }
 
 // One round of receiving and sending. Returns whether there may be more to do.
@@ -337,9 +367,11 @@ bool WireEndpoint::Exchange(uint64_t now) {
     return more;
 }
 
-// Waits a little for a packet, if exactly one has come and JavaScript has nothing to do. Returns whether one may be there.
+// Waits a little for a packet, if exactly one has come and was answered, and JavaScript has nothing to do. (An answer that was
+// not followed by a request is for the program, which may look for its completion without an event.) Returns whether a packet
+// may be there.
 bool WireEndpoint::Linger(uint64_t *now) {
-    if (received_ != 1 || blocked_ || device().environment().has_events())
+    if (received_ != 1 || filled_ == 0 || blocked_ || device().environment().has_events())
         return false;
     if (patience_ <= 0 && ++turns_ % kTurnsBetweenTries != 0)
         return false;

@@ -61,6 +61,10 @@ public:
     // Works on what has arrived.
     void Work();
 
+    // Works on what has arrived, for a program that does not want to wait for the event loop. If nothing has, waits up to
+    // `microseconds` for a packet first. Returns whether packets were received.
+    bool Poll(uint32_t microseconds);
+
     void AfterCall() override;
     void Close() override;
     void DeviceClosed() override;
@@ -100,6 +104,7 @@ private:
     int poll_ = -1, timer_ = -1, wake_ = -1;
     uint64_t timer_due_ = UINT64_MAX;
     uint32_t received_ = 0;           // packets, in the present exchange
+    bool lingers_ = true;             // Work() may wait for a packet
     int patience_ = 1;                // whether to wait for a packet: Linger()
     uint32_t turns_ = 0;              // without waiting
     uint32_t calls_ = 0;              // calls since the event loop last came here
