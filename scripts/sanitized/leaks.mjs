@@ -26,6 +26,7 @@ const worker = `
   const device = Device.attach(workerData);
   const owned = device.allocDm(8192);
   globalThis.kept = [owned, owned.buffer, device.allocPd().regUserMr(owned.buffer), wireEnd(device)];
+  kept[3].endpoint.unref();
   kept[3].qp.connect({ endpoint: kept[3].endpoint, ...kept[3].there, access: 14 });
   if (device.context % 2) parentPort.once('message', () => {}); // stay alive until terminated
   parentPort.postMessage(device.context % 2 === 1);`;
@@ -96,7 +97,14 @@ const program = `
     if (number % 4 === 1) b.qp.destroy();
     if (number % 4 === 2) b.mr.dereg({ force: true });
     if (number % 4 === 3) b.endpoint.close();
-    if (number % 5 === 0) { a.endpoint.unref(); b.endpoint.unref(); return; } // open until the process exits
+    if (number % 5 === 0) {
+      // Open until the process exits; operations that wait would keep it alive.
+      for (const { endpoint, qp } of [a, b]) {
+        endpoint.unref();
+        qp.destroy();
+      }
+      return;
+    }
     b.device.close({ cascade: true });
     if (number % 2) await Promise.all(last);
     a.device.close({ cascade: true });
