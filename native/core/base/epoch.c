@@ -83,12 +83,14 @@ void rvt_retirement_init(struct rvt_retirement *of, uint64_t device_number) {
     of->oldest = NULL;
     of->newest = &of->oldest;
     atomic_init(&of->waiting, 0);
+    atomic_init(&of->releases, 0);
+    of->batches = NULL;
     rvt_mutex_init(&of->lock);
     add_user();
 }
 
 void rvt_retirement_destroy(struct rvt_retirement *of) {
-    assert(!of->oldest);
+    assert(!of->oldest && !of->batches);
     rvt_mutex_destroy(&of->lock);
     remove_user(NULL);
 }
@@ -124,19 +126,23 @@ static struct rvt_reader *first_reader(void) {
     return atomic_load_explicit(&readers, memory_order_acquire);
 }
 
-/* Waits until the reader has left. Only loads the slot, at growing intervals: the reader needs its cache
- * line, and perhaps this processor. */
-static void wait_for_reader(struct rvt_reader *reader, uint64_t tag, uint64_t epoch) {
+/* Waits before a loop looks again at what another thread changes. The intervals grow: the other thread needs
+ * its cache line, and perhaps this processor. */
+static void wait_before_look(unsigned look) {
     enum { PAUSES = 128, YIELDS = 1024 };
+    if (look < PAUSES)
+        rvt_pause();
+    else if (look < PAUSES + YIELDS)
+        rvt_yield();
+    else
+        rvt_sleep_briefly();
+}
+
+/* Waits until the reader has left. Only loads the slot. */
+static void wait_for_reader(struct rvt_reader *reader, uint64_t tag, uint64_t epoch) {
     for (unsigned look = 0; is_inside(atomic_load_explicit(&reader->slot, memory_order_acquire), tag, epoch);
-         look++) {
-        if (look < PAUSES)
-            rvt_pause();
-        else if (look < PAUSES + YIELDS)
-            rvt_yield();
-        else
-            rvt_sleep_briefly();
-    }
+         look++)
+        wait_before_look(look);
 }
 
 uint64_t rvt_synchronize(struct rvt_retirement *of) {
@@ -160,22 +166,62 @@ void rvt_release_passed(struct rvt_retired *list) {
     }
 }
 
+/* The caller must hold the lock. */
+static void remove_batch(struct rvt_retirement *of, struct rvt_release_batch *batch) {
+    struct rvt_release_batch **link = &of->batches;
+    while (*link != batch)
+        link = &(*link)->next;
+    *link = batch->next;
+}
+
 void rvt_free_retired(struct rvt_retirement *of, uint64_t epoch) {
-    if (!rvt_reclaim_pending(of))
+    /* acquire: a thread that reads 0 because another one has taken the structures also sees that batch. */
+    if (!atomic_load_explicit(&of->waiting, memory_order_acquire))
         return;
     struct rvt_retired *ready = NULL, **last = &ready;
     rvt_mutex_lock(&of->lock);
+    if (!of->oldest || of->oldest->epoch >= epoch) {
+        rvt_mutex_unlock(&of->lock);
+        return;
+    }
+    struct rvt_release_batch batch = {of->batches, of->oldest->epoch, rvt_thread_self()};
+    of->batches = &batch;
+    atomic_fetch_add_explicit(&of->releases, 1, memory_order_relaxed);
     while (of->oldest && of->oldest->epoch < epoch) {
         *last = of->oldest;
         last = &of->oldest->next;
         of->oldest = of->oldest->next;
-        atomic_fetch_sub_explicit(&of->waiting, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&of->waiting, 1, memory_order_release);
     }
     *last = NULL;
     if (!of->oldest)
         of->newest = &of->oldest;
     rvt_mutex_unlock(&of->lock);
     rvt_release_passed(ready);
+    rvt_mutex_lock(&of->lock);
+    remove_batch(of, &batch);
+    rvt_mutex_unlock(&of->lock);
+    /* release: a thread that reads the new number sees what the releases did. Decremented after the unlock:
+     * that thread may then destroy this lock. */
+    atomic_fetch_sub_explicit(&of->releases, 1, memory_order_release);
+}
+
+static bool others_release(struct rvt_retirement *of, uint64_t epoch) {
+    if (!atomic_load_explicit(&of->releases, memory_order_acquire))
+        return false;
+    rvt_mutex_lock(&of->lock);
+    struct rvt_release_batch *batch = of->batches;
+    while (batch && (batch->oldest >= epoch || batch->thread == rvt_thread_self()))
+        batch = batch->next;
+    rvt_mutex_unlock(&of->lock);
+    return batch != NULL;
+}
+
+void rvt_finish_retired(struct rvt_retirement *of, uint64_t epoch) {
+    rvt_free_retired(of, epoch);
+    /* A batch that another thread takes from now on has only structures retired at `epoch` or later. */
+    for (unsigned look = 0; others_release(of, epoch); look++)
+        wait_before_look(look);
 }
 
 void rvt_reclaim(struct rvt_retirement *of) {

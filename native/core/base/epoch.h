@@ -70,6 +70,13 @@ struct rvt_retired {
     void (*release)(struct rvt_retired *self);
 };
 
+/* Retired structures that one thread has taken from the list and is releasing. On that thread's stack. */
+struct rvt_release_batch {
+    struct rvt_release_batch *next;
+    uint64_t oldest;  /* the smallest epoch among them */
+    uintptr_t thread; /* the thread's number */
+};
+
 /* A device's retired structures, oldest first. This lock nests inside the device lock; no lock nests inside
  * it. */
 struct rvt_retirement {
@@ -78,7 +85,9 @@ struct rvt_retirement {
     uint64_t tag;
     struct rvt_mutex lock;
     struct rvt_retired *oldest, **newest;
-    _Atomic(uint32_t) waiting; /* number of retired structures */
+    _Atomic(uint32_t) waiting;  /* number of retired structures in the list */
+    _Atomic(uint32_t) releases; /* number of batches */
+    struct rvt_release_batch *batches;
 };
 
 /* The epoch of the process; incremented by every retirement and every wait. Only epoch.c changes its
@@ -145,16 +154,22 @@ void rvt_reclaim(struct rvt_retirement *of);
  * any section; otherwise it would wait for itself, and the process aborts. Takes no lock. The wait is
  * bounded, because readers never wait and do bounded work per section: it lasts for one step of another
  * thread, or for that thread's time slice if it is preempted. Returns the epoch of the wait; everything
- * retired before it can be freed with rvt_free_retired(). */
+ * retired before it can be freed with rvt_free_retired() or rvt_finish_retired(). */
 uint64_t rvt_synchronize(struct rvt_retirement *of);
 
-/* Frees the structures retired before `epoch`. Must be called with no lock held. */
+/* Frees the structures retired before `epoch`, except those that another thread is freeing now. Must be called
+ * with no lock held; the device must outlive the call. */
 void rvt_free_retired(struct rvt_retirement *of, uint64_t epoch);
+
+/* As rvt_free_retired, and waits for the other threads: once it returns, every structure retired before `epoch`
+ * has been released. The wait is bounded: later structures are not waited for, nor, in a `release`, what its
+ * own thread is releasing. */
+void rvt_finish_retired(struct rvt_retirement *of, uint64_t epoch);
 
 /* Waits, then frees retired structures. Every verb that revokes or unlinks something ends with this, after it
  * has dropped its locks. */
 static inline void rvt_settle(struct rvt_retirement *of) {
-    rvt_free_retired(of, rvt_synchronize(of));
+    rvt_finish_retired(of, rvt_synchronize(of));
 }
 
 static inline void rvt_read_enter(struct rvt_reader *reader, struct rvt_retirement *of) {

@@ -41,6 +41,20 @@ static void release_item(struct rvt_retired *retired) {
         rvt_retire(&here, &then->retired, release_item);
 }
 
+/* An item whose release lasts until the test ends it. */
+struct slow_item {
+    struct rvt_retired retired; /* must be the first member */
+    atomic_bool begun, may_end, ended;
+};
+
+static void release_slowly(struct rvt_retired *retired) {
+    struct slow_item *item = (struct slow_item *)retired;
+    atomic_store(&item->begun, true);
+    while (!atomic_load(&item->may_end))
+        rvt_yield();
+    atomic_store(&item->ended, true);
+}
+
 #define RELEASED(item) (atomic_load(&(item).released) != 0)
 
 /* --- retirement --- */
@@ -625,6 +639,57 @@ static void *follow(void *argument) {
     return NULL;
 }
 
+static void *reclaim_here(void *unused) {
+    rvt_reclaim(&here);
+    return unused;
+}
+
+static int settle_here(void *item) {
+    rvt_settle(&here);
+    return atomic_load(&((struct slow_item *)item)->ended);
+}
+
+/* A verb's answer may depend on what a release gives back. */
+static void settling_waits_for_releases_that_another_thread_has_begun(void) {
+    struct slow_item slow = {.begun = false};
+    struct item later = {.then = NULL};
+    struct waiting w;
+    pthread_t other;
+    open_devices();
+    rvt_retire(&here, &slow.retired, release_slowly);
+    REQUIRE(pthread_create(&other, NULL, reclaim_here, NULL) == 0);
+    while (!atomic_load(&slow.begun))
+        rvt_yield();
+    CHECK(begin_waiting(&w, settle_here, &slow));
+    CHECK(still_waiting(&w));
+    /* What another thread releases does not keep others from freeing what was retired since. */
+    rvt_retire(&here, &later.retired, release_item);
+    rvt_reclaim(&here);
+    CHECK(RELEASED(later));
+    rvt_settle(&there);
+    atomic_store(&slow.may_end, true);
+    CHECK_EQ(end_waiting(&w), true);
+    REQUIRE(pthread_join(other, NULL) == 0);
+    close_devices();
+}
+
+/* Otherwise one thread that retires all the time could keep a verb from returning. */
+static void settling_does_not_wait_for_what_is_retired_later(void) {
+    struct slow_item slow = {.begun = false};
+    pthread_t other;
+    open_devices();
+    const uint64_t epoch = rvt_synchronize(&here);
+    rvt_retire(&here, &slow.retired, release_slowly);
+    REQUIRE(pthread_create(&other, NULL, reclaim_here, NULL) == 0);
+    while (!atomic_load(&slow.begun))
+        rvt_yield();
+    rvt_finish_retired(&here, epoch);
+    CHECK(!atomic_load(&slow.ended));
+    atomic_store(&slow.may_end, true);
+    REQUIRE(pthread_join(other, NULL) == 0);
+    close_devices();
+}
+
 /* Boxes are freed in all three ways: by rvt_reclaim, by rvt_settle, and by readers that leave. */
 static void *replace(void *argument) {
     for (uint64_t i = 0; i < 20000; i++) {
@@ -740,4 +805,6 @@ CHECK_MAIN(
     TEST(device_tags_are_never_zero_or_the_tag_of_every_device),
     TEST(items_retired_before_a_wait_can_be_freed_after_it),
     TEST(waiting_for_its_own_section_aborts_the_process), TEST(a_wait_ignores_readers_that_register_later),
-    TEST(readers_never_see_freed_memory), TEST(no_reader_sees_memory_after_synchronize))
+    TEST(settling_waits_for_releases_that_another_thread_has_begun),
+    TEST(settling_does_not_wait_for_what_is_retired_later), TEST(readers_never_see_freed_memory),
+    TEST(no_reader_sees_memory_after_synchronize))
