@@ -10,25 +10,26 @@
 
 struct rvt_engine_qp;
 
-/* All functions are called with the engine lock held, by any thread that calls the core. */
+/* All functions are called with the engine lock held, by any thread that calls the core. Those that say so may be
+ * NULL. */
 struct rvt_carrier {
     /* Works on the send queue of a ready queue pair until it is empty or must wait: flushes it in ERR,
      * carries work requests out in RTS. Called with the engine's reader outside any section; may release the
      * lock between steps (rvt_engine_yield). */
     void (*work)(struct rvt_engine_qp *qp);
-    /* NULL: it need not know. The carrier and `data` are about to become the queue pair's. Returns false if out of
-     * memory: the queue pair then keeps its carrier. May only read the queue pair. */
+    /* May be NULL. Called by rvt_set_carrier() before the queue pair gets this carrier, with the data that it will have.
+     * Returns false if out of memory: the queue pair then keeps the carrier that it has. May only read the queue pair. */
     bool (*attached)(struct rvt_engine_qp *qp, void *data);
-    /* NULL: it need not know. The queue pair was in state `from` (enum rvt_qp_state) and is in another one, or in the
-     * same one with other attributes, or rvt_modify_qp() put it into ERR, where it was already. After a change to RESET
-     * or ERR its queued work requests end without the carrier. Must call no function of carrier_verbs.h that changes
+    /* May be NULL. Called after the state or the attributes have changed; the state was `from` (enum rvt_qp_state), which
+     * can be the present one. Also when rvt_modify_qp() puts a queue pair into ERR that is in ERR already. In RESET and
+     * ERR the core ends the queued work requests, not the carrier. Must call no function of carrier_verbs.h that changes
      * the queue pair. */
     void (*changed)(struct rvt_engine_qp *qp, unsigned from);
-    /* NULL: it need not know. The queue pair has ended, or got another carrier: the carrier's data is not used any
-     * more. May call nothing. */
+    /* May be NULL. Called after the queue pair has ended or got another carrier. The core does not use `data` any more, so
+     * it can be freed. Must not call the core. */
     void (*detached)(struct rvt_engine_qp *qp, void *data);
-    /* Most READs and atomic operations of a peer that it can keep open for a queue pair (max_dest_rd_atomic); 0: as many as
-     * the device. */
+    /* The highest max_dest_rd_atomic of a queue pair with this carrier: how many READs and atomic operations of the peer
+     * can be outstanding here. 0: the device's limit is the only one. */
     uint32_t most_dest_rd_atomic;
 };
 

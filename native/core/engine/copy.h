@@ -55,10 +55,11 @@ enum rvt_moved {
 enum rvt_moved rvt_move_bytes(const struct rvt_elements *from, const struct rvt_elements *to, uint64_t skip,
                               uint64_t length, struct rvt_refused_access *refused);
 
-/* Copies `length` bytes (at most 4096) between the elements, from `skip` bytes on, and a buffer that is no registered
- * memory: out of the elements into `to`, or, if it is NULL, out of `from` into the elements. The elements must have
- * that many. One step: the engine lock is not released. Puts no reference. Returns false and fills *refused if the
- * bytes cannot be used; those in front of them may have been moved. */
+/* Copies `length` bytes (at most 4096) between elements and memory of the caller, which is not registered. `to` not NULL:
+ * reads the elements and writes to `to`. `to` NULL: reads `from` and writes to the elements. The copy begins `skip` bytes
+ * into the elements, which must have that many and `length` more. It is one step: the engine lock is not released. Puts no
+ * reference. Returns false and fills *refused if bytes of the elements cannot be used; the bytes before them may have been
+ * copied. */
 bool rvt_move_piece(const struct rvt_elements *elements, uint64_t skip, unsigned char *to,
                     const unsigned char *from, uint32_t length, struct rvt_refused_access *refused);
 

@@ -52,7 +52,7 @@ static inline bool rig_open_empty(struct rig *rig) {
     const struct rvt_endpoint_options options = {
         .device = rig->v.device,
         .address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 2, 16},
-        .port = RVT_ROCE_PORT,
+        .port = RVT_ROCE_UDP_PORT,
         .host = {.wake = note_woken, .data = rig},
     };
     rig->now = 1000000;

@@ -114,7 +114,7 @@ static inline bool responding_open_with(struct responding *r, struct responding_
     if (!verbs_open(&r->v, AT_ONCE))
         return false;
     struct rvt_endpoint_options endpoint = {.device = r->v.device,
-                                            .port = RVT_ROCE_PORT,
+                                            .port = RVT_ROCE_UDP_PORT,
                                             .refusals_a_minute = options.refusals_a_minute,
                                             .host = {note_wake, note_refusal, r}};
     store_ipv4(endpoint.address, 16);

@@ -568,7 +568,7 @@ static void open_side(unsigned index) {
     const struct rvt_engine_options engine = {.limits = limits};
     REQUIRE(rvt_register_device(&options, &engine, &s->device) == 0);
     s->place = (struct rvt_wire_peer){.address = {[10] = 0xff, 0xff, 10, 0, 0, (uint8_t)(index + 1)},
-                                      .port = RVT_ROCE_PORT};
+                                      .port = RVT_ROCE_UDP_PORT};
     REQUIRE(pthread_rwlock_init(&s->opening, NULL) == 0 && pthread_mutex_init(&s->lock, NULL) == 0);
     open_endpoint(s);
     s->w = (struct worker){.run = host, .seed = 100 + index, .index = index};
