@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "wire/address.h"
 #include "wire/bytes.h"
 #include "wire/icrc.h"
 
@@ -63,12 +64,6 @@ static uint16_t udp_sum(const struct rvt_frame *frame, const unsigned char *udp,
 }
 
 /* --- decoding --- */
-
-static void store_ipv4(uint8_t *address, const unsigned char *bytes) {
-    memset(address, 0, 10);
-    address[10] = address[11] = 0xff;
-    memcpy(address + 12, bytes, 4);
-}
 
 /* Steps over the VLAN tags at `at`, behind EtherType *type, and returns the position behind them. Stores the EtherType
  * of what is there in *type; NO_TYPE if the bytes end, or if there are too many tags. */
@@ -146,8 +141,8 @@ static enum rvt_frame_kind decode_ipv4(const unsigned char *ip, uint32_t there, 
     frame->ttl = ip[8];
     if (frame->fragment & FRAGMENT_OFFSET)
         return RVT_FRAME_FRAGMENT;
-    store_ipv4(frame->source, ip + 12);
-    store_ipv4(frame->destination, ip + 16);
+    rvt_store_ipv4(frame->source, ip + 12);
+    rvt_store_ipv4(frame->destination, ip + 16);
     frame->ip_options = frame->ip_header > RVT_IPV4_BYTES;
     if (frame->fragment & MORE_FRAGMENTS)
         frame->fault = RVT_WIRE_FAULT_FRAGMENT;

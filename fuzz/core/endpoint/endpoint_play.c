@@ -482,7 +482,7 @@ static void wake(void *data) {
 static void open_endpoint(unsigned e) {
     struct end *end = &world.ends[e];
     struct rvt_endpoint_options options = {
-        .device = world.device, .port = RVT_ROCE_PORT, .host = {.wake = wake, .data = end}};
+        .device = world.device, .port = RVT_ROCE_UDP_PORT, .host = {.wake = wake, .data = end}};
     memcpy(options.address, end->place.address, sizeof(options.address));
     end->woken = false;
     if (rvt_endpoint_open(&options, &end->endpoint))
@@ -577,7 +577,7 @@ static void open_world(void) {
     for (unsigned e = 0; e < ENDS; e++) {
         struct end *end = &world.ends[e];
         end->place = (struct rvt_wire_peer){.address = {[10] = 0xff, 0xff, 10, 0, 0, (uint8_t)(1 + e)},
-                                            .port = RVT_ROCE_PORT};
+                                            .port = RVT_ROCE_UDP_PORT};
         open_endpoint(e);
         for (unsigned part = 0; part < PARTS; part++) {
             struct region *r = &end->regions[part];

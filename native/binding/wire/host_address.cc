@@ -7,19 +7,13 @@
 
 #include <cstring>
 
-static const uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-bool IsIpv4(const uint8_t address[16]) {
-    return !std::memcmp(address, kMapped, sizeof(kMapped));
-}
-
 static bool IsLinkLocal(const uint8_t address[16]) {
     return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
 static bool IsOneHost(const uint8_t address[16]) {
     static const uint8_t unspecified[16] = {};
-    if (!IsIpv4(address))
+    if (!rvt_is_ipv4(address))
         return address[0] != 0xff && std::memcmp(address, unspecified, sizeof(unspecified)) != 0;
     // 0.0.0.0/8 names no host, 224.0.0.0 and above are multicast, reserved and broadcast.
     return address[12] != 0 && address[12] < 224;
@@ -30,8 +24,7 @@ bool ReadHostAddress(const char *text, uint8_t address[16], uint32_t *scope) {
     in_addr ipv4;
     in6_addr ipv6;
     if (inet_pton(AF_INET, text, &ipv4) == 1) {
-        std::memcpy(address, kMapped, sizeof(kMapped));
-        std::memcpy(address + sizeof(kMapped), &ipv4, sizeof(ipv4));
+        rvt_store_ipv4(address, &ipv4);
         return IsOneHost(address);
     }
     const char *zone = std::strchr(text, '%');
@@ -46,17 +39,17 @@ bool ReadHostAddress(const char *text, uint8_t address[16], uint32_t *scope) {
 
 std::string HostAddressText(const uint8_t address[16]) {
     char text[INET6_ADDRSTRLEN] = "";
-    const bool ipv4 = IsIpv4(address);
-    inet_ntop(ipv4 ? AF_INET : AF_INET6, ipv4 ? address + sizeof(kMapped) : address, text, sizeof(text));
+    const bool ipv4 = rvt_is_ipv4(address);
+    inet_ntop(ipv4 ? AF_INET : AF_INET6, ipv4 ? address + RVT_IPV4_AT : address, text, sizeof(text));
     return text;
 }
 
 socklen_t ToSocketAddress(const rvt_wire_peer &peer, uint32_t scope, SocketAddress *to) {
-    if (IsIpv4(peer.address)) {
+    if (rvt_is_ipv4(peer.address)) {
         std::memset(&to->ipv4, 0, sizeof(to->ipv4));
         to->ipv4.sin_family = AF_INET;
         to->ipv4.sin_port = htons(peer.port);
-        std::memcpy(&to->ipv4.sin_addr, peer.address + sizeof(kMapped), sizeof(in_addr));
+        std::memcpy(&to->ipv4.sin_addr, peer.address + RVT_IPV4_AT, sizeof(in_addr));
         return sizeof(to->ipv4);
     }
     std::memset(&to->ipv6, 0, sizeof(to->ipv6));
@@ -69,8 +62,7 @@ socklen_t ToSocketAddress(const rvt_wire_peer &peer, uint32_t scope, SocketAddre
 
 void FromSocketAddress(const SocketAddress &from, rvt_wire_peer *peer) {
     if (from.any.sa_family == AF_INET) {
-        std::memcpy(peer->address, kMapped, sizeof(kMapped));
-        std::memcpy(peer->address + sizeof(kMapped), &from.ipv4.sin_addr, sizeof(in_addr));
+        rvt_store_ipv4(peer->address, &from.ipv4.sin_addr);
         peer->port = ntohs(from.ipv4.sin_port);
     } else {
         std::memcpy(peer->address, &from.ipv6.sin6_addr, sizeof(in6_addr));

@@ -17,9 +17,6 @@ union SocketAddress {
     sockaddr_in6 ipv6;
 };
 
-// Returns whether the address is an IPv4 one, ::ffff:a.b.c.d.
-bool IsIpv4(const uint8_t address[16]);
-
 // Reads an IPv4 or IPv6 address; the latter may end in %zone, whose interface index goes to *scope. Returns false if it
 // is none, or not the address of one host: unspecified, multicast or broadcast.
 bool ReadHostAddress(const char *text, uint8_t address[16], uint32_t *scope);

@@ -6,6 +6,7 @@
 #include "core/rvt.h"
 
 extern "C" {
+#include "wire/address.h"
 #include "wire/endpoint/endpoint.h"
 }
 

@@ -90,7 +90,7 @@ UdpLink::~UdpLink() {
 
 std::unique_ptr<UdpLink> UdpLink::Open(const uint8_t address[16], uint32_t scope, uint16_t *port,
                                        int *error) {
-    const bool ipv6 = !IsIpv4(address);
+    const bool ipv6 = !rvt_is_ipv4(address);
     int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         *error = errno;

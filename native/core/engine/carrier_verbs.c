@@ -56,13 +56,13 @@ int rvt_set_carrier(struct rvt_qp_handle handle, const struct rvt_carrier *carri
 
 void rvt_unset_carrier(struct rvt_engine_qp *qp) {
     const struct rvt_why why = rvt_because(RVT_WHY_ENDPOINT_CLOSED);
-    qp->carrier = &rvt_loopback; /* first, so that the former carrier is called no more */
-    qp->carrier_data = NULL;
-    const bool had_failed =
-        qp->attr.state == RVT_QPS_ERR; /* its work requests are flushed for another reason */
+    const bool had_failed = qp->attr.state == RVT_QPS_ERR;
+    rvt_use_carrier(qp, &rvt_loopback,
+                    NULL); /* first, so that the former carrier learns nothing of what follows */
     rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &why);
-    while (qp->sq.count && !had_failed)
-        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &why);
+    if (had_failed)
+        return; /* the engine flushes it, because of the earlier failure */
+    rvt_flush_swqes(qp, &why);
     rvt_show_queues(qp);
 }
 
@@ -91,10 +91,6 @@ uint32_t rvt_carrier_max_sends(const struct rvt_engine_qp *qp) {
 
 void *rvt_carrier_data(const struct rvt_engine_qp *qp) {
     return qp->carrier_data;
-}
-
-struct rvt_dev_info *rvt_carrier_device(const struct rvt_engine_qp *qp) {
-    return qp->engine->device;
 }
 
 /* --- the requester --- */
@@ -167,7 +163,8 @@ void rvt_carrier_fail(struct rvt_engine_qp *qp, enum rvt_wc_status status, const
 }
 
 void rvt_carrier_flush(struct rvt_engine_qp *qp) {
-    rvt_flush_swqes(qp);
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+    rvt_flush_swqes(qp, &flushed);
 }
 
 /* --- the responder --- */

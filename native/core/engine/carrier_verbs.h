@@ -45,8 +45,8 @@ enum rvt_response {
 void rvt_carrier_begin(struct rvt_dev_info *device);
 void rvt_carrier_end(struct rvt_dev_info *device);
 
-/* Draws the numbers of further queue pairs from the CSPRNG, whatever the device was opened with. Called with the lock.
- * Returns whether all numbers that exist were drawn so. */
+/* From now on, new queue pairs of the device get random numbers, as if it had been opened with random_qp_numbers. The
+ * caller must hold the engine lock. */
 void rvt_carrier_draw_numbers(struct rvt_dev_info *device);
 
 /* Sets the carrier of a queue pair and its data. The former carrier's `detached` is called. Takes the engine lock.
@@ -59,7 +59,8 @@ void rvt_carrier_draw_numbers(struct rvt_dev_info *device);
 int rvt_set_carrier(struct rvt_qp_handle handle, const struct rvt_carrier *carrier, void *data,
                     bool random_only);
 
-/* Returns the queue pair to loopback, in ERR unless it is in RESET, without a call of `detached`. */
+/* Gives the queue pair back to loopback: it goes into ERR unless it is in RESET, and its work requests are flushed with
+ * the cause ENDPOINT_CLOSED. The former carrier's `detached` is called. */
 void rvt_unset_carrier(struct rvt_engine_qp *qp);
 
 /* Returns the data of the carrier of the queue pair with this number that is past RESET, or NULL if there is none or
@@ -74,7 +75,6 @@ uint32_t rvt_carrier_qpn(const struct rvt_engine_qp *qp);
 uint64_t rvt_carrier_serial(const struct rvt_engine_qp *qp);
 uint32_t rvt_carrier_max_sends(const struct rvt_engine_qp *qp); /* slots of the send queue */
 void *rvt_carrier_data(const struct rvt_engine_qp *qp);
-struct rvt_dev_info *rvt_carrier_device(const struct rvt_engine_qp *qp);
 
 /* Returns the microseconds that an RNR NAK with this timer code (0..31) asks to wait. */
 uint32_t rvt_rnr_microseconds(uint32_t code);

@@ -320,11 +320,11 @@ static void mark_ended_qp(struct rvt_owned *owned) {
     rvt_mark_engine(qp->engine);
 }
 
-/* Returns whether the element holds a region of the domain that was released. Key 0 does not count: the
- * kernel does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other
+/* Returns whether the element holds a region of the domain (NULL: of any domain) that was released. Key 0 does not
+ * count: the kernel does not look for queue pairs that use a DMA region. Nor does it look at queue pairs of other
  * domains, which can hold the region by a shared receive queue. */
 static bool is_released(const struct rvt_sge *sge, const struct rvt_pd *pd) {
-    return sge->mr && !rvt_sge_key_zero(sge) && sge->mr->pd == pd &&
+    return sge->mr && !rvt_sge_key_zero(sge) && (!pd || sge->mr->pd == pd) &&
            atomic_load_explicit(&sge->mr->word, memory_order_acquire) & (RVT_MR_REVOKED | RVT_MR_FORCED);
 }
 
@@ -339,11 +339,11 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
                 return true;
     }
     const bool in_packets = qp->carrier != &rvt_loopback;
-    for (uint32_t k = 0; (in_packets || qp->type == RVT_QPT_UD) && k < qp->in_hand.num_sge; k++) {
-        const struct rvt_sge *sge = &qp->in_hand.sges[k];
-        if (is_released(sge, in_packets && sge->mr ? sge->mr->pd : qp->pd))
+    if (!in_packets && qp->type != RVT_QPT_UD)
+        return false;
+    for (uint32_t k = 0; k < qp->in_hand.num_sge; k++)
+        if (is_released(&qp->in_hand.sges[k], in_packets ? NULL : qp->pd))
             return true;
-    }
     return false;
 }
 
@@ -370,10 +370,11 @@ static bool is_still_held(struct rvt_dev_info *device, struct rvt_mr_handle hand
 
 /* Flushes a queue pair if it is in error. */
 static void flush_if_failed(struct rvt_engine_qp *qp) {
+    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
     if (qp->attr.state != RVT_QPS_ERR)
         return;
     rvt_make_unready(qp);
-    rvt_flush_swqes(qp);
+    rvt_flush_swqes(qp, &flushed);
     qp->rnr_left = qp->attr.rnr_retry;
     rvt_show_queues(qp); /* the thread that runs the engine may never come to this queue pair */
 }

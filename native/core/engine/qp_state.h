@@ -27,8 +27,8 @@ void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, cons
  * puts an RC queue pair into error. */
 void rvt_fail_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why);
 
-/* Completes every queued send work request as flushed. Never releases the engine lock. */
-void rvt_flush_swqes(struct rvt_engine_qp *qp);
+/* Completes every queued send work request as flushed, with this cause. Never releases the engine lock. */
+void rvt_flush_swqes(struct rvt_engine_qp *qp, const struct rvt_why *why);
 
 /* Returns whether the work request is an operation of this end alone: nothing is sent for it. */
 static inline bool rvt_is_local(const struct rvt_swqe *wqe) {

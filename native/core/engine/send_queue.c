@@ -58,10 +58,9 @@ void rvt_fail_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const st
         rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
 }
 
-void rvt_flush_swqes(struct rvt_engine_qp *qp) {
-    const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
+void rvt_flush_swqes(struct rvt_engine_qp *qp, const struct rvt_why *why) {
     while (qp->sq.count)
-        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
+        rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, why);
 }
 
 /* Carries out a delayed LOCAL_INV. A failure does not put the queue pair into error. */

@@ -7,17 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/list.h"
 #include "wire/endpoint/endpoint.h"
 #include "wire/endpoint/requester.h"
 #include "wire/endpoint/responder.h"
 #include "wire/transport.h"
 
 struct rvt_connection {
-    struct rvt_connection *next, *previous; /* of the endpoint's list of all connections */
-    /* Of those that may have something to send; valid if in_output. Double, so that it costs little to close thousands. */
-    struct rvt_connection *next_output, *previous_output;
-    bool in_output;
-    struct rvt_connection *next_timed, *previous_timed; /* of those with a deadline; valid if there is one */
+    /* In lists of the endpoint: of all connections, of those that may have something to send, of those with a deadline. */
+    struct rvt_link in_connections, in_output, in_timed;
     struct rvt_endpoint *endpoint;
     struct rvt_engine_qp *qp;
     struct rvt_wire_peer peer;

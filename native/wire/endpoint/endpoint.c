@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/alloc.h"
+#include "wire/address.h"
 #include "wire/bytes.h"
 #include "wire/endpoint/connection.h"
 #include "wire/endpoint/refusals.h"
@@ -26,18 +27,27 @@ struct rvt_endpoint {
     /* Protected by the engine lock: */
     bool awake;   /* the host was woken and has not sent since */
     bool working; /* inside rvt_endpoint_receive() or _send(): the host sends afterwards anyway */
-    struct rvt_connection *connections;
-    struct rvt_connection *first_output, *last_output;
-    /* Those whose timer runs: a peer that makes one of them run all the time must not cost more for each idle one. */
-    struct rvt_connection *first_timed;
+    struct rvt_link *connections; /* rvt_connection.in_connections */
+    struct rvt_fifo output;       /* rvt_connection.in_output */
+    /* rvt_connection.in_timed: those whose timer runs. A list of its own, because a peer can make one of the timers run
+     * out all the time, and the other connections must not make that dearer. */
+    struct rvt_link *timed;
     uint64_t next_deadline; /* no timer of a connection is due before it */
     struct rvt_endpoint_counters counters;
     struct rvt_refusals refusals;
 };
 
-static bool is_ipv4(const uint8_t address[16]) {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    return !memcmp(address, mapped, sizeof(mapped));
+/* Returns the connection whose `in_connections` is the link. */
+static struct rvt_connection *connection_of(struct rvt_link *link) {
+    return RVT_LIST_ENTRY(link, struct rvt_connection, in_connections);
+}
+
+/* The same of `in_output` (NULL for NULL) and `in_timed`. */
+static struct rvt_connection *output_of(struct rvt_link *link) {
+    return link ? RVT_LIST_ENTRY(link, struct rvt_connection, in_output) : NULL;
+}
+static struct rvt_connection *timed_of(struct rvt_link *link) {
+    return RVT_LIST_ENTRY(link, struct rvt_connection, in_timed);
 }
 
 /* --- what the halves of a connection use --- */
@@ -61,60 +71,18 @@ static void wake_host(struct rvt_endpoint *endpoint) {
     endpoint->options.host.wake(endpoint->options.host.data);
 }
 
-static void append_output(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
-    connection->in_output = true;
-    connection->next_output = NULL;
-    connection->previous_output = endpoint->last_output;
-    if (endpoint->last_output)
-        endpoint->last_output->next_output = connection;
-    else
-        endpoint->first_output = connection;
-    endpoint->last_output = connection;
-}
-
-static void remove_output(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
-    struct rvt_connection *previous = connection->previous_output, *next = connection->next_output;
-    *(previous ? &previous->next_output : &endpoint->first_output) = next;
-    *(next ? &next->previous_output : &endpoint->last_output) = previous;
-    connection->in_output = false;
-}
-
-static struct rvt_connection *take_output(struct rvt_endpoint *endpoint) {
-    struct rvt_connection *connection = endpoint->first_output;
-    if (connection)
-        remove_output(endpoint, connection);
-    return connection;
-}
-
 void rvt_connection_wake(struct rvt_connection *connection) {
-    if (!connection->in_output)
-        append_output(connection->endpoint, connection);
+    rvt_fifo_append(&connection->endpoint->output, &connection->in_output);
     wake_host(connection->endpoint);
-}
-
-static void append_timed(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
-    connection->previous_timed = NULL;
-    connection->next_timed = endpoint->first_timed;
-    if (connection->next_timed)
-        connection->next_timed->previous_timed = connection;
-    endpoint->first_timed = connection;
-}
-
-static void remove_timed(struct rvt_endpoint *endpoint, struct rvt_connection *connection) {
-    struct rvt_connection *previous = connection->previous_timed, *next = connection->next_timed;
-    *(previous ? &previous->next_timed : &endpoint->first_timed) = next;
-    if (next)
-        next->previous_timed = previous;
 }
 
 void rvt_connection_set_deadline(struct rvt_connection *connection, uint64_t deadline) {
     struct rvt_endpoint *endpoint = connection->endpoint;
-    const bool ran = connection->deadline != UINT64_MAX, runs = deadline != UINT64_MAX;
     connection->deadline = deadline;
-    if (runs && !ran)
-        append_timed(endpoint, connection);
-    else if (ran && !runs)
-        remove_timed(endpoint, connection);
+    if (deadline == UINT64_MAX)
+        rvt_list_remove(&connection->in_timed);
+    else if (!rvt_list_has(&connection->in_timed))
+        rvt_list_add(&endpoint->timed, &connection->in_timed);
     if (deadline >= endpoint->next_deadline)
         return;
     endpoint->next_deadline = deadline;
@@ -156,14 +124,10 @@ static void work(struct rvt_engine_qp *qp) {
 
 static bool attached(struct rvt_engine_qp *qp, void *data) {
     struct rvt_connection *connection = data;
-    struct rvt_endpoint *endpoint = connection->endpoint;
     connection->qp = qp;
     if (!rvt_requester_init(connection))
         return false;
-    connection->next = endpoint->connections;
-    if (connection->next)
-        connection->next->previous = connection;
-    endpoint->connections = connection;
+    rvt_list_add(&connection->endpoint->connections, &connection->in_connections);
     return true;
 }
 
@@ -190,26 +154,14 @@ static void changed(struct rvt_engine_qp *qp, unsigned from) {
     }
 }
 
-/* Takes the connection out of the endpoint's lists and frees it. */
-static void free_connection(struct rvt_connection *connection) {
-    struct rvt_endpoint *endpoint = connection->endpoint;
-    if (connection->in_output)
-        remove_output(endpoint, connection);
-    if (connection->deadline != UINT64_MAX)
-        remove_timed(endpoint, connection);
-    if (connection->previous)
-        connection->previous->next = connection->next;
-    else
-        endpoint->connections = connection->next;
-    if (connection->next)
-        connection->next->previous = connection->previous;
+static void detached(struct rvt_engine_qp *qp, void *data) {
+    struct rvt_connection *connection = data;
+    (void)qp;
+    rvt_list_remove(&connection->in_connections);
+    rvt_fifo_remove(&connection->endpoint->output, &connection->in_output);
+    rvt_list_remove(&connection->in_timed);
     rvt_requester_free(connection);
     rvt_free(connection);
-}
-
-static void detached(struct rvt_engine_qp *qp, void *data) {
-    (void)qp;
-    free_connection(data);
 }
 
 static const struct rvt_carrier wire = {
@@ -231,7 +183,8 @@ int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_end
     if (!endpoint)
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     endpoint->options = *options;
-    endpoint->ipv6 = !is_ipv4(options->address);
+    endpoint->ipv6 = !rvt_is_ipv4(options->address);
+    rvt_fifo_init(&endpoint->output);
     endpoint->next_deadline = UINT64_MAX;
     rvt_carrier_begin(options->device);
     rvt_carrier_draw_numbers(options->device);
@@ -243,11 +196,8 @@ int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_end
 void rvt_endpoint_close(struct rvt_endpoint *endpoint) {
     struct rvt_dev_info *device = endpoint->options.device;
     rvt_carrier_begin(device);
-    while (endpoint->connections) {
-        struct rvt_connection *connection = endpoint->connections;
-        rvt_unset_carrier(connection->qp);
-        free_connection(connection);
-    }
+    while (endpoint->connections) /* detached() takes it off the list */
+        rvt_unset_carrier(connection_of(endpoint->connections)->qp);
     rvt_carrier_end(device);
     rvt_free(endpoint);
 }
@@ -255,7 +205,7 @@ void rvt_endpoint_close(struct rvt_endpoint *endpoint) {
 int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
                          const struct rvt_wire_peer *peer, uint64_t now) {
     const struct rvt_endpoint_options *options = &endpoint->options;
-    if (is_ipv4(peer->address) == endpoint->ipv6)
+    if (rvt_is_ipv4(peer->address) == endpoint->ipv6)
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_ADDRESS_FAMILY);
     rvt_carrier_begin(options->device);
     const uint32_t refusals = rvt_refusals_of(&endpoint->refusals, peer->address, now);
@@ -422,17 +372,16 @@ uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *p
     rvt_carrier_begin(endpoint->options.device);
     endpoint->working = true;
     endpoint->awake = false;
-    while (sent < count) {
-        struct rvt_connection *connection = take_output(endpoint);
+    struct rvt_connection *connection;
+    while (sent < count && (connection = output_of(endpoint->output.first))) {
         uint32_t turn = 0;
-        if (!connection)
-            break;
+        rvt_fifo_remove(&endpoint->output, &connection->in_output);
         while (turn < TURN && sent < count && write_packet(connection, &packets[sent], now)) {
             turn++;
             sent++;
         }
-        if ((turn == TURN || sent == count) && !connection->in_output)
-            append_output(endpoint, connection);
+        if (turn == TURN || sent == count)
+            rvt_fifo_append(&endpoint->output, &connection->in_output);
     }
     endpoint->working = false;
     rvt_carrier_end(endpoint->options.device);
@@ -454,19 +403,18 @@ void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_out
 uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
     rvt_carrier_begin(endpoint->options.device);
     if (endpoint->next_deadline <= now) {
-        for (struct rvt_connection *connection = endpoint->first_timed, *next; connection;
-             connection = next) {
-            next = connection->next_timed; /* what follows changes the timer of this connection only */
+        for (struct rvt_link *link = endpoint->timed, *next; link; link = next) {
+            struct rvt_connection *connection = timed_of(link);
+            next = link->next; /* what follows changes the timer of this connection only */
             if (connection->deadline > now)
                 continue;
             rvt_connection_set_deadline(connection, UINT64_MAX);
             rvt_requester_tick(connection, now);
         }
         endpoint->next_deadline = UINT64_MAX;
-        for (struct rvt_connection *connection = endpoint->first_timed; connection;
-             connection = connection->next_timed)
-            if (connection->deadline < endpoint->next_deadline)
-                endpoint->next_deadline = connection->deadline;
+        for (struct rvt_link *link = endpoint->timed; link; link = link->next)
+            if (timed_of(link)->deadline < endpoint->next_deadline)
+                endpoint->next_deadline = timed_of(link)->deadline;
     }
     const uint64_t next = endpoint->next_deadline;
     rvt_carrier_end(endpoint->options.device);

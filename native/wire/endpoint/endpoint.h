@@ -21,9 +21,8 @@
 struct rvt_endpoint;
 
 enum {
-    RVT_ROCE_PORT = 4791, /* UDP port of RoCEv2 */
-    /* The longest packet, from the BTH to the ICRC: FIRST or ONLY with RETH and immediate data, 4096 bytes. */
-    RVT_MOST_PACKET_BYTES = 12 + 28 + 4 + 4096 + 4,
+    /* The longest packet, from the BTH to the ICRC: a WRITE ONLY with RETH, immediate data and 4096 bytes. */
+    RVT_MOST_PACKET_BYTES = 12 + 16 + 4 + 4096 + 4,
     /* Most packets of one call of rvt_endpoint_receive() or rvt_endpoint_send(): the engine lock is held meanwhile. */
     RVT_MOST_PACKETS = 64,
 };

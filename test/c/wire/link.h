@@ -20,7 +20,7 @@
 enum {
     LINK_BATCH = 64,         /* packets of one call */
     LINK_MOST_FLYING = 4096, /* packets on the way; further ones are lost */
-    LINK_PORT = RVT_ROCE_PORT,
+    LINK_PORT = RVT_ROCE_UDP_PORT,
 };
 
 /* A packet on the way: a UDP datagram with what belongs to its IP packet. */

@@ -37,7 +37,7 @@ static void set_ipv6(uint8_t address[16], int first) {
 static struct rvt_endpoint_options options_of(struct world *w) {
     struct rvt_endpoint_options options = {
         .device = w->v.device,
-        .port = RVT_ROCE_PORT,
+        .port = RVT_ROCE_UDP_PORT,
         .refusals_a_minute = 16,
         .host = {.wake = note_wake, .data = w},
     };
@@ -111,7 +111,7 @@ static void receive(const struct world *w, const struct rvt_datagram *datagram) 
 
 static void a_device_without_an_engine_has_no_endpoint(void) {
     const struct rvt_device_options device = {.lkey_table_bits = 8};
-    struct rvt_endpoint_options options = {.port = RVT_ROCE_PORT};
+    struct rvt_endpoint_options options = {.port = RVT_ROCE_UDP_PORT};
     struct rvt_endpoint *endpoint;
     REQUIRE(!rvt_driver_mr_init(&device, &options.device));
     FAILS(rvt_endpoint_open(&options, &endpoint), RVT_EOPNOTSUPP, RVT_CAUSE_NO_ENGINE);
