@@ -24,7 +24,8 @@ const rooms = {
   'core/engine': ['core/access', 'core/objects', 'core/base', ...LAYOUT],
   'core/rvt.h': ['core/engine', 'core/access', 'core/objects', 'core/base', ...LAYOUT],
   wire: ['core/base', ...LAYOUT],
-  'wire/endpoint': ['wire', 'core/base', ...CORE, ...LAYOUT],
+  'wire/cm': ['wire', 'core/base', ...LAYOUT],
+  'wire/endpoint': ['wire', 'wire/cm', 'core/base', ...CORE, ...LAYOUT],
   ibverbs: [...CORE, ...LAYOUT],
   'binding/environment': [...CORE, ...LAYOUT],
   'binding/values': ['binding/environment', ...CORE, ...LAYOUT],
@@ -32,7 +33,7 @@ const rooms = {
   'binding/commands': [...['binding/objects', 'binding/values', 'binding/environment'], ...CORE, ...LAYOUT],
   'binding/batch': [...['binding/objects', 'binding/values', 'binding/environment'], ...CORE, ...LAYOUT],
   'binding/wire': [
-    ...['binding/objects', 'binding/values', 'binding/environment', 'wire', 'wire/endpoint'],
+    ...['binding/objects', 'binding/values', 'binding/environment', 'wire', 'wire/cm', 'wire/endpoint'],
     ...CORE,
     ...LAYOUT,
   ],

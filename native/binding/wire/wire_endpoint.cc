@@ -194,7 +194,9 @@ int WireEndpoint::Start(const Options &options) {
     std::memcpy(open.address, address_, sizeof(open.address));
     open.port = port_;
     open.refusals_a_minute = options.refusals;
-    open.host = {OnWake, OnRefused, this};
+    open.host.wake = OnWake;
+    open.host.refused = OnRefused;
+    open.host.data = this;
     error = rvt_endpoint_open(&open, &endpoint_);
     if (error)
         return error;
