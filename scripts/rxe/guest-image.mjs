@@ -1,8 +1,8 @@
 // The initramfs of the guest: modules, busybox and the programs of test/rxe/guest. And the programs of test/rxe/host, which run beside the
 // tests.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NotHere, output } from './machine-needs.mjs';
 
@@ -38,6 +38,7 @@ export function buildInitramfs(modules) {
         ]),
       ),
     },
+    ...programs(),
     ...modules.map((file, i) => ({ path: `modules/${order[i]}`, mode: FILE, data: readFileSync(file) })),
     { path: 'modules/order', mode: FILE, data: Buffer.from(`${order.join('\n')}\n`) },
   ]);
@@ -84,7 +85,38 @@ function compile(where, name, options) {
   return program;
 }
 
-/** The guest has no shared libraries. */
+/** Programs of Debian that the tests run as they are, with what they load. */
+const PROGRAMS = ['/usr/bin/rping', '/usr/bin/ucmatose'];
+/** Where libibverbs looks for the provider of soft-RoCE. */
+const PROVIDERS = '/usr/lib/x86_64-linux-gnu/libibverbs';
+
+/** What they load when they run: the C library ends threads with libgcc. */
+const FILES = ['/etc/libibverbs.d/rxe.driver', '/lib/x86_64-linux-gnu/libgcc_s.so.1'];
+
+/** Returns the programs, their libraries and their folders. */
+function programs() {
+  const provider = readdirSync(PROVIDERS).filter((name) => name.startsWith('librxe-'));
+  const loaded = [...PROGRAMS, ...provider.map((name) => join(PROVIDERS, name))];
+  const libraries = loaded.flatMap((file) =>
+    [...output('ldd', [file]).matchAll(/(\/\S+) \(0x/g)].map(([, library = '']) => library),
+  );
+  const files = new Set([...loaded, ...libraries, ...FILES]);
+  /** @type {Set<string>} */
+  const folders = new Set();
+  const addFolder = (/** @type {string} */ path) => {
+    if (path === '/' || path === '/bin') return;
+    addFolder(dirname(path));
+    folders.add(path);
+  };
+  const placed = [...files].map((file) => {
+    const path = PROGRAMS.includes(file) ? join('/bin', basename(file)) : file;
+    addFolder(dirname(path));
+    return { path: path.slice(1), mode: EXECUTABLE, data: readFileSync(file) };
+  });
+  return [...[...folders].map((path) => ({ path: path.slice(1), mode: FOLDER })), ...placed];
+}
+
+/** The guest's shell needs no shared libraries. */
 function staticBusybox() {
   const [found = ''] = output('which', ['busybox']).split('\n');
   const file = found && realpathSync(found);

@@ -26,6 +26,9 @@
  *   recv id= wr= [mr= off= len=]
  *   poll id= n= ms=                        WR:STATUS:LENGTH[:imm:DATA or :inv:RKEY] ...; waits for n
  *   gids device=                           INDEX:HEX ...
+ *   run id= words=PROGRAM,ARGUMENT,...                         starts a program of the guest
+ *   end id= ms=                            status= out=HEX     waits for its end, and kills it if it is late:
+ *                                                              then the status is 256 and the signal's number
  *   reset                                  destroys everything
  */
 #include <arpa/inet.h>
@@ -33,11 +36,13 @@
 #include <fcntl.h>
 #include <infiniband/verbs.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +56,8 @@ enum {
     MOST_LISTED = 1 << 16, /* bytes of `get` */
     GIDS = 64,
     POLL_PAUSE_US = 100,
+    MOST_OUTPUT = 1 << 14, /* bytes of a program's output that are told: the last ones */
+    END_PAUSE_US = 10000,
 };
 
 struct device {
@@ -574,6 +581,72 @@ static int take_completions(void) {
     return 0;
 }
 
+/* --- programs --- */
+
+static pid_t programs[OBJECTS];
+
+static const char *output_of(uint32_t id) {
+    static char name[32];
+    snprintf(name, sizeof(name), "/tmp/program-%" PRIu32, id);
+    return name;
+}
+
+static int run_program(void) {
+    const uint32_t id = word32("id", 0);
+    char *list = strdup(text("words", ""));
+    char *arguments[WORDS + 1] = {0};
+    int count = 0;
+    if (list == NULL || id >= OBJECTS || programs[id] != 0)
+        return EINVAL;
+    for (char *word = strtok(list, ","); word != NULL && count < WORDS; word = strtok(NULL, ","))
+        arguments[count++] = word;
+    if (count == 0)
+        return EINVAL;
+    const pid_t child = fork();
+    if (child < 0)
+        return errno;
+    if (child == 0) {
+        const int file = open(output_of(id), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        dup2(file, STDOUT_FILENO);
+        dup2(file, STDERR_FILENO);
+        execvp(arguments[0], arguments);
+        _exit(127);
+    }
+    free(list);
+    programs[id] = child;
+    return 0;
+}
+
+static int end_program(void) {
+    static unsigned char bytes[MOST_OUTPUT];
+    const uint32_t id = word32("id", 0);
+    uint64_t left = number("ms", 0) * 1000 / END_PAUSE_US;
+    int status = 0;
+    if (id >= OBJECTS || programs[id] == 0)
+        return EINVAL;
+    while (waitpid(programs[id], &status, WNOHANG) == 0) {
+        if (left-- == 0)
+            kill(programs[id], SIGKILL);
+        if (left == UINT64_MAX) {
+            waitpid(programs[id], &status, 0);
+            break;
+        }
+        usleep(END_PAUSE_US);
+    }
+    programs[id] = 0;
+    FILE *file = fopen(output_of(id), "r");
+    if (file == NULL)
+        return errno;
+    if (fseek(file, -MOST_OUTPUT, SEEK_END) != 0)
+        rewind(file);
+    const size_t length = fread(bytes, 1, sizeof(bytes), file);
+    fclose(file);
+    say(" status=%d out=", WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status));
+    for (size_t i = 0; i < length; i++)
+        say("%02x", bytes[i]);
+    return 0;
+}
+
 /* --- the end of objects --- */
 
 static int reset(void) {
@@ -615,10 +688,11 @@ static const struct {
     const char *name;
     int (*run)(void);
 } commands[] = {
-    {"mr", new_region}, {"dereg", deregister},      {"fill", fill},      {"differs", differs},
-    {"set", set_bytes}, {"get", get_bytes},         {"sum", sum_bytes},  {"mw", new_window},
-    {"qp", new_pair},   {"connect", connect_pair},  {"state", state},    {"post", post},
-    {"recv", receive},  {"poll", take_completions}, {"gids", list_gids}, {"reset", reset},
+    {"mr", new_region},   {"dereg", deregister},      {"fill", fill},      {"differs", differs},
+    {"set", set_bytes},   {"get", get_bytes},         {"sum", sum_bytes},  {"mw", new_window},
+    {"qp", new_pair},     {"connect", connect_pair},  {"state", state},    {"post", post},
+    {"recv", receive},    {"poll", take_completions}, {"gids", list_gids}, {"reset", reset},
+    {"run", run_program}, {"end", end_program},
 };
 
 static int obey(char *line) {
