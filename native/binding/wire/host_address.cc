@@ -19,20 +19,22 @@ static bool IsOneHost(const uint8_t address[16]) {
     return address[12] != 0 && address[12] < 224;
 }
 
-bool ReadHostAddress(const char *text, uint8_t address[16], uint32_t *scope) {
+bool ReadHostAddress(const std::string &text, uint8_t address[16], uint32_t *scope) {
     *scope = 0;
+    if (text.find('\0') != std::string::npos)
+        return false; // it would be cut there, and so taken for another address
     in_addr ipv4;
     in6_addr ipv6;
-    if (inet_pton(AF_INET, text, &ipv4) == 1) {
+    if (inet_pton(AF_INET, text.c_str(), &ipv4) == 1) {
         rvt_store_ipv4(address, &ipv4);
         return IsOneHost(address);
     }
-    const char *zone = std::strchr(text, '%');
-    std::string bare = zone ? std::string(text, zone) : std::string(text);
-    if (inet_pton(AF_INET6, bare.c_str(), &ipv6) != 1)
+    const size_t zone = text.find('%');
+    if (inet_pton(AF_INET6, text.substr(0, zone).c_str(), &ipv6) != 1)
         return false;
     std::memcpy(address, &ipv6, sizeof(ipv6));
-    if (zone && (!IsLinkLocal(address) || !(*scope = if_nametoindex(zone + 1))))
+    if (zone != std::string::npos &&
+        (!IsLinkLocal(address) || !(*scope = if_nametoindex(text.c_str() + zone + 1))))
         return false;
     return IsOneHost(address);
 }

@@ -19,7 +19,7 @@ union SocketAddress {
 
 // Reads an IPv4 or IPv6 address; the latter may end in %zone, whose interface index goes to *scope. Returns false if it
 // is none, or not the address of one host: unspecified, multicast or broadcast.
-bool ReadHostAddress(const char *text, uint8_t address[16], uint32_t *scope);
+bool ReadHostAddress(const std::string &text, uint8_t address[16], uint32_t *scope);
 
 // Returns the address as text, without a zone.
 std::string HostAddressText(const uint8_t address[16]);
