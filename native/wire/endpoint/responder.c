@@ -50,12 +50,20 @@ static uint32_t depth(const struct rvt_connection *connection) {
 
 /* --- what is due --- */
 
-/* Makes an ACK due. There is never more than one: it says the newest PSN, and acknowledges everything before it. */
-static void want_ack(struct rvt_connection *connection) {
+/* Makes an ACK due, of a SEND or a WRITE. There is never more than one: it acknowledges everything before it. */
+static void want_ack(struct rvt_connection *connection, uint32_t psn) {
     struct rvt_wire_responder *responder = &connection->responder;
+    if (!responder->ack_due || rvt_psn_distance(psn, responder->ack_psn) > 0)
+        responder->ack_psn = psn;
     responder->ack_due = true;
-    responder->ack_psn = rvt_psn_after(responder->expected_psn, 0xffffff);
     rvt_connection_wake(connection);
+}
+
+/* Returns the PSN of the ACK that is due: the newest, but not that of an atomic operation or a READ. soft-RoCE would take
+ * the ACK for the response, if that was lost, and complete the request without its bytes. */
+static uint32_t psn_of_ack(const struct rvt_wire_responder *responder) {
+    const uint32_t newest = rvt_psn_after(responder->expected_psn, 0xffffff);
+    return rvt_answers_find(&responder->answers, newest) ? responder->ack_psn : newest;
 }
 
 /* Makes a NAK due that asks for the expected packet again, and makes the responder silent. */
@@ -276,11 +284,12 @@ static void proceed(struct rvt_connection *connection, const struct rvt_transpor
         responder->msn = rvt_psn_after(responder->msn, 1);
     if (shape & (READS | ATOMICS))
         return; /* the answer acknowledges it */
-    responder->expected_psn = rvt_psn_after(responder->expected_psn, 1);
+    const uint32_t psn = responder->expected_psn;
+    responder->expected_psn = rvt_psn_after(psn, 1);
     /* At the end of a message also unasked, since not every peer asks. Of the packets that come in together, only the
      * last one's ACK is sent. */
     if (transport->ack_req || (shape & ENDS))
-        want_ack(connection);
+        want_ack(connection, psn);
 }
 
 static struct refused request_of(const struct rvt_connection *connection, const struct rvt_incoming *packet) {
@@ -336,7 +345,7 @@ static void receive_again(struct rvt_connection *connection, const struct rvt_in
                           uint8_t shape) {
     rvt_connection_counters(connection)->duplicates++;
     if (shape & (SENDS | WRITES))
-        want_ack(connection);
+        want_ack(connection, packet->transport.psn);
     else if (packet->payload_fits)
         repeat_answer(connection, &packet->transport, shape);
 }
@@ -466,8 +475,7 @@ bool rvt_responder_send(struct rvt_connection *connection, struct rvt_packet *pa
     if (!responder->ack_due)
         return false;
     responder->ack_due = false;
-    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, rvt_psn_after(responder->expected_psn, 0xffffff),
-                 ACK, responder->msn);
+    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, psn_of_ack(responder), ACK, responder->msn);
     return true;
 }
 

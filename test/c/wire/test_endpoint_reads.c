@@ -686,6 +686,39 @@ static void a_repeated_atomic_operation_is_not_carried_out(void) {
     responding_close(&r);
 }
 
+/* soft-RoCE takes an ACK with the PSN of its atomic operation for the response, and completes it without the value. The
+ * response may have been lost, so no ACK has the PSN of a response. */
+static void an_ack_has_no_psn_of_a_response(void) {
+    struct responding r;
+    REQUIRE(open_filled(&r));
+    store_word(&r, 0, 100);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
+    ACKS(&r, PSN + 1, ACK, 2);
+    ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 2);
+    OLD(&r, PSN + 2, 3, 100);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
+    ACKS(&r, PSN + 1, ACK, 3);
+    /* Of two that come again, the later one. */
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ACKS(&r, PSN + 1, ACK, 3);
+    NO_ANSWER(&r);
+    ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 2);
+    OLD(&r, PSN + 2, 3, 100);
+    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + 3);
+    RESPONSE(&r, ONLY, PSN + 3, 4, 0, 4);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ACKS(&r, PSN, ACK, 4);
+    /* The newest one again, as soon as it is none of a response. */
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 4);
+    ACKS(&r, PSN + 4, ACK, 5);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ACKS(&r, PSN + 4, ACK, 5);
+    NO_ANSWER(&r);
+    responding_close(&r);
+}
+
 /* While the answer is due, and without a region: the result is known. */
 static void a_repeated_atomic_operation_needs_no_memory(void) {
     struct responding r;
@@ -756,5 +789,5 @@ CHECK_MAIN(TEST(reads_of_every_length), TEST(an_empty_read_needs_no_key), TEST(r
            TEST(a_repeated_read_must_have_been_asked_before), TEST(repeated_reads_do_not_crowd_out_new_ones),
            TEST(reads_across_the_end_of_the_psns), TEST(the_longest_read), TEST(atomic_operations),
            TEST(an_atomic_operation_at_an_odd_address), TEST(a_repeated_atomic_operation_is_not_carried_out),
-           TEST(a_repeated_atomic_operation_needs_no_memory),
+           TEST(an_ack_has_no_psn_of_a_response), TEST(a_repeated_atomic_operation_needs_no_memory),
            TEST(results_of_an_earlier_round_are_not_taken_for_new_ones), TEST(results_end_with_a_reset))
