@@ -65,7 +65,7 @@ std::string Text(Arguments &arguments, const Napi::CallbackInfo &info, size_t in
 
 // A text with a zero byte would be cut there, and so taken for another address.
 bool ReadAddress(const std::string &text, uint8_t address[16], uint32_t *scope) {
-    return text.find('\0') == std::string::npos && ReadHostAddress(text.c_str(), address, scope);
+    return text.find('\0') == std::string::npos && rvt_read_host_address(text.c_str(), address, scope);
 }
 
 void Endpoint::Define(Environment &environment, Napi::Env env) {

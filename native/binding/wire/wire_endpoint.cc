@@ -150,7 +150,7 @@ std::shared_ptr<WireEndpoint> WireEndpoint::Open(const std::shared_ptr<OpenDevic
 }
 
 int WireEndpoint::OpenLink(const Options &options) {
-    if (!ReadHostAddress(options.address.c_str(), address_, &scope_))
+    if (!rvt_read_host_address(options.address.c_str(), address_, &scope_))
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS);
     port_ = options.port;
     if (options.memory) {
@@ -487,8 +487,9 @@ void WireEndpoint::Count(uint64_t counters[RVT_ENDPOINT_COUNTER_COUNT]) {
         rvt_endpoint_counters counts;
         rvt_endpoint_count(endpoint_, &counts);
         std::memcpy(last_counters_, &counts, sizeof(counts));
-        last_counters_[RVT_ENDPOINT_COUNTER_TOO_LONG] = link_->too_long;
-        last_counters_[RVT_ENDPOINT_COUNTER_UNSENT] = link_->unsent;
+        const rvt_udp_losses lost = link_->lost();
+        last_counters_[RVT_ENDPOINT_COUNTER_TOO_LONG] = lost.too_long;
+        last_counters_[RVT_ENDPOINT_COUNTER_UNSENT] = lost.unsent;
         last_counters_[RVT_ENDPOINT_COUNTER_UNREPORTED] = unreported_;
     }
     if (counters != last_counters_)
