@@ -27,6 +27,7 @@
     ['OS=="linux"', {
       'sources': [
         'udp/host_address.c',
+        'udp/interface.c',
         'udp/udp_socket.c',
       ],
     }],

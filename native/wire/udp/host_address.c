@@ -12,7 +12,7 @@ static bool is_link_local(const uint8_t address[16]) {
     return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
-static bool is_one_host(const uint8_t address[16]) {
+bool rvt_is_one_host(const uint8_t address[16]) {
     static const uint8_t unspecified[16] = {0};
     if (!rvt_is_ipv4(address))
         return address[0] != 0xff && memcmp(address, unspecified, sizeof(unspecified)) != 0;
@@ -27,7 +27,7 @@ bool rvt_read_host_address(const char *text, uint8_t address[16], uint32_t *scop
     *scope = 0;
     if (inet_pton(AF_INET, text, &ipv4) == 1) {
         rvt_store_ipv4(address, &ipv4);
-        return is_one_host(address);
+        return rvt_is_one_host(address);
     }
     const size_t length = strcspn(text, "%");
     if (length >= sizeof(bare)) /* longer than any address */
@@ -39,7 +39,7 @@ bool rvt_read_host_address(const char *text, uint8_t address[16], uint32_t *scop
     memcpy(address, &ipv6, sizeof(ipv6));
     if (text[length] && (!is_link_local(address) || !(*scope = if_nametoindex(text + length + 1))))
         return false;
-    return is_one_host(address);
+    return rvt_is_one_host(address);
 }
 
 void rvt_host_address_text(const uint8_t address[16], char text[RVT_HOST_ADDRESS_TEXT]) {

@@ -18,8 +18,11 @@ union rvt_socket_address {
 
 enum { RVT_HOST_ADDRESS_TEXT = INET6_ADDRSTRLEN };
 
+/* Returns whether this can be the address of one host: it is not unspecified, multicast or broadcast. */
+bool rvt_is_one_host(const uint8_t address[16]);
+
 /* Reads an IPv4 or IPv6 address; the latter may end in %zone, whose interface index goes to *scope. Returns false if it
- * is none, or not the address of one host: unspecified, multicast or broadcast. */
+ * is none, or not the address of one host. */
 bool rvt_read_host_address(const char *text, uint8_t address[16], uint32_t *scope);
 
 /* Writes the address as text, without a zone. */
