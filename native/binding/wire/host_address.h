@@ -11,6 +11,11 @@ extern "C" {
 #include "wire/udp/host_address.h"
 }
 
+// Reads an address as rvt_read_host_address(). A text with a zero byte would be cut there, and so taken for another address.
+inline bool ReadHostAddress(const std::string &text, uint8_t address[16], uint32_t *scope) {
+    return text.find('\0') == std::string::npos && rvt_read_host_address(text.c_str(), address, scope);
+}
+
 // Returns the address as text, without a zone.
 inline std::string HostAddressText(const uint8_t address[16]) {
     char text[RVT_HOST_ADDRESS_TEXT];
