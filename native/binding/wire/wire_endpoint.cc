@@ -477,8 +477,9 @@ void WireEndpoint::RefreshCounters() {
     rvt_endpoint_counters counts;
     rvt_endpoint_count(endpoint_, &counts);
     std::memcpy(counters_, &counts, sizeof(counts));
-    counters_[RVT_ENDPOINT_COUNTER_TOO_LONG] = link_->too_long;
-    counters_[RVT_ENDPOINT_COUNTER_UNSENT] = link_->unsent;
+    const rvt_udp_losses lost = link_->lost();
+    counters_[RVT_ENDPOINT_COUNTER_TOO_LONG] = lost.too_long;
+    counters_[RVT_ENDPOINT_COUNTER_UNSENT] = lost.unsent;
     counters_[RVT_ENDPOINT_COUNTER_UNREPORTED] = unreported_;
 }
 
