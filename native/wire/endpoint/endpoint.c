@@ -19,6 +19,7 @@ enum {
     DEFAULT_PKEY = 0xffff,
     DONT_FRAGMENT = 0x4000,
     UDP = 17,
+    MTU_4096 = 5,
     TURN = 16, /* packets that a connection sends before the next one's turn */
 };
 
@@ -290,8 +291,10 @@ int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
     return carry(endpoint, qp, peer, 0);
 }
 
-int rvt_endpoint_attach(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp, uint32_t mtu) {
-    return carry(endpoint, qp, NULL, mtu);
+int rvt_endpoint_attach(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp, uint32_t path_mtu) {
+    if (!path_mtu || path_mtu > MTU_4096)
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, RVT_QPA_PATH_MTU, path_mtu, MTU_4096);
+    return carry(endpoint, qp, NULL, 128u << path_mtu);
 }
 
 /* --- packets in --- */

@@ -116,15 +116,15 @@ int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
                          const struct rvt_wire_peer *peer, uint64_t now);
 
 /* Lets a UD queue pair send and receive through the endpoint: to the hosts that its address handles name
- * (rvt_create_host_ah), and from any host that knows its number and Q_Key. `mtu`: the most bytes of a datagram, 256 to
- * 4096 and a power of two; longer ones are not posted, and are dropped when they come. Stays as for
- * rvt_endpoint_connect().
+ * (rvt_create_host_ah), and from any host that knows its number and Q_Key. `path_mtu`: the most bytes of a datagram, as in
+ * struct rvt_qp_attr; longer ones are not posted, and are dropped when they come. Stays as for rvt_endpoint_connect().
  *   0            attached
- *   -EINVAL      the queue pair has no queues; it is not in RESET or INIT; or its number was not drawn at random
+ *   -EINVAL      the queue pair has no queues; it is not in RESET or INIT; its number was not drawn at random; or there is
+ *                no such MTU
  *   -EOPNOTSUPP  it is not a UD queue pair
  *   -EBADF       the handle is stale
  *   -ENOMEM      no memory */
-int rvt_endpoint_attach(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp, uint32_t mtu);
+int rvt_endpoint_attach(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp, uint32_t path_mtu);
 
 /* A datagram that came in. */
 struct rvt_datagram {

@@ -8,7 +8,14 @@
 #include "packets.h"
 #include "wire/endpoint/endpoint.h"
 
-enum { NODES = 3, MOST_WAITING = 512, NET_PORT = RVT_ROCE_UDP_PORT, NODE_BYTES = 16384, NET_MTU = 256 };
+enum {
+    NODES = 3,
+    MOST_WAITING = 512,
+    NET_PORT = RVT_ROCE_UDP_PORT,
+    NODE_BYTES = 16384,
+    NET_MTU = 256,
+    NET_MTU_CODE = 1
+};
 
 struct waiting {
     struct rvt_wire_peer from, to;
@@ -177,7 +184,7 @@ static inline struct vqp net_datagrams(struct node *node, uint32_t qkey) {
     struct vqp qp = make_qp(&node->v, RVT_QPT_UD);
     struct rvt_qp_attr attr = usual_attr(0);
     attr.qkey = qkey;
-    CHECK_EQ(rvt_endpoint_attach(node->endpoint, qp.handle, NET_MTU), 0);
+    CHECK_EQ(rvt_endpoint_attach(node->endpoint, qp.handle, NET_MTU_CODE), 0);
     bring_to(&qp, attr, RVT_QPS_RTS);
     return qp;
 }

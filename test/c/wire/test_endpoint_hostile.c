@@ -203,7 +203,7 @@ static void open_world(void) {
             struct rvt_host_address host = {.udp_port = peers[i].port};
             memcpy(host.ip, peers[i].address, sizeof(host.ip));
             CHECK_EQ(rvt_create_host_ah(v.pd, &(struct rvt_ah_attr){.port = 1}, &host, &ah), 0);
-            CHECK_EQ(rvt_endpoint_attach(end.endpoint, qps[i].handle, MTU), 0);
+            CHECK_EQ(rvt_endpoint_attach(end.endpoint, qps[i].handle, MTU_CODE), 0);
         } else {
             CHECK_EQ(rvt_endpoint_connect(end.endpoint, qps[i].handle, &peers[i], 0), 0);
         }

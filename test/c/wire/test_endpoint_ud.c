@@ -199,7 +199,7 @@ static void longer_datagrams_and_other_services_are_dropped(void) {
     const struct rvt_ah_handle ah = net_ah(&net.nodes[0], &net.nodes[1]);
     struct vqp wide = make_qp(&net.nodes[0].v, RVT_QPT_UD);
     const struct rvt_ib_sge sge = sge_at(&net.nodes[0].mr, 0, NET_MTU + 1);
-    CHECK_EQ(rvt_endpoint_attach(net.nodes[0].endpoint, wide.handle, 4096), 0);
+    CHECK_EQ(rvt_endpoint_attach(net.nodes[0].endpoint, wide.handle, 5), 0);
     bring_to(&wide, usual_attr(0), RVT_QPS_RTS);
     CHECK_EQ(net_receive(&net.nodes[1], &qps[1], 5, 0, 1000), 0);
     CHECK_EQ(post(&wide, SEND_WR(.sges = &sge, .num_sge = 1, .opcode = RVT_WR_SEND, .ah = &ah,
@@ -265,15 +265,18 @@ static void attaching_tests_the_queue_pair(void) {
     struct node *node = &net.nodes[0];
     struct vqp rc = make_qp(&node->v, RVT_QPT_RC), uc = make_qp(&node->v, RVT_QPT_UC),
                ud = make_qp(&node->v, RVT_QPT_UD);
-    FAILS_WITH(rvt_endpoint_attach(node->endpoint, rc.handle, NET_MTU), RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE,
-               RVT_QPT_RC, 0, 0);
-    FAILS_WITH(rvt_endpoint_attach(node->endpoint, uc.handle, NET_MTU), RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE,
-               RVT_QPT_UC, 0, 0);
+    FAILS_WITH(rvt_endpoint_attach(node->endpoint, rc.handle, NET_MTU_CODE), RVT_EOPNOTSUPP,
+               RVT_CAUSE_QP_TYPE, RVT_QPT_RC, 0, 0);
+    FAILS_WITH(rvt_endpoint_attach(node->endpoint, uc.handle, NET_MTU_CODE), RVT_EOPNOTSUPP,
+               RVT_CAUSE_QP_TYPE, RVT_QPT_UC, 0, 0);
+    for (uint32_t code = 0; code <= 6; code += 6)
+        FAILS_WITH(rvt_endpoint_attach(node->endpoint, ud.handle, code), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE,
+                   code, 5, RVT_QPA_PATH_MTU);
     bring_to(&ud, usual_attr(0), RVT_QPS_RTR);
-    FAILS_WITH(rvt_endpoint_attach(node->endpoint, ud.handle, NET_MTU), RVT_EINVAL, RVT_CAUSE_QP_STATE,
+    FAILS_WITH(rvt_endpoint_attach(node->endpoint, ud.handle, NET_MTU_CODE), RVT_EINVAL, RVT_CAUSE_QP_STATE,
                RVT_QPS_RTR, 0, 0);
     CHECK_EQ(rvt_destroy_qp(ud.handle), 0);
-    FAILS(rvt_endpoint_attach(node->endpoint, ud.handle, NET_MTU), RVT_EBADF, RVT_CAUSE_QP_GONE);
+    FAILS(rvt_endpoint_attach(node->endpoint, ud.handle, NET_MTU_CODE), RVT_EBADF, RVT_CAUSE_QP_GONE);
     net_close(&net);
 }
 
