@@ -59,7 +59,7 @@ function end<Type extends 'UC' | 'UD'>(
   });
   const pd = device.allocPd();
   const [sendCq, recvCq] = [device.createCq(256), device.createCq(256)];
-  const qp = pd.createQp({ type, sendCq, recvCq }) as QueuePair<Type>;
+  const qp = pd.createQp({ type, sendCq, recvCq });
   return { device, endpoint, pd, qp, sent: () => sendCq.poll(256), received: () => recvCq.poll(256) };
 }
 
