@@ -686,8 +686,8 @@ static void a_repeated_atomic_operation_is_not_carried_out(void) {
     responding_close(&r);
 }
 
-/* soft-RoCE takes an ACK with the PSN of its atomic operation for the response, and completes it without the value. The
- * response may have been lost, so no ACK has the PSN of a response. */
+/* soft-RoCE takes an ACK with the PSN of its READ or atomic operation for the response, and completes it without the bytes.
+ * The response may have been lost, so an ACK for what came again is about what is in front of them, with the MSN of it. */
 static void an_ack_has_no_psn_of_a_response(void) {
     struct responding r;
     REQUIRE(open_filled(&r));
@@ -697,24 +697,28 @@ static void an_ack_has_no_psn_of_a_response(void) {
     ACKS(&r, PSN + 1, ACK, 2);
     ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 2);
     OLD(&r, PSN + 2, 3, 100);
-    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
-    ACKS(&r, PSN + 1, ACK, 3);
-    /* Of two that come again, the later one. */
-    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
     ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
-    ACKS(&r, PSN + 1, ACK, 3);
+    ACKS(&r, PSN + 1, ACK, 2);
+    ASK(&r, READ_OF(&r, 0, 2 * MTU), .psn = PSN + 3);
+    RESPONSE(&r, FIRST, PSN + 3, 4, 0, MTU);
+    RESPONSE(&r, LAST, PSN + 4, 4, MTU, MTU);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
+    ACKS(&r, PSN + 1, ACK, 2);
     NO_ANSWER(&r);
     ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 2);
-    OLD(&r, PSN + 2, 3, 100);
-    ASK(&r, READ_OF(&r, 0, 4), .psn = PSN + 3);
-    RESPONSE(&r, ONLY, PSN + 3, 4, 0, 4);
+    OLD(&r, PSN + 2, 4, 100);
+    /* The newest PSN again, as soon as it is none of a response. */
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 5);
+    ACKS(&r, PSN + 5, ACK, 5);
     ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
-    ACKS(&r, PSN, ACK, 4);
-    /* The newest one again, as soon as it is none of a response. */
-    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 4);
-    ACKS(&r, PSN + 4, ACK, 5);
-    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
-    ACKS(&r, PSN + 4, ACK, 5);
+    ACKS(&r, PSN + 5, ACK, 5);
+    /* Those that the peer cannot have open any more are not looked at. */
+    for (uint32_t i = 0; i < DEPTH + 2; i++) {
+        ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 6 + i);
+        OLD(&r, PSN + 6 + i, 6 + i, 101 + i);
+    }
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 5);
+    ACKS(&r, PSN + 7, ACK, 7);
     NO_ANSWER(&r);
     responding_close(&r);
 }
