@@ -133,6 +133,7 @@ export type ErrorCause =
   | 'WrAtomicAddress'
   | 'WrNoRdAtomic'
   | 'WrAhInOtherPd'
+  | 'WrAhUnreachable'
   | 'WrSgeRefused'
   | 'WrLength'
   | 'BufferTooLong'

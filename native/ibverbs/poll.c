@@ -15,7 +15,8 @@ _Static_assert((int)RVT_WC_STATUS_REM_ACCESS_ERR == (int)IBV_WC_REM_ACCESS_ERR, 
 _Static_assert((int)RVT_WC_WITH_IMM == (int)IBV_WC_WITH_IMM, "flags of completions");
 
 static unsigned int flags_of(const struct rvt_wc *from) {
-    return (from->flags & RVT_WC_WITH_IMM ? IBV_WC_WITH_IMM : 0u) |
+    return (from->flags & RVT_WC_WITH_GRH ? IBV_WC_GRH : 0u) |
+           (from->flags & RVT_WC_WITH_IMM ? IBV_WC_WITH_IMM : 0u) |
            (from->flags & RVT_WC_WITH_INVALIDATE ? IBV_WC_WITH_INV : 0u);
 }
 

@@ -88,7 +88,7 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
     : Object.fromEntries(
         [
           ...['EndpointClosed', 'HostAddress', 'KeysForeseen', 'Socket', 'QpOnOtherDevice'],
-          ...['QpNumberForeseen', 'AddressFamily', 'TooManyRefusals'],
+          ...['QpNumberForeseen', 'AddressFamily', 'TooManyRefusals', 'WrAhUnreachable'],
         ].map((cause) => [cause, 'this operating system has no endpoints']),
       )),
   Argument: 'the classes check all arguments first; this is the second barrier',

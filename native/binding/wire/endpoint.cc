@@ -10,6 +10,10 @@ Napi::Value CreateEndpoint(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_SOCKETS));
 }
 
+Napi::Value ReadHost(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_SOCKETS));
+}
+
 #else
 #include <cstring>
 #include <memory>
@@ -41,6 +45,7 @@ private:
     Napi::Value Address(const Napi::CallbackInfo &info);
     Napi::Value Port(const Napi::CallbackInfo &info);
     Napi::Value Connect(const Napi::CallbackInfo &info);
+    Napi::Value Attach(const Napi::CallbackInfo &info);
     Napi::Value Reference(const Napi::CallbackInfo &info);
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value TakeRefusal(const Napi::CallbackInfo &info);
@@ -71,6 +76,7 @@ void Endpoint::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("address", &Endpoint::Address),
                                           InstanceMethod("port", &Endpoint::Port),
                                           InstanceMethod("connect", &Endpoint::Connect),
+                                          InstanceMethod("attach", &Endpoint::Attach),
                                           InstanceMethod("reference", &Endpoint::Reference),
                                           InstanceMethod("counters", &Endpoint::Counters),
                                           InstanceMethod("takeRefusal", &Endpoint::TakeRefusal),
@@ -119,6 +125,25 @@ Napi::Value Endpoint::Connect(const Napi::CallbackInfo &info) {
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_QP_ON_OTHER_DEVICE);
     else
         error = endpoint.Connect(qp->payload().handle, peer);
+    return Napi::Number::New(info.Env(), error);
+}
+
+// attach(qp, pathMtu)
+Napi::Value Endpoint::Attach(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    auto *qp = arguments.Object<QueuePair>(0);
+    const uint32_t path_mtu = arguments.U32(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    WireEndpoint &endpoint = *payload_.endpoint;
+    EngineCall call(endpoint.device());
+    int error = 0;
+    if (!endpoint.open())
+        error = rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
+    else if (qp->payload().device->get() != endpoint.device().get())
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_QP_ON_OTHER_DEVICE);
+    else
+        error = endpoint.Attach(qp->payload().handle, path_mtu);
     return Napi::Number::New(info.Env(), error);
 }
 
@@ -241,6 +266,20 @@ Napi::Value Endpoint::Take(const Napi::CallbackInfo &info) {
 }
 
 } // namespace
+
+Napi::Value ReadHost(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    std::string text = Text(arguments, info, 0);
+    ArrayView out = arguments.Array(1, napi_uint8_array, 16);
+    uint8_t address[16];
+    uint32_t scope;
+    if (!arguments.ok())
+        return arguments.Undefined();
+    if (!ReadHostAddress(text, address, &scope))
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS));
+    std::memcpy(out.data, address, sizeof(address));
+    return Napi::Number::New(info.Env(), 0);
+}
 
 void DefineEndpoint(Environment &environment, Napi::Env env) {
     Endpoint::Define(environment, env);

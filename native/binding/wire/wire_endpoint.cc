@@ -464,6 +464,12 @@ int WireEndpoint::Connect(rvt_qp_handle qp, const rvt_wire_peer &peer) {
     return rvt_endpoint_connect(endpoint_, qp, &peer, Now());
 }
 
+int WireEndpoint::Attach(rvt_qp_handle qp, uint32_t path_mtu) {
+    if (!endpoint_)
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
+    return rvt_endpoint_attach(endpoint_, qp, path_mtu);
+}
+
 void WireEndpoint::Reference(bool keeps_alive) {
     if (watcher_)
         watcher_->Reference(keeps_alive);
@@ -472,6 +478,8 @@ void WireEndpoint::Reference(bool keeps_alive) {
 void WireEndpoint::RefreshCounters() {
     static_assert(offsetof(rvt_endpoint_counters, limited) ==
                           RVT_ENDPOINT_COUNTER_LIMITED * sizeof(uint64_t) &&
+                      offsetof(rvt_endpoint_counters, incomplete) ==
+                          RVT_ENDPOINT_COUNTER_INCOMPLETE * sizeof(uint64_t) &&
                       sizeof(rvt_endpoint_counters) == RVT_ENDPOINT_COUNTER_TOO_LONG * sizeof(uint64_t),
                   "copied as they are");
     rvt_endpoint_counters counts;

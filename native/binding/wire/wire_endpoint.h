@@ -49,6 +49,8 @@ public:
     }
     // Connects a queue pair: rvt_endpoint_connect(), and -EBADF if the endpoint is closed.
     int Connect(rvt_qp_handle qp, const rvt_wire_peer &peer);
+    // The same of a UD queue pair: rvt_endpoint_attach().
+    int Attach(rvt_qp_handle qp, uint32_t path_mtu);
     void Reference(bool keeps_alive);
     // Returns enum rvt_endpoint_counter; those of a closed endpoint stay as they were last.
     const uint64_t *counters();
