@@ -19,7 +19,8 @@
 
 enum {
     UDP_PORT = 4791, /* of RoCEv2 */
-    ROUNDS = 16,     /* batches in and out, before the gate is left for a moment */
+    ROUNDS = 16,     /* batches in and out, before the thread leaves the gate for a moment */
+    BATCHES_OF_VERB = 4,
     PACKET_BYTES = (RVT_MOST_PACKET_BYTES + 63) & ~63,
 };
 
@@ -68,19 +69,24 @@ static void watch_room(struct shim_wire *wire, bool watch) {
 
 /* Sends one batch. Returns whether there may be another one. */
 static bool send_some(struct shim_wire *wire, uint64_t now) {
-    bool full = wire->first < wire->filled;
-    if (!full) {
+    if (wire->first == wire->filled) {
         atomic_store(&wire->output, false);
         wire->first = 0;
         wire->filled = rvt_endpoint_send(wire->endpoint, wire->buffers->out, RVT_MOST_PACKETS, now);
-        full = wire->filled == RVT_MOST_PACKETS;
+        /* If it has filled all buffers, it may have more, and does not say so again. */
+        if (wire->filled == RVT_MOST_PACKETS)
+            atomic_store(&wire->output, true);
     }
     wire->first +=
         rvt_udp_send(wire->udp, wire->endpoint, wire->buffers->out + wire->first, wire->filled - wire->first);
     const bool blocked = wire->first < wire->filled;
     if (blocked != wire->blocked)
         watch_room(wire, blocked); /* wakes the thread, which tries again, when there is room */
-    return full && !blocked;
+    return !blocked && atomic_load(&wire->output);
+}
+
+static bool has_output(const struct shim_wire *wire) {
+    return wire->first < wire->filled || atomic_load(&wire->output);
 }
 
 /* Closes the endpoint. Its queue pairs go into ERR. */
@@ -111,7 +117,7 @@ static bool drive(struct shim_wire *wire, int rounds, bool *received) {
         const uint32_t count = rvt_udp_receive(wire->udp, wire->buffers->in, &more);
         const uint64_t now = shim_microseconds();
         *received |= count > 0;
-        if (!count && !atomic_load(&wire->output) && now < wire->due && wire->first == wire->filled)
+        if (!count && !has_output(wire) && now < wire->due)
             break;
         if (count)
             rvt_endpoint_receive(wire->endpoint, wire->buffers->in, count, now);
@@ -128,19 +134,22 @@ static bool drive(struct shim_wire *wire, int rounds, bool *received) {
     return more;
 }
 
-/* Drives unless another thread does. That one then sees `output` when it has finished. Returns whether packets were
- * received. */
+/* Drives unless another thread does. That one then sees `output` when it has finished. What is left after some batches is
+ * the thread's: a long answer to a peer must not keep a verb. Returns whether packets were received. */
 static bool try_to_drive(struct shim_wire *wire) {
-    bool any = false, again = true;
-    while (again && pthread_mutex_trylock(&wire->driving) == 0) {
+    bool any = false, left = true;
+    for (int batch = 0; left && batch < BATCHES_OF_VERB; batch++) {
         bool received;
-        if (drive(wire, 1, &received))
-            kick(wire); /* the thread does the rest */
+        if (pthread_mutex_trylock(&wire->driving) != 0)
+            return any;
+        const bool more = drive(wire, 1, &received);
         const bool blocked = wire->blocked;
         pthread_mutex_unlock(&wire->driving);
         any |= received;
-        again = !blocked && atomic_load(&wire->output);
+        left = !blocked && (more || atomic_load(&wire->output));
     }
+    if (left)
+        kick(wire);
     return any;
 }
 

@@ -76,6 +76,7 @@ static void two_processes_cannot_have_one_address(void) {
     if (child == 0) {
         atomic_store(&check_failures, 0);
         char byte;
+        close(fds[1]);
         CHECK_EQ(read(fds[0], &byte, 1), 1);
         open_in_use(text);
         fflush(stdout);
