@@ -81,9 +81,16 @@ const rooms = [
     paths: UNPUBLISHED,
   },
   {
+    // What `rdmavt serve` does.
+    name: 'lib/serve',
+    files: ['lib/serve/**'],
+    may: [NODE, HERE, '\\.\\./(internal|verbs)/[\\w-]+'],
+    paths: UNPUBLISHED,
+  },
+  {
     name: 'lib/cli',
     files: ['lib/cli/**'],
-    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|explain|replay)/[\\w-]+${JS}`, '\\.\\./index'],
+    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|explain|replay|serve)/[\\w-]+${JS}`, '\\.\\./index'],
     computed: true, // loads the benchmarks in bench/
     paths: UNPUBLISHED,
   },

@@ -29,6 +29,7 @@ export {
   type CountersOptions,
   type RegionCounters,
 } from './verbs/counters';
+export { grhSource } from './verbs/grh';
 export { AddressHandle, type CreateAhOptions, type ShownAddressHandle } from './verbs/address-handle';
 export { Completion, type ShownCompletion } from './verbs/completion';
 export {

@@ -14,6 +14,7 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['explain', async () => (await import('./explain-command.js')).runExplain],
   ['help', () => Promise.resolve(runHelp)],
   ['replay', async () => (await import('./replay-command.js')).runReplay],
+  ['serve', async () => (await import('./serve-command.js')).runServe],
 ]);
 
 /** Prefix of the codes of this package's load errors, whose multi-line messages say how to fix the problem. */
@@ -29,6 +30,7 @@ Commands:
   explain        Explain a capture of RoCEv2 traffic: each request and what became of it.
   help [COMMAND] Show this help, or the help of a command.
   replay         Replay a trace of operations and print or compare the answers.
+  serve          Serve a test program of a machine with a Linux RDMA device.
 
 Options:
   -h, --help     Show this help; after a command, show the help of the command.

@@ -2,7 +2,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 
 import { AccessBit } from '../internal/layout';
-import { formatAddress } from './hosts';
+import { formatAddress } from '../internal/host-text';
 
 /** A region of a responder. */
 export interface ListedRegion {

@@ -141,6 +141,7 @@ export type ErrorCause =
   | 'WrAtomicAddress'
   | 'WrNoRdAtomic'
   | 'WrAhInOtherPd'
+  | 'WrAhUnreachable'
   | 'WrSgeRefused'
   | 'WrLength'
   | 'BufferTooLong'

@@ -32,6 +32,8 @@ export function getter(prototype: object, property: string): (object: unknown) =
 export const PlainWeakRef: typeof WeakRef = WeakRef;
 /** `Uint32Array`, as captured at load time. */
 export const PlainNumbers: typeof Uint32Array = Uint32Array;
+/** `Uint8Array`, as captured at load time. */
+export const PlainBytes: typeof Uint8Array = Uint8Array;
 
 /** `Atomics.load` and `Atomics.store`, as captured at load time. */
 export const atomicLoad: (array: Int32Array, index: number) => number = load;

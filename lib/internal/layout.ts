@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '8be004efe6e5ebb4';
+export const LAYOUT_HASH = 'bd115596dcf39a9c';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -380,6 +380,8 @@ export enum Cause {
   WrSgeRefused = 196,
   /** value: bytes of the message; limit: the most allowed */
   WrLength = 197,
+  /** the address handle leads to another network than the queue pair's; value: 1 if it names a host, else 0 */
+  WrAhUnreachable = 198,
   /**
    * Causes of the connection manager.
    * the request or the connection is over
@@ -588,6 +590,8 @@ export enum WcOpcode {
 
 /** Flags of completions, as in enum ib_wc_flags. */
 export enum WcFlag {
+  /** the first 40 bytes of the receive hold the header of the network */
+  Grh = 1,
   Imm = 2,
   Invalidate = 4,
 }
@@ -906,13 +910,18 @@ export enum EndpointCounter {
   Retransmitted = 14,
   Timeouts = 15,
   Limited = 16,
+  WrongQkey = 17,
+  NoReceive = 18,
+  ShortReceives = 19,
+  RefusedWrites = 20,
+  Incomplete = 21,
   /** packets that the network interface cannot carry */
-  TooLong = 17,
+  TooLong = 22,
   /** packets that the system refused for another reason */
-  Unsent = 18,
+  Unsent = 23,
   /** refusals that were not reported, because too many waited */
-  Unreported = 19,
-  Count = 20,
+  Unreported = 24,
+  Count = 25,
 }
 
 /** What the connection manager of an endpoint tells its host. */

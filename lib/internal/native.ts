@@ -97,6 +97,8 @@ export interface NativeModule {
     refusals: number,
     flags: number,
   ): NativeEndpoint | Status;
+  /** Stores the address of one host in `out`, 16 bytes: IPv6, or IPv4 as ::ffff:a.b.c.d. -EINVAL, -EOPNOTSUPP. */
+  readHostAddress(text: string, out: Uint8Array): Status;
   /** Returns the elements that this thread holds on the device, through any of its objects: flat rows of {@link HeldRow}. */
   heldElements(device: NativeDevice): BigUint64Array;
   /**
@@ -294,6 +296,8 @@ export interface NativeEndpoint {
   port(): number;
   /** Calls `rvt_endpoint_connect`. -EINVAL, -EOPNOTSUPP, -EACCES, -EBADF, -ENOMEM. */
   connect(qp: NativeQueuePair, address: string, port: number): Status;
+  /** Calls `rvt_endpoint_attach`; `pathMtu` is the number in `enum ib_mtu`. -EINVAL, -EOPNOTSUPP, -EBADF, -ENOMEM. */
+  attach(qp: NativeQueuePair, pathMtu: number): Status;
   /** Sets whether the endpoint keeps the process alive; at first it does. */
   reference(keepsAlive: boolean): void;
   /** Fills `out` with the {@link EndpointCounter}s; those of a closed endpoint stay as they were. */
@@ -410,8 +414,18 @@ export interface NativeProtectionDomain {
   ): NativeQueuePair | Status;
   /** Creates a shared receive queue; `basic`: of the only supported type. -EOPNOTSUPP, -EINVAL, -ENOMEM, -EBADF. */
   createSrq(maxWr: number, maxSge: number, limit: number, basic: boolean): NativeSharedReceiveQueue | Status;
-  /** Creates an address handle. -EINVAL, -ENOMEM, -EBADF. */
-  createAh(dlid: number, sl: number, staticRate: number, port: number): NativeAddressHandle | Status;
+  /**
+   * Creates an address handle: with the 16 bytes of `readHostAddress` and a UDP port one that leads to a host, else one for
+   * loopback. -EINVAL, -ENOMEM, -EBADF.
+   */
+  createAh(
+    dlid: number,
+    sl: number,
+    staticRate: number,
+    port: number,
+    address?: Uint8Array,
+    udpPort?: number,
+  ): NativeAddressHandle | Status;
   /**
    * Calls `rvt_dereg_mrs` on rows of {@link RegionNameWord}. 0, -EBUSY (some are held), -EINVAL (one is in another domain),
    * -EBADF.

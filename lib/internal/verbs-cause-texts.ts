@@ -473,6 +473,13 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     argument: (f) => inWr(f, 'ah'),
     text: byOwn('the address handle and the queue pair are in different protection domains'),
   },
+  WrAhUnreachable: {
+    argument: (f) => inWr(f, 'ah'),
+    text: ({ value }) =>
+      value === 0n
+        ? "the queue pair sends through an endpoint, but the address handle has no address; pass createAh the peer's"
+        : "the address handle has an address that the queue pair cannot reach: of another family than its endpoint's, or it has none",
+  },
   WrSgeRefused: {
     argument: (f) => inWr(f, `sges[${f.value}]`),
     text: ({ argument, limit }) =>

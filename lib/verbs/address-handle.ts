@@ -1,9 +1,10 @@
-import { illegalConstructor } from '../internal/arguments';
+import { illegalConstructor, integer, invalidType, invalidValue } from '../internal/arguments';
 import { construction } from '../internal/construction';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
-import { type NativeAddressHandle } from '../internal/native';
+import { PlainBytes } from '../internal/intrinsics';
+import { native, type NativeAddressHandle } from '../internal/native';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 
 /** Options of {@link ProtectionDomain.createAh}: the address vector (`struct rdma_ah_attr`). */
@@ -16,6 +17,32 @@ export interface CreateAhOptions {
   staticRate?: number;
   /** Port: 1, which is the default. */
   port?: number;
+  /**
+   * IPv4 or IPv6 address of the host to which datagrams go: for queue pairs that were activated with an endpoint, whose address must
+   * be of the same family. Default: none, for queue pairs of the same device.
+   */
+  address?: string;
+  /** UDP port of the endpoint at that host, 1..65535. Default 4791, at which every RoCEv2 host receives. Only with `address`. */
+  udpPort?: number;
+}
+
+const ROCE_PORT = 4791;
+const MOST_PORT = 65535;
+const ADDRESS_BYTES = 16;
+
+/** Reads and checks the address of {@link CreateAhOptions}. Returns undefined if there is none. */
+export function readDestination(
+  address: unknown,
+  udpPort: unknown,
+): { bytes: Uint8Array; port: number } | undefined {
+  if (address === undefined && udpPort !== undefined)
+    throw invalidValue('options.udpPort', 'must come with options.address', udpPort);
+  if (address === undefined) return undefined;
+  if (typeof address !== 'string') throw invalidType('options.address', 'of type string', address);
+  const port = udpPort === undefined ? ROCE_PORT : integer(udpPort, 'options.udpPort', 1, MOST_PORT);
+  const bytes = new PlainBytes(ADDRESS_BYTES);
+  throwOnError('ProtectionDomain.createAh', native.readHostAddress(address, bytes));
+  return { bytes, port };
 }
 
 /** Returned by {@link AddressHandle.toJSON}. */
@@ -32,7 +59,8 @@ let describeAddressHandle: (object: AddressHandle) => ShownAddressHandle;
 
 /**
  * An address handle (`struct rvt_ah`): the path to a destination, which datagrams of UD queue pairs in the same protection domain
- * name.
+ * name. With an address it leads to a host on the network, for queue pairs that were activated with an endpoint; without one to the
+ * queue pairs of the same device.
  *
  * Created by {@link ProtectionDomain.createAh}.
  *

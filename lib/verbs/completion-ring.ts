@@ -214,6 +214,11 @@ export class CompletionRing {
     return (this.#word(WcWord.Flags) & WcFlag.Imm) === 0 ? undefined : this.#word(WcWord.ImmOrInv);
   }
 
+  /** For a datagram: whether it came from the network, as {@link Completion.grh}. */
+  get grh(): boolean {
+    return this.#object?.grh ?? (this.#word(WcWord.Flags) & WcFlag.Grh) !== 0;
+  }
+
   /** The key that the message has invalidated, as {@link Completion.invalidatedRkey}; undefined if none. */
   get invalidatedRkey(): Rkey | undefined {
     if (this.#object !== undefined) return this.#object.invalidatedRkey;

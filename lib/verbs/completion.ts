@@ -88,6 +88,11 @@ export class Completion {
   readonly imm: number | undefined;
   /** The key that the message has invalidated (SEND_WITH_INV); undefined if none. */
   readonly invalidatedRkey: Rkey | undefined;
+  /**
+   * For a receive of a UD queue pair: whether the 40 bytes in front of the datagram hold the header with which it came from the
+   * network; see {@link grhSource}. False for datagrams of the same device, which leave these bytes as they were.
+   */
+  readonly grh: boolean;
   /** For a receive: the source LID. */
   readonly slid: number;
   /** For a receive: the service level. */
@@ -122,6 +127,7 @@ export class Completion {
     const immOrInv = words[at + WcWord.ImmOrInv] ?? 0;
     this.imm = (flags & WcFlag.Imm) === 0 ? undefined : immOrInv;
     this.invalidatedRkey = (flags & WcFlag.Invalidate) === 0 ? undefined : (immOrInv as Rkey);
+    this.grh = (flags & WcFlag.Grh) !== 0;
     const path = words[at + WcWord.Path] ?? 0;
     this.slid = path & 0xffff;
     this.sl = (path >>> 16) & 0xff;

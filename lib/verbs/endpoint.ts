@@ -46,7 +46,8 @@ export interface EndpointOptions {
   port?: number;
   /**
    * How many requests of a source address may be refused within a minute. After that the address gets no new connection until the
-   * minute is over: each wrong guess of a key costs a peer its connection. 0: no limit. Default 16.
+   * minute is over: each wrong guess of a key costs a peer its connection, and that many cost it the connection of a UC queue pair. 0:
+   * no limit. Default 16.
    */
   refusalsPerMinute?: number;
   /**
@@ -75,7 +76,7 @@ export interface EndpointCounters {
   /** Bytes of payload of packets that were accepted, and of those that were sent. */
   bytesReceived: number;
   bytesSent: number;
-  /** Dropped: not a packet of a reliable connection, or lengths that do not fit. */
+  /** Dropped: not a packet for a queue pair of that type, or lengths that do not fit. */
   malformed: number;
   /** Dropped: damaged. */
   badIcrc: number;
@@ -87,7 +88,7 @@ export interface EndpointCounters {
   congestion: number;
   /** Requests that came again. */
   duplicates: number;
-  /** Requests that came too early, because one before them was lost. */
+  /** Requests that came too early, because one before them was lost; for a UC queue pair also those that came again. */
   outOfOrder: number;
   /** NAKs that were sent, by kind: no receive was there; a packet is missing; a request was refused. */
   rnrNaks: number;
@@ -99,6 +100,16 @@ export interface EndpointCounters {
   timeouts: number;
   /** Connections that were denied ({@link EndpointOptions.refusalsPerMinute}). */
   limited: number;
+  /** Dropped: datagrams with another Q_Key than that of the UD queue pair. */
+  wrongQkey: number;
+  /** Dropped: messages for UC and UD queue pairs that had no receive. */
+  noReceive: number;
+  /** Dropped: messages for UC and UD queue pairs that were longer than the receive, which stays for the next one. */
+  shortReceives: number;
+  /** Dropped: writes that a UC queue pair refused. */
+  refusedWrites: number;
+  /** Dropped: messages to UC queue pairs that were cut off, and packets that belong to no message, because one before was lost. */
+  incomplete: number;
   /** Packets that were not sent because the network interface cannot carry such long ones: lower `pathMtu`. */
   tooLong: number;
   /** Packets that the system did not send for another reason, such as a missing route. */
@@ -113,7 +124,7 @@ export interface EndpointCounters {
 export interface EndpointEvents {
   /** A connection of {@link Endpoint.connect} or {@link ConnectionRequest.accept} has ended; its queue pair is in the error state. */
   disconnect: [connection: Connection, by: DisconnectedBy];
-  /** A peer's request was refused, which has put its queue pair into the error state. */
+  /** A peer's request was refused, which has put its RC queue pair into the error state; a UC queue pair has dropped it. */
   refused: [refusal: WireRefusal];
   /** The endpoint is closed: by {@link Endpoint.close}, or with its device. */
   close: [];
@@ -132,8 +143,8 @@ export interface ShownEndpoint extends Shown {
 let describeEndpoint: (object: Endpoint) => ShownEndpoint;
 
 /**
- * An endpoint on a RoCEv2 network: connects RC queue pairs of a device with queue pairs of other processes and machines, which may be
- * RDMA NICs or Linux's soft-RoCE, over UDP. Linux only.
+ * An endpoint on a RoCEv2 network: connects RC, UC and UD queue pairs of a device with queue pairs of other processes and machines,
+ * which may be RDMA NICs or Linux's soft-RoCE, over UDP. Linux only.
  *
  * RoCE has no authentication and no encryption: whoever can send packets in the name of a peer and knows the numbers of a connection
  * can use it. Open endpoints only on networks where all hosts are trusted. A peer learns the class of a refusal, never the reason.
@@ -247,11 +258,12 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
    * ones return the same until the queue pair is reset. Send it over a connection that you trust: whoever knows it can write packets in
    * the name of this end.
    *
-   * @throws RdmaError `EINVAL`: the queue pair has no queues, or is on another device. `EOPNOTSUPP`: it is not an RC queue pair.
-   *   `EBADF`: it is destroyed, or the endpoint is closed
+   * For a UD queue pair, address and port are for {@link ProtectionDomain.createAh} there, and the number for each datagram.
+   *
+   * @throws RdmaError `EINVAL`: the queue pair has no queues, or is on another device. `EBADF`: it is destroyed, or the endpoint is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`)
    */
-  describe(qp: QueuePair<'RC'>): WireAddress {
+  describe(qp: QueuePair<'RC' | 'UC' | 'UD'>): WireAddress {
     if (this.#native.live() < 0) throw explainedError('Endpoint.describe', 'EBADF', 'EndpointClosed');
     const { qpn, psn } = localEndOf('Endpoint.describe', qp, this.#home);
     return { address: this.#address, port: this.#port, qpn, psn };
@@ -342,6 +354,11 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
       retransmitted: of(EndpointCounter.Retransmitted),
       timeouts: of(EndpointCounter.Timeouts),
       limited: of(EndpointCounter.Limited),
+      wrongQkey: of(EndpointCounter.WrongQkey),
+      noReceive: of(EndpointCounter.NoReceive),
+      shortReceives: of(EndpointCounter.ShortReceives),
+      refusedWrites: of(EndpointCounter.RefusedWrites),
+      incomplete: of(EndpointCounter.Incomplete),
       tooLong: of(EndpointCounter.TooLong),
       unsent: of(EndpointCounter.Unsent),
       unreported: of(EndpointCounter.Unreported),

@@ -37,7 +37,7 @@ import { regionCovering } from './region-of';
 import { type AnyRegion, type RegionTable } from './region-registry';
 import { isSge, type Sge, tableOf } from './sge';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
-import { AddressHandle, type CreateAhOptions } from './address-handle';
+import { AddressHandle, type CreateAhOptions, readDestination } from './address-handle';
 import { sweep } from './event-dispatch';
 import { type CreateSrqOptions, SharedReceiveQueue } from './shared-receive-queue';
 import { type VerbsHome } from './verbs-registry';
@@ -412,9 +412,10 @@ export class ProtectionDomain {
    * Kernel: `rvt_create_ah`.
    *
    * @returns the new handle
-   * @throws RdmaError `EINVAL`: `port` is not 1, or `staticRate` is neither 0 nor 2..22; `ENOMEM`: the device has as many address
-   *   handles as `maxAh` allows, or memory allocation failed; `EBADF`
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`), RangeError (`ERR_OUT_OF_RANGE`)
+   * @throws RdmaError `EINVAL`: `port` is not 1; `staticRate` is neither 0 nor 2..22; or `address` is not that of one host. `ENOMEM`:
+   *   the device has as many address handles as `maxAh` allows, or memory allocation failed. `EOPNOTSUPP`: `address` on an operating
+   *   system without endpoints. `EBADF`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   createAh(options: CreateAhOptions = {}): AddressHandle {
     const self = this.#native;
@@ -423,11 +424,18 @@ export class ProtectionDomain {
       sl: givenSl = 0,
       staticRate: givenRate = 0,
       port: givenPort = 1,
-    } = optionsOf<CreateAhOptions>(options, ['dlid', 'sl', 'staticRate', 'port']);
+      address,
+      udpPort,
+    } = optionsOf<CreateAhOptions>(options, ['dlid', 'sl', 'staticRate', 'port', 'address', 'udpPort']);
     const dlid = u32(givenDlid, 'options.dlid');
     const sl = u8(givenSl, 'options.sl');
     const staticRate = u8(givenRate, 'options.staticRate');
-    const made = self.createAh(dlid, sl, staticRate, u8(givenPort, 'options.port'));
+    const port = u8(givenPort, 'options.port');
+    const to = readDestination(address, udpPort);
+    const made =
+      to === undefined
+        ? self.createAh(dlid, sl, staticRate, port)
+        : self.createAh(dlid, sl, staticRate, port, to.bytes, to.port);
     try {
       const ah = new AddressHandle(construction, resultOf('ProtectionDomain.createAh', made));
       this.#table.created('addressHandle', () => ah.id);

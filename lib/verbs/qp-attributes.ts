@@ -169,7 +169,7 @@ const LARGEST_MTU = 4096;
 const state = (value: unknown, name: string): number => qpStateNumber(oneOf(value, name, stateNames)) ?? 0;
 
 /** Returns the number of an MTU in `enum ib_mtu`: 1 (256 bytes) to 5 (4,096 bytes). */
-function mtu(value: unknown, name: string): number {
+export function mtuNumber(value: unknown, name: string): number {
   const bytes = integer(value, name, SMALLEST_MTU, LARGEST_MTU);
   for (let number = 1, size = SMALLEST_MTU; size <= bytes; number++, size *= 2)
     if (size === bytes) return number;
@@ -188,7 +188,7 @@ const plain: readonly (readonly [
   ['pkeyIndex', QpAttribute.PkeyIndex, QpAttrWord.PkeyIndex, u32],
   ['port', QpAttribute.Port, QpAttrWord.Port, u8],
   ['qkey', QpAttribute.Qkey, QpAttrWord.Qkey, u32],
-  ['pathMtu', QpAttribute.PathMtu, QpAttrWord.PathMtu, mtu],
+  ['pathMtu', QpAttribute.PathMtu, QpAttrWord.PathMtu, mtuNumber],
   ['timeout', QpAttribute.Timeout, QpAttrWord.Timeout, u8],
   ['retryCnt', QpAttribute.RetryCnt, QpAttrWord.RetryCnt, u8],
   ['rnrRetry', QpAttribute.RnrRetry, QpAttrWord.RnrRetry, u8],

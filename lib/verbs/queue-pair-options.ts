@@ -74,7 +74,10 @@ export interface ConnectOptions {
   maxRdAtomic?: number;
 }
 
-/** Options of {@link QueuePair.connect} with a queue pair at the other end of a network; the {@link WireAddress} is of that one. */
+/**
+ * Options of {@link QueuePair.connect} with a queue pair at the other end of a network; the {@link WireAddress} is of that one. A UC
+ * queue pair ignores what is about acknowledgements, reads and atomics.
+ */
 export interface WireConnectOptions extends ConnectOptions {
   /** The endpoint through which packets are sent and received. */
   endpoint: Endpoint;
@@ -101,6 +104,19 @@ export interface WireConnectOptions extends ConnectOptions {
 export interface ActivateOptions {
   /** The Q_Key that datagrams to this queue pair must have, 0..2^32-1. */
   qkey: number;
+  /**
+   * The endpoint through which datagrams are sent and received. Default: none; the queue pair talks to those of its device.
+   */
+  endpoint?: Endpoint;
+  /**
+   * The most bytes of a datagram, with an endpoint: what the whole path carries, less 56 bytes of headers (76 with IPv6). Longer ones
+   * are neither posted nor received. Default 1024. Only with `endpoint`.
+   */
+  pathMtu?: PathMtu;
+  /**
+   * Number of the first datagram, 0..2^24-1. Default: the one that {@link Endpoint.describe} returns. Only with `endpoint`.
+   */
+  localPsn?: number;
 }
 
 /** Options of the methods that return a promise for a completion. */

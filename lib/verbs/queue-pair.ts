@@ -38,7 +38,7 @@ import { type Method, operationOf } from '../internal/methods';
 import { type NativeEndpoint, type NativeQueuePair, type Status } from '../internal/native';
 import { OperationQueue, type OwnRequest } from './operation-queue';
 import { type LocalSge } from './protection-domain';
-import { decodeQuery, encodeAttributes, type QpAttributes, type QpQuery } from './qp-attributes';
+import { decodeQuery, encodeAttributes, mtuNumber, type QpAttributes, type QpQuery } from './qp-attributes';
 import { type QpType } from './qp-types';
 import {
   type ActivateOptions,
@@ -531,8 +531,11 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
    */
   connect(this: QueuePair<'RC' | 'UC'>, peer: QueuePair<Type>, options: ConnectOptions): void;
   /**
-   * Connects this queue pair with one at the other end of a network: brings it from RESET to RTS. The other end must do the same with
-   * what {@link Endpoint.describe} returns here. On failure the queue pair is as it was.
+   * Connects this queue pair with one of the same type at the other end of a network: brings it from RESET to RTS. The other end must
+   * do the same with what {@link Endpoint.describe} returns here. On failure the queue pair is as it was.
+   *
+   * Nothing acknowledges what a UC queue pair sends: a work request completes when it is sent. A message of which a packet is lost is
+   * lost as a whole, except that the earlier packets of a write may have changed memory. One that the peer refuses is dropped there.
    *
    * @param options - `endpoint`, `address`, `qpn`, `psn` and `access` are required; `{ endpoint, ...description, access }`
    * @throws RdmaError `EINVAL`: it is not in RESET; it was created before the device's first endpoint, so its number could be foretold;
@@ -541,7 +544,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
    *   ({@link EndpointOptions.refusalsPerMinute}). `EBADF`: the queue pair is destroyed or the endpoint is closed. `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
-  connect(this: QueuePair<'RC'>, options: WireConnectOptions): void;
+  connect(this: QueuePair<'RC' | 'UC'>, options: WireConnectOptions): void;
   connect(
     this: QueuePair<'RC' | 'UC'>,
     peer: QueuePair<Type> | WireConnectOptions,
@@ -665,6 +668,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     this.#isWired = true;
     this.#connections++;
     const psn = sqPsn ?? this.#firstPsn();
+    const isReliable = this.type === 'RC';
     try {
       // In INIT the program may have posted receives already.
       if (!isInit) this.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, access });
@@ -674,18 +678,11 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
         pathMtu,
         destQpn,
         rqPsn,
-        maxDestRdAtomic,
-        minRnrTimer,
+        ...(isReliable ? { maxDestRdAtomic, minRnrTimer } : {}),
         ...(isInit && { access }),
       });
-      this.#modify(method, {
-        state: 'RTS',
-        sqPsn: psn,
-        timeout,
-        retryCnt,
-        rnrRetry,
-        maxRdAtomic,
-      });
+      const reliable = isReliable ? { timeout, retryCnt, rnrRetry, maxRdAtomic } : {};
+      this.#modify(method, { state: 'RTS', sqPsn: psn, ...reliable });
     } catch (error) {
       this.#reset();
       if (!wasWired) this.#unwire(method);
@@ -712,17 +709,62 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
   }
 
   /**
-   * Brings a UD queue pair from RESET to RTS.
+   * Brings a UD queue pair from RESET to RTS. With an endpoint it sends to the hosts that address handles name
+   * ({@link CreateAhOptions.address}), and receives from every host that knows its number and Q_Key: the 40 bytes in front of a
+   * datagram say from where it came ({@link grhSource}). A datagram with another Q_Key, or for which there is no receive or a too
+   * short one, is dropped and counted ({@link Endpoint.counters}); nobody is told. On failure the queue pair is as it was.
    *
-   * @throws RdmaError `EINVAL`: it is not in RESET; `EBADF`: it is destroyed
+   * @throws RdmaError `EINVAL`: it is not in RESET; it was created before the device's first endpoint, so its number could be foretold;
+   *   the endpoint is of another device. `EBADF`: the queue pair is destroyed or the endpoint is closed. `EOPNOTSUPP`: it is not a UD
+   *   queue pair. `ENOMEM`
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
    */
   activate(this: QueuePair<'UD'>, options: ActivateOptions): void {
     const method = 'QueuePair.activate';
-    const { qkey: givenQkey } = requiredOptionsOf<ActivateOptions>(options, ['qkey']);
-    const qkey = u32(givenQkey, 'options.qkey');
+    const given = requiredOptionsOf<ActivateOptions>(options, ['qkey', 'endpoint', 'pathMtu', 'localPsn']);
+    const qkey = u32(given.qkey, 'options.qkey');
+    const { endpoint, pathMtu, localPsn } = given;
+    if (endpoint !== undefined) {
+      this.#activateWire(qkey, endpoint, pathMtu ?? 1024, localPsn);
+      return;
+    }
+    if (pathMtu !== undefined)
+      throw invalidValue('options.pathMtu', 'must come with options.endpoint', pathMtu);
+    if (localPsn !== undefined)
+      throw invalidValue('options.localPsn', 'must come with options.endpoint', localPsn);
     const sqPsn = firstPsn(this.#setup?.home);
     this.#expectReset(method);
+    this.#unwire(method);
+    this.#toReady(qkey, sqPsn);
+  }
+
+  #activateWire(qkey: number, givenEndpoint: unknown, pathMtu: unknown, localPsn: unknown): void {
+    const method = 'QueuePair.activate';
+    const endpoint = nativeEndpointOf(givenEndpoint);
+    if (endpoint === undefined)
+      throw invalidType('options.endpoint', 'an instance of Endpoint', givenEndpoint);
+    const mtu = mtuNumber(pathMtu, 'options.pathMtu');
+    const sqPsn =
+      localPsn === undefined ? undefined : integer(localPsn, 'options.localPsn', 0, PSN_RANGE - 1);
+    this.#expectReset(method);
+    const wasWired = this.#isWired;
+    throwOnError(method, endpoint.attach(this.#native, mtu));
+    this.#isWired = true;
+    const psn = sqPsn ?? this.#firstPsn();
+    try {
+      this.#toReady(qkey, psn);
+    } catch (error) {
+      this.#reset();
+      if (!wasWired) this.#unwire(method);
+      throw error;
+    }
+    this.#psn = psn;
+    this.#isPsnUsed = true;
+  }
+
+  /** Brings a UD queue pair from RESET to RTS. */
+  #toReady(qkey: number, sqPsn: number): void {
+    const method = 'QueuePair.activate';
     this.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, qkey });
     this.#modify(method, { state: 'RTR' });
     this.#modify(method, { state: 'RTS', sqPsn });
@@ -1068,10 +1110,6 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       qp.#query(method);
       const state = queried[QpAttrWord.State] ?? 0;
       const sqPsn = queried[QpAttrWord.SqPsn] ?? 0;
-      if (qp.type !== 'RC')
-        throw explainedError(method, 'EOPNOTSUPP', 'QpType', {
-          value: BigInt(queried[QpAttrWord.Type] ?? 0),
-        });
       if (qp.#setup?.home.registry !== home.registry)
         throw explainedError(method, 'EINVAL', 'QpOnOtherDevice');
       if (state === (QpState.Reset as number) || state === (QpState.Init as number))

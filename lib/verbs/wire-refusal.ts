@@ -18,8 +18,8 @@ export type WireOperation =
 export type NakClass = 'INVALID_REQUEST' | 'REMOTE_ACCESS' | 'REMOTE_OPERATION';
 
 /**
- * A peer's request that was refused. Its queue pair is in the error state since then. For this program: nothing but the class of
- * the NAK was sent to the peer.
+ * A peer's request that was refused. An RC queue pair is in the error state since then; a UC queue pair has dropped the request. For
+ * this program: nothing but the class of the NAK was sent to the peer, and nothing at all by a UC queue pair.
  */
 export interface WireRefusal {
   /** Address and port of the peer. */
@@ -34,8 +34,8 @@ export interface WireRefusal {
   readonly operation: WireOperation;
   /** Number of the refused packet. */
   readonly psn: number;
-  /** What was sent to the peer. */
-  readonly nak: NakClass;
+  /** What was sent to the peer; undefined: nothing, because the queue pair is of type UC. */
+  readonly nak: NakClass | undefined;
   /** Why it was refused: the reason of a refused access to memory, else the cause. */
   readonly reason: RefusalReason | CompletionReason;
   /** The refused access to memory; undefined if the request was refused for another reason. */
@@ -51,7 +51,11 @@ export interface WireRefusal {
   explain(): string;
 }
 
-function operationOf(opcode: number): WireOperation {
+/** What the opcodes of UC add to those of RC. */
+const UC_OPCODES = 0x20;
+
+function operationOf(code: number): WireOperation {
+  const opcode = code & ~UC_OPCODES;
   if (opcode >= (BthOpcode.RcWriteFirst as number) && opcode <= (BthOpcode.RcWriteOnlyWithImm as number))
     return 'RDMA_WRITE';
   switch (opcode) {
@@ -66,7 +70,8 @@ function operationOf(opcode: number): WireOperation {
   }
 }
 
-function nakOf(syndrome: number): NakClass {
+function nakOf(syndrome: number): NakClass | undefined {
+  if (syndrome === 0) return undefined;
   switch (syndrome & 31) {
     case NakCode.RemoteAccessError as number:
       return 'REMOTE_ACCESS';

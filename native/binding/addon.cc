@@ -123,6 +123,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set("createRecvQueue", Napi::Function::New<CreateRecvQueue>(env, "createRecvQueue"));
     exports.Set("createBatch", Napi::Function::New<CreateBatch>(env, "createBatch"));
     exports.Set("createPacketReader", Napi::Function::New<CreatePacketReader>(env, "createPacketReader"));
+    exports.Set("readHostAddress", Napi::Function::New<ReadHost>(env, "readHostAddress"));
     exports.Set("createEndpoint", Napi::Function::New<CreateEndpoint>(env, "createEndpoint"));
     exports.Set("heldElements", Napi::Function::New<HeldElements>(env, "heldElements"));
     // The loader compares this with the hash in lib/internal/layout.ts before it uses any other export.

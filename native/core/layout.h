@@ -259,6 +259,8 @@ enum rvt_cause {
     /* an element was refused; value: its index; limit: enum rvt_reason */
     RVT_CAUSE_WR_SGE_REFUSED = 196,
     RVT_CAUSE_WR_LENGTH = 197, /* value: bytes of the message; limit: the most allowed */
+    /* the address handle leads to another network than the queue pair's; value: 1 if it names a host, else 0 */
+    RVT_CAUSE_WR_AH_UNREACHABLE = 198,
     /* Causes of the connection manager. */
     RVT_CAUSE_CONNECTION_GONE = 200,  /* the request or the connection is over */
     RVT_CAUSE_CONNECTION_STATE = 201, /* the request was answered before */
@@ -471,6 +473,7 @@ enum rvt_wc_opcode {
 /* ts: WcFlag, RVT_WC_WITH_ */
 /* Flags of completions, as in enum ib_wc_flags. */
 enum {
+    RVT_WC_WITH_GRH = 1, /* the first 40 bytes of the receive hold the header of the network */
     RVT_WC_WITH_IMM = 2,
     RVT_WC_WITH_INVALIDATE = 4,
 };
@@ -757,10 +760,15 @@ enum rvt_endpoint_counter {
     RVT_ENDPOINT_COUNTER_RETRANSMITTED = 14,
     RVT_ENDPOINT_COUNTER_TIMEOUTS = 15,
     RVT_ENDPOINT_COUNTER_LIMITED = 16,
-    RVT_ENDPOINT_COUNTER_TOO_LONG = 17,   /* packets that the network interface cannot carry */
-    RVT_ENDPOINT_COUNTER_UNSENT = 18,     /* packets that the system refused for another reason */
-    RVT_ENDPOINT_COUNTER_UNREPORTED = 19, /* refusals that were not reported, because too many waited */
-    RVT_ENDPOINT_COUNTER_COUNT = 20,
+    RVT_ENDPOINT_COUNTER_WRONG_QKEY = 17,
+    RVT_ENDPOINT_COUNTER_NO_RECEIVE = 18,
+    RVT_ENDPOINT_COUNTER_SHORT_RECEIVES = 19,
+    RVT_ENDPOINT_COUNTER_REFUSED_WRITES = 20,
+    RVT_ENDPOINT_COUNTER_INCOMPLETE = 21,
+    RVT_ENDPOINT_COUNTER_TOO_LONG = 22,   /* packets that the network interface cannot carry */
+    RVT_ENDPOINT_COUNTER_UNSENT = 23,     /* packets that the system refused for another reason */
+    RVT_ENDPOINT_COUNTER_UNREPORTED = 24, /* refusals that were not reported, because too many waited */
+    RVT_ENDPOINT_COUNTER_COUNT = 25,
 };
 
 /* ts: CmEventKind, RVT_CM_EVENT_ */

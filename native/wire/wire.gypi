@@ -12,12 +12,16 @@
     'crc32.c',
     'endpoint/answers.c',
     'endpoint/endpoint.c',
+    'endpoint/messages.c',
     'endpoint/refusals.c',
     'endpoint/requester.c',
     'endpoint/requester_queue.c',
     'endpoint/requester_receive.c',
     'endpoint/requester_send.c',
     'endpoint/responder.c',
+    'endpoint/uc_receive.c',
+    'endpoint/ud_receive.c',
+    'endpoint/unreliable.c',
     'frame.c',
     'icrc.c',
     'rows.c',
@@ -27,6 +31,15 @@
     'include_dirs': ['..'],
   },
   'cflags_c': ['-std=c11', '-Wshadow', '-Wstrict-prototypes', '-Wmissing-prototypes'],
+  'conditions': [
+    ['OS=="linux"', {
+      'sources': [
+        'udp/host_address.c',
+        'udp/interface.c',
+        'udp/udp_socket.c',
+      ],
+    }],
+  ],
   'xcode_settings': {
     'GCC_C_LANGUAGE_STANDARD': 'c11',
   },

@@ -88,7 +88,7 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
     : Object.fromEntries(
         [
           ...['EndpointClosed', 'HostAddress', 'KeysForeseen', 'Socket', 'QpOnOtherDevice'],
-          ...['QpNumberForeseen', 'AddressFamily', 'TooManyRefusals'],
+          ...['QpNumberForeseen', 'AddressFamily', 'TooManyRefusals', 'WrAhUnreachable'],
           ...['ConnectionGone', 'ConnectionState', 'ConnectionRejected', 'ConnectionTimeout'],
           ...['ServiceInUse', 'QpConnected', 'TooManyConnections', 'PrivateData'],
         ].map((cause) => [cause, 'this operating system has no endpoints']),

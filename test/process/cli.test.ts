@@ -7,7 +7,7 @@ const root = join(__dirname, '..', '..');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 
 describe('help', () => {
-  const commands = ['bench', 'build', 'explain', 'help', 'replay'];
+  const commands = ['bench', 'build', 'explain', 'help', 'replay', 'serve'];
 
   it.each([[['--help']], [['-h']], [['help']], [['help', 'help']], [['help', '--help']]])(
     '%j lists the commands',
@@ -20,7 +20,7 @@ describe('help', () => {
     },
   );
 
-  it.each(['bench', 'build', 'explain', 'replay'])(
+  it.each(['bench', 'build', 'explain', 'replay', 'serve'])(
     'of %s is the same for every way to request it',
     (command) => {
       const asked = rdmavt([command, '--help']);

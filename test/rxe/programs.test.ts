@@ -229,7 +229,7 @@ describeIf(because === undefined, because ?? '')('programs of librdmacm and an e
           expect(await connection.disconnect()).toBe('program');
           const { status, output } = await end();
           expect(output).toContain('data transfers complete');
-          expect([status, (/return status (-?\d+)/.exec(output))?.[1]]).toEqual([0, '0']);
+          expect([status, /return status (-?\d+)/.exec(output)?.[1]]).toEqual([0, '0']);
         });
 
         test('ucmatose as server: messages both ways, and it disconnects', async () => {
@@ -242,7 +242,7 @@ describeIf(because === undefined, because ?? '')('programs of librdmacm and an e
           for (let i = 0; i < 10; i++) await talker.qp.send(talker.sge(DATA_AT, 100));
           expect(await connection.closed).toBe('peer');
           const { status, output } = await end();
-          expect([status, (/return status (-?\d+)/.exec(output))?.[1]]).toEqual([0, '0']);
+          expect([status, /return status (-?\d+)/.exec(output)?.[1]]).toEqual([0, '0']);
         });
 
         test('no connection is left', async () => {

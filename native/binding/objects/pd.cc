@@ -118,7 +118,7 @@ Napi::Value ProtectionDomain::CreateSrq(const Napi::CallbackInfo &info) {
     return WrapNew<SharedReceiveQueue>(info.Env(), payload_.device, error, handle, rvt_destroy_srq);
 }
 
-// createAh(dlid, sl, staticRate, port)
+// createAh(dlid, sl, staticRate, port[, address, udpPort]): the last two lead to a host; `address` has 16 bytes.
 Napi::Value ProtectionDomain::CreateAh(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     rvt_ah_attr attr = {};
@@ -126,11 +126,18 @@ Napi::Value ProtectionDomain::CreateAh(const Napi::CallbackInfo &info) {
     attr.sl = static_cast<uint8_t>(arguments.Integer(1, 0, UINT8_MAX));
     attr.static_rate = static_cast<uint8_t>(arguments.Integer(2, 0, UINT8_MAX));
     attr.port = static_cast<uint8_t>(arguments.Integer(3, 0, UINT8_MAX));
+    rvt_host_address host = {};
+    const bool to_host = info.Length() > 4;
+    ArrayView address = to_host ? arguments.Array(4, napi_uint8_array, sizeof(host.ip)) : ArrayView{};
+    host.udp_port = to_host ? static_cast<uint16_t>(arguments.Integer(5, 1, UINT16_MAX)) : 0;
     if (!arguments.ok())
         return arguments.Undefined();
+    if (to_host)
+        std::memcpy(host.ip, address.data, sizeof(host.ip));
     EngineCall call(*payload_.device);
     rvt_ah_handle handle = {};
-    int error = rvt_create_ah(payload_.handle, &attr, &handle);
+    int error = to_host ? rvt_create_host_ah(payload_.handle, &attr, &host, &handle)
+                        : rvt_create_ah(payload_.handle, &attr, &handle);
     return WrapNew<AddressHandle>(info.Env(), payload_.device, error, handle, rvt_destroy_ah);
 }
 

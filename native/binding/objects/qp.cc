@@ -70,7 +70,8 @@ Napi::Value QueuePair::InvalidateRkey(const Napi::CallbackInfo &info) {
 
 Napi::Value QueuePair::Unwire(const Napi::CallbackInfo &info) {
     EngineCall call(*payload_.device);
-    return Napi::Number::New(info.Env(), rvt_set_carrier(payload_.handle, &rvt_loopback, nullptr, false));
+    return Napi::Number::New(info.Env(),
+                             rvt_set_carrier(payload_.handle, &rvt_loopback, nullptr, false, UINT32_MAX));
 }
 
 // The words of a call in the order of struct rvt_ah_attr.

@@ -10,6 +10,10 @@ Napi::Value CreateEndpoint(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_SOCKETS));
 }
 
+Napi::Value ReadHost(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), rvt_fail(RVT_EOPNOTSUPP, RVT_CAUSE_NO_SOCKETS));
+}
+
 #else
 #include <cstring>
 #include <memory>
@@ -41,6 +45,7 @@ private:
     Napi::Value Address(const Napi::CallbackInfo &info);
     Napi::Value Port(const Napi::CallbackInfo &info);
     Napi::Value Connect(const Napi::CallbackInfo &info);
+    Napi::Value Attach(const Napi::CallbackInfo &info);
     Napi::Value Reference(const Napi::CallbackInfo &info);
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value TakeRefusal(const Napi::CallbackInfo &info);
@@ -72,11 +77,6 @@ std::string Text(Arguments &arguments, const Napi::CallbackInfo &info, size_t in
     return length + 1 < sizeof(text) ? std::string(text, length) : std::string();
 }
 
-// A text with a zero byte would be cut there, and so taken for another address.
-bool ReadAddress(const std::string &text, uint8_t address[16], uint32_t *scope) {
-    return text.find('\0') == std::string::npos && ReadHostAddress(text.c_str(), address, scope);
-}
-
 void Endpoint::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeEndpoint",
                                       {
@@ -85,6 +85,7 @@ void Endpoint::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("address", &Endpoint::Address),
                                           InstanceMethod("port", &Endpoint::Port),
                                           InstanceMethod("connect", &Endpoint::Connect),
+                                          InstanceMethod("attach", &Endpoint::Attach),
                                           InstanceMethod("reference", &Endpoint::Reference),
                                           InstanceMethod("counters", &Endpoint::Counters),
                                           InstanceMethod("takeRefusal", &Endpoint::TakeRefusal),
@@ -136,12 +137,31 @@ Napi::Value Endpoint::Connect(const Napi::CallbackInfo &info) {
     int error = 0;
     if (!endpoint.open())
         error = rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
-    else if (!ReadAddress(address, peer.address, &scope))
+    else if (!ReadHostAddress(address, peer.address, &scope))
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS);
     else if (qp->payload().device->get() != endpoint.device().get())
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_QP_ON_OTHER_DEVICE);
     else
         error = endpoint.Connect(qp->payload().handle, peer);
+    return Napi::Number::New(info.Env(), error);
+}
+
+// attach(qp, pathMtu)
+Napi::Value Endpoint::Attach(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    auto *qp = arguments.Object<QueuePair>(0);
+    const uint32_t path_mtu = arguments.U32(1);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    WireEndpoint &endpoint = *payload_.endpoint;
+    EngineCall call(endpoint.device());
+    int error = 0;
+    if (!endpoint.open())
+        error = rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
+    else if (qp->payload().device->get() != endpoint.device().get())
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_QP_ON_OTHER_DEVICE);
+    else
+        error = endpoint.Attach(qp->payload().handle, path_mtu);
     return Napi::Number::New(info.Env(), error);
 }
 
@@ -160,10 +180,8 @@ Napi::Value Endpoint::Counters(const Napi::CallbackInfo &info) {
     ArrayView out = arguments.Array(0, napi_biguint64_array, RVT_ENDPOINT_COUNTER_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
-    uint64_t counters[RVT_ENDPOINT_COUNTER_COUNT];
     EngineCall call(payload_.endpoint->device());
-    payload_.endpoint->Count(counters);
-    std::memcpy(out.data, counters, sizeof(counters));
+    std::memcpy(out.data, payload_.endpoint->counters(), RVT_ENDPOINT_COUNTER_COUNT * sizeof(uint64_t));
     return arguments.Undefined();
 }
 
@@ -274,7 +292,7 @@ Napi::Value Endpoint::CmConnect(const Napi::CallbackInfo &info) {
     int error = 0;
     if (!endpoint.open())
         error = rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
-    else if (!ReadAddress(address, ask.peer.address, &scope))
+    else if (!ReadHostAddress(address, ask.peer.address, &scope))
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS);
     else if (!endpoint.SameFamily(ask.peer.address))
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_ADDRESS_FAMILY);
@@ -420,7 +438,7 @@ Napi::Value Endpoint::Feed(const Napi::CallbackInfo &info) {
     EngineCall call(endpoint.device());
     if (!endpoint.memory())
         return Napi::Number::New(info.Env(), rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED));
-    if (!ReadAddress(address, packet.peer.address, &scope))
+    if (!ReadHostAddress(address, packet.peer.address, &scope))
         return Napi::Number::New(info.Env(), rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS));
     auto *first = static_cast<unsigned char *>(bytes.data);
     packet.bytes.assign(first, first + bytes.length);
@@ -454,6 +472,20 @@ Napi::Value Endpoint::Take(const Napi::CallbackInfo &info) {
 
 } // namespace
 
+Napi::Value ReadHost(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    std::string text = Text(arguments, info, 0);
+    ArrayView out = arguments.Array(1, napi_uint8_array, 16);
+    uint8_t address[16];
+    uint32_t scope;
+    if (!arguments.ok())
+        return arguments.Undefined();
+    if (!ReadHostAddress(text, address, &scope))
+        return Napi::Number::New(info.Env(), rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS));
+    std::memcpy(out.data, address, sizeof(address));
+    return Napi::Number::New(info.Env(), 0);
+}
+
 void DefineEndpoint(Environment &environment, Napi::Env env) {
     Endpoint::Define(environment, env);
 }
@@ -472,8 +504,6 @@ Napi::Value CreateEndpoint(const Napi::CallbackInfo &info) {
     options.memory = flags & RVT_ENDPOINT_FLAG_MEMORY;
     options.by_thread = flags & RVT_ENDPOINT_FLAG_BY_THREAD;
     options.any_keys = flags & RVT_ENDPOINT_FLAG_ANY_KEYS;
-    if (options.address.find('\0') != std::string::npos)
-        options.address.clear(); // no address
     int error = 0;
     std::shared_ptr<OpenDevice> of = device->payload().device;
     EngineCall call(*of);

@@ -13,4 +13,8 @@ void DefineEndpoint(Environment &environment, Napi::Env env);
 // -EOPNOTSUPP where endpoints have no sockets.
 Napi::Value CreateEndpoint(const Napi::CallbackInfo &info);
 
+// readHostAddress(text, out): stores the address of one host in `out`, 16 bytes. Returns 0; -EINVAL if the text is none;
+// -EOPNOTSUPP where endpoints have no sockets.
+Napi::Value ReadHost(const Napi::CallbackInfo &info);
+
 #endif

@@ -19,7 +19,7 @@ int rvt_judge_ah_attr(const struct rvt_ah_attr *attr, uint32_t attribute) {
 
 /* Makes the object alive. The caller must hold both locks. */
 static int give_birth(struct rvt_engine *engine, struct rvt_pd_handle in, const struct rvt_ah_attr *attr,
-                      struct rvt_ah_handle *handle) {
+                      const struct rvt_host_address *host, struct rvt_ah_handle *handle) {
     struct rvt_dev_info *device = engine->device;
     if (!rvt_pd_live(in))
         return rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
@@ -28,12 +28,14 @@ static int give_birth(struct rvt_engine *engine, struct rvt_pd_handle in, const 
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     ah->pd = in.pd;
     ah->attr = *attr;
+    ah->host = *host;
     engine->ahs++;
     *handle = (struct rvt_ah_handle){ah, rvt_owned_birth(&ah->owned, RVT_RESOURCE_AH), in.context};
     return 0;
 }
 
-int rvt_create_ah(struct rvt_pd_handle in, const struct rvt_ah_attr *attr, struct rvt_ah_handle *handle) {
+int rvt_create_host_ah(struct rvt_pd_handle in, const struct rvt_ah_attr *attr,
+                       const struct rvt_host_address *host, struct rvt_ah_handle *handle) {
     int error;
     struct rvt_engine *engine = rvt_engine_of_pd(in, &error);
     if (engine)
@@ -47,10 +49,15 @@ int rvt_create_ah(struct rvt_pd_handle in, const struct rvt_ah_attr *attr, struc
     if (engine->ahs >= most)
         error = rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TOO_MANY_OBJECTS, RVT_RESOURCE_AH, most);
     else
-        error = give_birth(engine, in, attr, handle);
+        error = give_birth(engine, in, attr, host, handle);
     rvt_mutex_unlock(&device->lock);
     rvt_engine_finish(engine);
     return error;
+}
+
+int rvt_create_ah(struct rvt_pd_handle in, const struct rvt_ah_attr *attr, struct rvt_ah_handle *handle) {
+    static const struct rvt_host_address nowhere;
+    return rvt_create_host_ah(in, attr, &nowhere, handle);
 }
 
 int rvt_destroy_ah(struct rvt_ah_handle handle) {

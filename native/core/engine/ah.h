@@ -17,11 +17,18 @@ struct rvt_ah_attr {
     uint8_t sl, static_rate, port;
 };
 
+/* A host on an IP network, and the UDP port at which it receives packets. */
+struct rvt_host_address {
+    uint8_t ip[16];    /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t udp_port; /* 0: there is no address */
+};
+
 struct rvt_ah {
     struct rvt_owned owned;
     /* Constant while the object is alive: */
     struct rvt_pd *pd;
     struct rvt_ah_attr attr;
+    struct rvt_host_address host; /* for queue pairs whose carrier is a network; without one for loopback */
 };
 
 struct rvt_ah_handle {
@@ -51,6 +58,11 @@ int rvt_judge_ah_attr(const struct rvt_ah_attr *attr, uint32_t attribute);
  *   -ENOMEM      max_ah address handles exist, or no memory
  *   -EBADF       the domain's handle is stale */
 int rvt_create_ah(struct rvt_pd_handle pd, const struct rvt_ah_attr *attr, struct rvt_ah_handle *handle);
+
+/* Creates an address handle that leads to a host of a network: for UD queue pairs whose carrier is one (as the GRH of
+ * struct rdma_ah_attr does in the kernel). `host->udp_port` is not 0. Otherwise as rvt_create_ah(). */
+int rvt_create_host_ah(struct rvt_pd_handle pd, const struct rvt_ah_attr *attr,
+                       const struct rvt_host_address *host, struct rvt_ah_handle *handle);
 
 /* Destroys the address handle, like the kernel's rvt_destroy_ah(). Work requests that were posted with it are
  * carried out as posted. Takes the engine lock and the device lock.

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct rvt_engine_qp;
+struct rvt_host_address;
 
 /* All functions are called with the engine lock held, by any thread that calls the core. Those that say so may be
  * NULL. */
@@ -28,6 +29,11 @@ struct rvt_carrier {
     /* May be NULL. Called after the queue pair has ended or got another carrier. The core does not use `data` any more, so
      * it can be freed. Must not call the core. */
     void (*detached)(struct rvt_engine_qp *qp, void *data);
+    /* May be NULL: the carrier reaches no host. UD: returns whether a datagram can be sent to the host, which a work request
+     * names that is being posted; it is refused otherwise. Called with the device lock held, too. */
+    bool (*reaches)(const struct rvt_engine_qp *qp, const struct rvt_host_address *host);
+    /* May be NULL: 4096. UD: returns how many bytes a datagram may have, at most 4096. */
+    uint32_t (*datagram_bytes)(const struct rvt_engine_qp *qp);
     /* The highest max_dest_rd_atomic of a queue pair with this carrier: how many READs and atomic operations of the peer
      * can be outstanding here. 0: the device's limit is the only one. */
     uint32_t most_dest_rd_atomic;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/engine/carrier_verbs.h"
 
+#include <string.h>
+
 #include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/engine/copy.h"
@@ -35,12 +37,12 @@ void rvt_carrier_draw_numbers(struct rvt_dev_info *device) {
 }
 
 int rvt_set_carrier(struct rvt_qp_handle handle, const struct rvt_carrier *carrier, void *data,
-                    bool random_only) {
+                    bool random_only, uint32_t types) {
     int error;
     struct rvt_engine_qp *qp = rvt_lock_engine_qp(handle, &error);
     if (!qp)
         return error;
-    if (qp->type != RVT_QPT_RC)
+    if (!(types >> qp->type & 1))
         error = rvt_fail_value(RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE, qp->type, 0);
     else if (qp->attr.state != RVT_QPS_RESET && qp->attr.state != RVT_QPS_INIT)
         error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_QP_STATE, qp->attr.state, 0);
@@ -75,6 +77,10 @@ void *rvt_carrier_find(struct rvt_dev_info *device, uint32_t qpn, const struct r
 
 const struct rvt_qp_attr *rvt_carrier_attr(const struct rvt_engine_qp *qp) {
     return &qp->attr;
+}
+
+enum rvt_qp_type rvt_carrier_type(const struct rvt_engine_qp *qp) {
+    return qp->type;
 }
 
 uint32_t rvt_carrier_qpn(const struct rvt_engine_qp *qp) {
@@ -114,6 +120,15 @@ void rvt_carrier_send(const struct rvt_engine_qp *qp, uint32_t index, struct rvt
         .local = rvt_is_local(wqe),
         .delayed = rvt_is_local(wqe) && !wqe->done_at_post,
     };
+}
+
+void rvt_carrier_destination(const struct rvt_engine_qp *qp, uint32_t index,
+                             struct rvt_carried_destination *destination) {
+    const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, index);
+    memcpy(destination->host.ip, wqe->host_ip, sizeof(wqe->host_ip));
+    destination->host.udp_port = wqe->udp_port;
+    destination->qpn = wqe->remote_qpn;
+    destination->qkey = rvt_message_qkey(qp, wqe);
 }
 
 void rvt_carrier_started(struct rvt_engine_qp *qp, uint32_t index) {
@@ -177,11 +192,19 @@ static bool flags_allow(const struct rvt_engine_qp *qp, uint32_t right) {
 /* Refuses an access because of its range or its bytes, or because of the access flags. */
 static enum rvt_response refuse_range(struct rvt_engine_qp *qp, const struct rvt_carried_access *access,
                                       struct rvt_why *why) {
-    return access->lenient ? RVT_RESPONSE_ACCESS : rvt_refuse_access(qp, why);
+    if (!access->lenient)
+        return rvt_refuse_access(qp, why);
+    why->cause = RVT_WHY_REMOTE_REFUSED;
+    why->value = 0;
+    return RVT_RESPONSE_ACCESS;
 }
 static enum rvt_response refuse_right(struct rvt_engine_qp *qp, const struct rvt_carried_access *access,
                                       struct rvt_why *why) {
-    return access->lenient ? RVT_RESPONSE_INVALID : rvt_refuse_by_flags(qp, why);
+    if (!access->lenient)
+        return rvt_refuse_by_flags(qp, why);
+    *why = rvt_because(RVT_WHY_QP_ACCESS);
+    why->value = qp->attr.access;
+    return RVT_RESPONSE_INVALID;
 }
 
 /* Judges the range of an access. `again`: it was accepted and counted before. On DONE, *accepted is valid in the
@@ -249,12 +272,16 @@ enum rvt_response rvt_carrier_atomic(struct rvt_engine_qp *qp, uint32_t opcode, 
 }
 
 enum rvt_response rvt_carrier_take_receive(struct rvt_engine_qp *qp, bool with_buffers, struct rvt_why *why) {
-    return rvt_take_receive(qp, with_buffers, why);
+    return qp->in_hand.there ? RVT_RESPONSE_DONE : rvt_take_receive(qp, with_buffers, why);
 }
 
 enum rvt_response rvt_carrier_fill(struct rvt_engine_qp *qp, uint64_t offset, const unsigned char *from,
                                    uint32_t bytes, struct rvt_why *why) {
     const struct rvt_elements elements = {qp->in_hand.sges, qp->in_hand.num_sge, qp, NULL};
+    if (offset + bytes > qp->in_hand.length && qp->type != RVT_QPT_RC) {
+        *why = rvt_because(RVT_WHY_RECEIVE_TOO_SHORT);
+        return RVT_RESPONSE_INVALID;
+    }
     if (offset + bytes > qp->in_hand.length)
         return rvt_refuse_invalid(qp, RVT_WHY_RECEIVE_TOO_SHORT, 0, why);
     if (rvt_move_piece(&elements, offset, NULL, from, bytes, &why->refused))

@@ -53,11 +53,11 @@ void rvt_carrier_draw_numbers(struct rvt_dev_info *device);
  *   0            set
  *   -EINVAL      the queue pair has no queues; it is not in RESET or INIT; or its number was not drawn at random, and
  *                `random_only`
- *   -EOPNOTSUPP  it is not an RC queue pair
+ *   -EOPNOTSUPP  its type is not one of `types` (bits: 1 << enum rvt_qp_type)
  *   -ENOMEM      the carrier found no memory
  *   -EBADF       the handle is stale */
 int rvt_set_carrier(struct rvt_qp_handle handle, const struct rvt_carrier *carrier, void *data,
-                    bool random_only);
+                    bool random_only, uint32_t types);
 
 /* Gives the queue pair back to loopback: it goes into ERR unless it is in RESET, and its work requests are flushed with
  * the cause ENDPOINT_CLOSED. The former carrier's `detached` is called. */
@@ -71,6 +71,7 @@ void *rvt_carrier_find(struct rvt_dev_info *device, uint32_t qpn, const struct r
 
 /* Attributes, of which the carrier reads PSNs, MTU, retry counts, timeouts and depths; and constants. */
 const struct rvt_qp_attr *rvt_carrier_attr(const struct rvt_engine_qp *qp);
+enum rvt_qp_type rvt_carrier_type(const struct rvt_engine_qp *qp);
 uint32_t rvt_carrier_qpn(const struct rvt_engine_qp *qp);
 uint64_t rvt_carrier_serial(const struct rvt_engine_qp *qp);
 uint32_t rvt_carrier_max_sends(const struct rvt_engine_qp *qp); /* slots of the send queue */
@@ -98,6 +99,17 @@ uint32_t rvt_carrier_sends(const struct rvt_engine_qp *qp);
 
 /* Reads work request `index` of the queue, the oldest is 0; `index` must be below rvt_carrier_sends(). */
 void rvt_carrier_send(const struct rvt_engine_qp *qp, uint32_t index, struct rvt_carried_send *send);
+
+/* Where a queued datagram goes (UD). */
+struct rvt_carried_destination {
+    struct rvt_host_address host;
+    uint32_t qpn;
+    uint32_t qkey; /* to send; the sender's own if the work request asked for it */
+};
+
+/* Reads the destination of work request `index` of a UD queue pair; as rvt_carrier_send(). */
+void rvt_carrier_destination(const struct rvt_engine_qp *qp, uint32_t index,
+                             struct rvt_carried_destination *destination);
 
 /* Marks a work request as begun: in SQD, those that have begun are carried out. */
 void rvt_carrier_started(struct rvt_engine_qp *qp, uint32_t index);
@@ -127,7 +139,10 @@ void rvt_carrier_flush(struct rvt_engine_qp *qp);
 
 /* --- the responder ---
  * A function that answers INVALID, ACCESS or OPERATION has put the queue pair into ERR, like loopback, unless the access
- * is lenient, and *why says why; the carrier sends the NAK of that class, and nothing of *why. */
+ * is lenient, and *why says why; the carrier sends the NAK of that class, and nothing of *why.
+ *
+ * UC and UD have no NAKs: the message is dropped. The receive that it has taken stays in hand, for the next message
+ * (hfi1 and soft-RoCE do the same), and the queue pair goes into ERR only because of its own receive (OPERATION). */
 
 /* A peer's access to memory. */
 struct rvt_carried_access {
@@ -156,11 +171,12 @@ enum rvt_response rvt_carrier_atomic(struct rvt_engine_qp *qp, uint32_t opcode, 
 
 /* Takes the oldest receive. `with_buffers`: its elements are checked and become the receive in hand, with references;
  * a verb that ends one of their regions puts the queue pair into ERR. Otherwise they are not looked at (immediate data
- * of a WRITE). Returns DONE, RNR, GONE or OPERATION. */
+ * of a WRITE). One that is in hand still, because its message was dropped, is taken first. Returns DONE, RNR, GONE or
+ * OPERATION. */
 enum rvt_response rvt_carrier_take_receive(struct rvt_engine_qp *qp, bool with_buffers, struct rvt_why *why);
 
-/* Copies `bytes` bytes into the receive in hand, from `offset` on. Returns DONE, INVALID (the receive is too short) or
- * OPERATION (its bytes cannot be used any more). */
+/* Copies `bytes` bytes into the receive in hand, from `offset` on. Returns DONE, INVALID (the receive is too short; not an
+ * error of a UC queue pair) or OPERATION (its bytes cannot be used any more). */
 enum rvt_response rvt_carrier_fill(struct rvt_engine_qp *qp, uint64_t offset, const unsigned char *from,
                                    uint32_t bytes, struct rvt_why *why);
 
@@ -172,6 +188,26 @@ bool rvt_carrier_invalidate(struct rvt_engine_qp *qp, uint32_t rkey);
  * _RECV_RDMA_WITH_IMM. The queue pair may be in ERR afterwards. */
 void rvt_carrier_received(struct rvt_engine_qp *qp, enum rvt_wc_opcode opcode, uint32_t flags,
                           uint32_t imm_or_inv, uint32_t length, bool solicited);
+
+enum { RVT_GRH_BYTES = 40 }; /* the global route header in front of a datagram */
+
+/* A datagram that came in for a UD queue pair. */
+struct rvt_carried_datagram {
+    const unsigned char *payload;
+    uint32_t length; /* bytes of payload, at most 4096 */
+    uint32_t source_qpn;
+    bool solicited, with_imm;
+    uint32_t imm;
+    unsigned char grh[RVT_GRH_BYTES];
+};
+
+/* Returns whether the datagram's Q_Key is the queue pair's. If not, it is dropped without any answer. */
+bool rvt_carrier_qkey_fits(const struct rvt_engine_qp *qp, uint32_t qkey);
+
+/* Receives a datagram: the header and the payload go into the receive in hand or the oldest one, which is completed.
+ * Returns DONE; RNR; INVALID: the receive is too short, and stays in hand; OPERATION; or GONE. */
+enum rvt_response rvt_carrier_datagram(struct rvt_engine_qp *qp, const struct rvt_carried_datagram *datagram,
+                                       struct rvt_why *why);
 
 /* Refuses a request whose packets break the rules of the transport: the queue pair goes into ERR. Returns INVALID. */
 enum rvt_response rvt_carrier_invalid(struct rvt_engine_qp *qp, struct rvt_why *why);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* UD queue pairs: hands messages to the queue pair that the work request names. docs/semantics.md, V14. */
+/* UD queue pairs: hands messages to the queue pair that the work request names, and receives those that another carrier
+ * brings. docs/semantics.md, V14. */
 #include "core/engine/carrier.h"
 #include "core/engine/copy.h"
 #include "core/engine/engine_qp.h"
@@ -7,14 +8,28 @@
 #include "core/engine/qp_state.h"
 #include "core/engine/responder.h"
 
-enum {
-    GRH_BYTES = 40, /* a receive begins with room for the global route header */
-    PORT_LID = 1,
-};
+enum { PORT_LID = 1 };
 
-/* A remote_qkey with the highest bit set stands for the sender's own Q_Key. */
-static uint32_t message_qkey(const struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
-    return wqe->remote_qkey >> 31 ? qp->attr.qkey : wqe->remote_qkey;
+/* Takes a receive for a message of `length` bytes, in front of which is room for the global route header, unless one is
+ * in hand. Returns INVALID if it is too short: it stays in hand for the next message, and that is not an error. */
+static enum rvt_response take_receive_for(struct rvt_engine_qp *qp, uint64_t length, struct rvt_why *why) {
+    if (!qp->in_hand.there) {
+        const enum rvt_response taken = rvt_take_receive(qp, true, why);
+        if (taken != RVT_RESPONSE_DONE)
+            return taken;
+    }
+    if (length + RVT_GRH_BYTES <= qp->in_hand.length)
+        return RVT_RESPONSE_DONE;
+    *why = rvt_because(RVT_WHY_RECEIVE_TOO_SHORT);
+    return RVT_RESPONSE_INVALID;
+}
+
+/* The bytes of the receive in hand cannot be used any more: as a receive with a bad key. */
+static enum rvt_response refuse_receive(struct rvt_engine_qp *qp, struct rvt_why *why) {
+    why->cause = RVT_WHY_RECEIVE_REFUSED;
+    why->value = 0;
+    rvt_error_qp_and_report(qp, RVT_WC_STATUS_LOC_PROT_ERR, why);
+    return RVT_RESPONSE_OPERATION;
 }
 
 /* Delivers the message to a peer, or drops it: the sender is not told which. The caller must have pinned the
@@ -25,15 +40,12 @@ static bool deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, str
     struct rvt_why why = rvt_because(RVT_WHY_NONE);
     if (!rvt_can_read_bytes(&from, &why.refused))
         return true;
-    if (!peer->in_hand.there && rvt_take_receive(peer, true, &why) != RVT_RESPONSE_DONE)
-        return true;
-    /* A receive that is too small stays in hand for the next message. */
-    if (wqe->length + GRH_BYTES > peer->in_hand.length)
+    if (take_receive_for(peer, wqe->length, &why) != RVT_RESPONSE_DONE)
         return true;
     const struct rvt_elements to = {peer->in_hand.sges, peer->in_hand.num_sge, peer, NULL};
     struct rvt_wc wc = {
         .opcode = RVT_WC_OPCODE_RECV,
-        .byte_len = (uint32_t)wqe->length + GRH_BYTES,
+        .byte_len = (uint32_t)wqe->length + RVT_GRH_BYTES,
         .src_qp = qp->qpn,
         .slid = PORT_LID,
         .sl = wqe->av.sl,
@@ -45,13 +57,12 @@ static bool deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, str
     }
     const bool solicited = wqe->flags & RVT_SEND_SOLICITED;
     const uint64_t epoch = qp->epoch;
-    switch (rvt_move_bytes(&from, &to, GRH_BYTES, wqe->length, &why.refused)) {
+    switch (rvt_move_bytes(&from, &to, RVT_GRH_BYTES, wqe->length, &why.refused)) {
     case RVT_MOVED:
         rvt_complete_receive(peer, &wc, solicited);
         return true;
-    case RVT_MOVE_REFUSED_TO: /* as a receive with a bad key */
-        why.cause = RVT_WHY_RECEIVE_REFUSED;
-        rvt_error_qp_and_report(peer, RVT_WC_STATUS_LOC_PROT_ERR, &why);
+    case RVT_MOVE_REFUSED_TO:
+        (void)refuse_receive(peer, &why);
         return true;
     case RVT_MOVE_STOPPED:
         /* Even a short message needs two sections if requests before it have used up most of the first one. */
@@ -64,8 +75,8 @@ static bool deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, str
 /* Returns as deliver_to(). */
 static bool deliver(struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
     struct rvt_engine_qp *peer = rvt_find_destination(qp->engine, wqe->remote_qpn);
-    if (!peer || peer->type != RVT_QPT_UD || !rvt_qp_receives(peer) ||
-        message_qkey(qp, wqe) != peer->attr.qkey)
+    if (!peer || peer->type != RVT_QPT_UD || peer->carrier != qp->carrier || !rvt_qp_receives(peer) ||
+        !rvt_carrier_qkey_fits(peer, rvt_message_qkey(qp, wqe)))
         return true;
     rvt_pin_qp(peer);
     bool present = deliver_to(peer, qp, wqe);
@@ -88,6 +99,31 @@ void rvt_ud_loopback(struct rvt_engine_qp *qp) {
         }
         (void)rvt_engine_yield(qp->engine);
     }
+}
+
+bool rvt_carrier_qkey_fits(const struct rvt_engine_qp *qp, uint32_t qkey) {
+    return qkey == qp->attr.qkey;
+}
+
+enum rvt_response rvt_carrier_datagram(struct rvt_engine_qp *qp, const struct rvt_carried_datagram *datagram,
+                                       struct rvt_why *why) {
+    const enum rvt_response taken = take_receive_for(qp, datagram->length, why);
+    if (taken != RVT_RESPONSE_DONE)
+        return taken;
+    const struct rvt_elements to = {qp->in_hand.sges, qp->in_hand.num_sge, qp, NULL};
+    if (!rvt_move_piece(&to, 0, NULL, datagram->grh, RVT_GRH_BYTES, &why->refused) ||
+        !rvt_move_piece(&to, RVT_GRH_BYTES, NULL, datagram->payload, datagram->length, &why->refused))
+        return refuse_receive(qp, why);
+    struct rvt_wc wc = {
+        .opcode = RVT_WC_OPCODE_RECV,
+        .byte_len = datagram->length + RVT_GRH_BYTES,
+        .src_qp = datagram->source_qpn,
+        .flags = RVT_WC_WITH_GRH | (datagram->with_imm ? RVT_WC_WITH_IMM : 0),
+        .imm_or_inv = datagram->with_imm ? datagram->imm : 0,
+        .port = (uint8_t)qp->attr.port,
+    };
+    rvt_complete_receive(qp, &wc, datagram->solicited);
+    return RVT_RESPONSE_DONE;
 }
 
 static void work(struct rvt_engine_qp *qp) {

@@ -15,11 +15,19 @@
 
 /* A queued send work request: the head of a slot of the send queue. */
 struct rvt_swqe {
-    uint64_t wr_id, remote_addr, compare_add, swap;
+    uint64_t wr_id, remote_addr;
+    union {
+        struct {
+            uint64_t compare_add, swap; /* atomic operations */
+        };
+        uint8_t
+            host_ip[16]; /* UD, if udp_port is not 0: copied from the address handle, as udp_port and av */
+    };
     uint64_t length; /* sum of its elements, at most 2^31 */
     uint32_t opcode, flags, num_sge, rkey, imm, invalidate_rkey;
     uint32_t remote_qpn, remote_qkey; /* UD */
-    struct rvt_ah_attr av;            /* UD: copied from the address handle */
+    struct rvt_ah_attr av;            /* UD */
+    uint16_t udp_port;                /* UD: of the destination; 0: it is on loopback */
     bool done_at_post;                /* a local operation that was carried out while it was posted */
     bool started;
     struct rvt_sge sges[]; /* room for max_sge elements, each with a reference */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Posting of work requests. docs/semantics.md, V8. */
+#include <string.h>
+
 #include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/engine/engine_qp.h"
@@ -84,20 +86,36 @@ static const struct opcode_rules *rules_of(uint32_t opcode) {
     return opcode < sizeof(opcode_rules) / sizeof(opcode_rules[0]) ? &opcode_rules[opcode] : &none;
 }
 
+/* Where a datagram goes. */
+struct destination {
+    struct rvt_ah_attr av;
+    struct rvt_host_address host;
+};
+
+/* Returns whether the queue pair's carrier reaches the destination: loopback those without a host, a network those with a
+ * host to which it can send. */
+static bool reaches(const struct rvt_engine_qp *qp, const struct rvt_host_address *host) {
+    const struct rvt_carrier *carrier = qp->carrier;
+    return carrier->reaches ? host->udp_port && carrier->reaches(qp, host) : !host->udp_port;
+}
+
 /* Copies the address of a datagram's destination, since its address handle may be destroyed while the work
  * request is queued. */
 static int copy_destination(const struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
-                            struct rvt_ah_attr *av) {
+                            struct destination *to) {
     struct rvt_dev_info *device = qp->engine->device;
     int error = 0;
+    memset(to, 0, sizeof(*to));
     rvt_mutex_lock(&device->lock);
     const struct rvt_ah *ah = wr->ah ? rvt_ah_live(*wr->ah) : NULL;
     if (!ah)
         error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_AH_GONE, index, 0, 0);
     else if (ah->pd != qp->pd)
         error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_AH_IN_OTHER_PD, index, 0, 0);
+    else if (!reaches(qp, &ah->host))
+        error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_AH_UNREACHABLE, index, ah->host.udp_port != 0, 0);
     else
-        *av = ah->attr;
+        *to = (struct destination){ah->attr, ah->host};
     rvt_mutex_unlock(&device->lock);
     return error;
 }
@@ -140,6 +158,13 @@ static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint
     return rvt_invalidate_rkey(qp->handle, wr->invalidate_rkey);
 }
 
+/* Returns how many bytes a message of the queue pair may have. */
+static uint64_t most_bytes(const struct rvt_engine_qp *qp) {
+    if (qp->type != RVT_QPT_UD)
+        return MAX_MESSAGE;
+    return qp->carrier->datagram_bytes ? qp->carrier->datagram_bytes(qp) : UD_MTU;
+}
+
 /* Checks the elements and takes their references, joining each with the one before where they touch. Fills
  * the slot's elements, num_sge and length; on failure no reference is kept. */
 static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index,
@@ -168,7 +193,7 @@ static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *w
             last = &sges[wqe->num_sge++];
         wqe->length += wr->sges[i].length;
     }
-    uint64_t most = qp->type == RVT_QPT_UD ? UD_MTU : MAX_MESSAGE;
+    const uint64_t most = most_bytes(qp);
     if (!error && wqe->length > most)
         error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_LENGTH, index, wqe->length, most);
     if (error)
@@ -210,10 +235,10 @@ static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *
 static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole) {
     const struct opcode_rules *rules = rules_of(wr->opcode);
     bool carried_out = false;
-    struct rvt_ah_attr av;
+    struct destination to;
     int error = judge_send_wr(qp, wr, index, rules);
     if (!error && qp->type == RVT_QPT_UD)
-        error = copy_destination(qp, wr, index, &av);
+        error = copy_destination(qp, wr, index, &to);
     if (!error && rules->local) {
         error = do_local(qp, wr, index, whole, &carried_out);
         if (!error && carried_out && !(wr->flags & RVT_SEND_SIGNALED))
@@ -226,8 +251,11 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
     struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, qp->sq.count);
     fill_slot(qp, wr, rules, wqe);
     wqe->done_at_post = carried_out;
-    if (qp->type == RVT_QPT_UD)
-        wqe->av = av;
+    if (qp->type == RVT_QPT_UD) {
+        wqe->av = to.av;
+        memcpy(wqe->host_ip, to.host.ip, sizeof(wqe->host_ip));
+        wqe->udp_port = to.host.udp_port;
+    }
     error = accept_elements(qp, wr, index, rules->local_access, wqe);
     if (error)
         return error;

@@ -39,6 +39,11 @@ static inline bool rvt_is_local(const struct rvt_swqe *wqe) {
  * the queue pair into error. The engine's reader may be in a section, which is left. */
 void rvt_carry_out_local(struct rvt_engine_qp *qp);
 
+/* Returns the Q_Key that a datagram carries. A remote_qkey with the highest bit set stands for the sender's own. */
+static inline uint32_t rvt_message_qkey(const struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
+    return wqe->remote_qkey >> 31 ? qp->attr.qkey : wqe->remote_qkey;
+}
+
 /* Replaces the carrier and its data, and tells the former one. */
 void rvt_use_carrier(struct rvt_engine_qp *qp, const struct rvt_carrier *carrier, void *data);
 

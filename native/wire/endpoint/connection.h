@@ -11,6 +11,7 @@
 #include "wire/endpoint/endpoint.h"
 #include "wire/endpoint/requester.h"
 #include "wire/endpoint/responder.h"
+#include "wire/endpoint/unreliable.h"
 #include "wire/transport.h"
 
 struct rvt_connection {
@@ -18,15 +19,18 @@ struct rvt_connection {
     struct rvt_link in_connections, in_output, in_timed;
     struct rvt_endpoint *endpoint;
     struct rvt_engine_qp *qp;
-    struct rvt_wire_peer peer;
-    uint32_t mtu;      /* bytes of the path MTU, since RTR */
-    uint64_t deadline; /* of the requester's timer, microseconds; UINT64_MAX: it does not run */
+    enum rvt_qp_type type;
+    struct rvt_wire_peer peer; /* of an RC or UC queue pair */
+    uint32_t mtu;              /* bytes of the path MTU; of an RC or UC queue pair, since RTR */
+    uint64_t deadline;         /* of the requester's timer, microseconds; UINT64_MAX: it does not run */
     struct rvt_wire_responder responder;
     struct rvt_wire_requester requester;
+    struct rvt_unreliable unreliable; /* in its place, if the queue pair is not RC */
 };
 
 /* A packet that came in, decoded. */
 struct rvt_incoming {
+    const struct rvt_datagram *datagram;
     struct rvt_transport transport;
     const unsigned char *payload; /* transport.payload_length bytes */
     /* Whether the payload has a length that the opcode may have. If not, the packet is otherwise well-formed. */
@@ -56,8 +60,12 @@ void rvt_connection_set_deadline(struct rvt_connection *connection, uint64_t dea
 /* The counters of the endpoint. */
 struct rvt_endpoint_counters *rvt_connection_counters(const struct rvt_connection *connection);
 
-/* Reports a refused request to the host, and counts it against the source address. For fatal NAKs only. */
-void rvt_connection_refused(struct rvt_connection *connection, uint8_t opcode, uint32_t psn,
+/* The address of this end. */
+const uint8_t *rvt_connection_address(const struct rvt_connection *connection);
+
+/* Reports a refused request to the host, and counts it against the source address. `syndrome`: of the fatal NAK that is
+ * sent; 0: none, because the queue pair is not RC. Returns whether the address may still be refused more requests. */
+bool rvt_connection_refused(struct rvt_connection *connection, uint8_t opcode, uint32_t psn,
                             uint32_t syndrome, const struct rvt_why *why, uint64_t now);
 
 /* PSNs count modulo 2^24: how far `a` is ahead of `b`, -2^23 to 2^23 - 1; and the PSN `count` after `psn`. */

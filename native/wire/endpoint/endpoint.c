@@ -10,6 +10,7 @@
 #include "wire/cm/cm.h"
 #include "wire/endpoint/connection.h"
 #include "wire/endpoint/refusals.h"
+#include "wire/endpoint/unreliable.h"
 #include "wire/icrc.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
     DEFAULT_PKEY = 0xffff,
     DONT_FRAGMENT = 0x4000,
     UDP = 17,
+    MTU_4096 = 5,
     TURN = 16, /* packets that a connection sends before the next one's turn */
     PSNS = 1 << 24,
 };
@@ -98,7 +100,17 @@ struct rvt_endpoint_counters *rvt_connection_counters(const struct rvt_connectio
     return &connection->endpoint->counters;
 }
 
-void rvt_connection_refused(struct rvt_connection *connection, uint8_t opcode, uint32_t psn,
+/* Returns whether the address has had as many refusals as it may have. */
+static bool is_limited(const struct rvt_endpoint *endpoint, const uint8_t address[16], uint64_t now) {
+    const uint32_t most = endpoint->options.refusals_a_minute;
+    return most && rvt_refusals_of(&endpoint->refusals, address, now) >= most;
+}
+
+const uint8_t *rvt_connection_address(const struct rvt_connection *connection) {
+    return connection->endpoint->options.address;
+}
+
+bool rvt_connection_refused(struct rvt_connection *connection, uint8_t opcode, uint32_t psn,
                             uint32_t syndrome, const struct rvt_why *why, uint64_t now) {
     struct rvt_endpoint *endpoint = connection->endpoint;
     const struct rvt_wire_refusal refusal = {
@@ -110,10 +122,12 @@ void rvt_connection_refused(struct rvt_connection *connection, uint8_t opcode, u
         .syndrome = syndrome,
         .why = *why,
     };
-    endpoint->counters.fatal_naks++;
+    endpoint->counters.fatal_naks += syndrome != 0;
+    endpoint->counters.refused_writes += syndrome == 0;
     rvt_count_refusal(&endpoint->refusals, connection->peer.address, now);
     if (endpoint->options.host.refused)
         endpoint->options.host.refused(endpoint->options.host.data, &refusal);
+    return !is_limited(endpoint, connection->peer.address, now);
 }
 
 /* --- the connection manager --- */
@@ -130,8 +144,7 @@ static void cm_changed(void *data) {
 
 static bool cm_limited(void *data, const uint8_t address[16], uint64_t now) {
     struct rvt_endpoint *endpoint = data;
-    const uint32_t most = endpoint->options.refusals_a_minute;
-    const bool limited = most && rvt_refusals_of(&endpoint->refusals, address, now) >= most;
+    const bool limited = is_limited(endpoint, address, now);
     endpoint->counters.limited += limited;
     return limited;
 }
@@ -164,22 +177,51 @@ static void work(struct rvt_engine_qp *qp) {
     const uint32_t state = rvt_carrier_attr(qp)->state;
     if (state == RVT_QPS_ERR)
         rvt_carrier_flush(qp);
-    else if (state == RVT_QPS_RTS)
+    else if (state == RVT_QPS_RTS && connection->type == RVT_QPT_RC)
         rvt_requester_work(connection);
+    else if (state == RVT_QPS_RTS)
+        rvt_unreliable_work(connection);
 }
 
 static bool attached(struct rvt_engine_qp *qp, void *data) {
     struct rvt_connection *connection = data;
     connection->qp = qp;
-    if (!rvt_requester_init(connection))
+    connection->type = rvt_carrier_type(qp);
+    if (connection->type == RVT_QPT_RC && !rvt_requester_init(connection))
         return false;
     rvt_list_add(&connection->endpoint->connections, &connection->in_connections);
     return true;
 }
 
+static void unreliable_changed(struct rvt_connection *connection, unsigned from) {
+    const struct rvt_qp_attr *attr = rvt_carrier_attr(connection->qp);
+    switch (attr->state) {
+    case RVT_QPS_RTR:
+        if (connection->type == RVT_QPT_UC)
+            connection->mtu = 128u << attr->path_mtu;
+        rvt_unreliable_start_receiving(connection);
+        break;
+    case RVT_QPS_RTS:
+        if (from == RVT_QPS_RTR)
+            rvt_unreliable_start_sending(connection);
+        rvt_unreliable_work(connection);
+        break;
+    case RVT_QPS_ERR:
+    case RVT_QPS_RESET:
+        rvt_unreliable_stop(connection);
+        break;
+    default:
+        break;
+    }
+}
+
 static void changed(struct rvt_engine_qp *qp, unsigned from) {
     struct rvt_connection *connection = rvt_carrier_data(qp);
     const struct rvt_qp_attr *attr = rvt_carrier_attr(qp);
+    if (connection->type != RVT_QPT_RC) {
+        unreliable_changed(connection, from);
+        return;
+    }
     switch (attr->state) {
     case RVT_QPS_RTR:
         connection->mtu = 128u << attr->path_mtu;
@@ -213,11 +255,24 @@ static void detached(struct rvt_engine_qp *qp, void *data) {
     rvt_free(connection);
 }
 
+/* Refuses at once what could only be lost. */
+static bool reaches(const struct rvt_engine_qp *qp, const struct rvt_host_address *host) {
+    const struct rvt_connection *connection = rvt_carrier_data(qp);
+    return rvt_is_ipv4(host->ip) != connection->endpoint->ipv6;
+}
+
+static uint32_t datagram_bytes(const struct rvt_engine_qp *qp) {
+    const struct rvt_connection *connection = rvt_carrier_data(qp);
+    return connection->mtu;
+}
+
 static const struct rvt_carrier wire = {
     .work = work,
     .attached = attached,
     .changed = changed,
     .detached = detached,
+    .reaches = reaches,
+    .datagram_bytes = datagram_bytes,
     .most_dest_rd_atomic = RVT_MOST_ANSWERS,
 };
 
@@ -254,6 +309,24 @@ void rvt_endpoint_close(struct rvt_endpoint *endpoint) {
     rvt_free(endpoint);
 }
 
+/* Makes the endpoint the carrier of a queue pair. `peer`: NULL for UD, whose path MTU is `mtu` bytes. */
+static int carry(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp, const struct rvt_wire_peer *peer,
+                 uint32_t mtu) {
+    struct rvt_connection *connection = rvt_zalloc(1, sizeof(*connection));
+    if (!connection)
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    connection->endpoint = endpoint;
+    if (peer)
+        connection->peer = *peer;
+    connection->mtu = mtu;
+    connection->deadline = UINT64_MAX;
+    const uint32_t types = peer ? 1 << RVT_QPT_RC | 1 << RVT_QPT_UC : 1 << RVT_QPT_UD;
+    int error = rvt_set_carrier(qp, &wire, connection, true, types);
+    if (error)
+        rvt_free(connection);
+    return error;
+}
+
 int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
                          const struct rvt_wire_peer *peer, uint64_t now) {
     const struct rvt_endpoint_options *options = &endpoint->options;
@@ -261,21 +334,18 @@ int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_ADDRESS_FAMILY);
     rvt_carrier_begin(options->device);
     const uint32_t refusals = rvt_refusals_of(&endpoint->refusals, peer->address, now);
-    const bool limited = options->refusals_a_minute && refusals >= options->refusals_a_minute;
+    const bool limited = is_limited(endpoint, peer->address, now);
     endpoint->counters.limited += limited;
     rvt_carrier_end(options->device);
     if (limited)
         return rvt_fail_value(RVT_EACCES, RVT_CAUSE_TOO_MANY_REFUSALS, refusals, options->refusals_a_minute);
-    struct rvt_connection *connection = rvt_zalloc(1, sizeof(*connection));
-    if (!connection)
-        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    connection->endpoint = endpoint;
-    connection->peer = *peer;
-    connection->deadline = UINT64_MAX;
-    int error = rvt_set_carrier(qp, &wire, connection, true);
-    if (error)
-        rvt_free(connection);
-    return error;
+    return carry(endpoint, qp, peer, 0);
+}
+
+int rvt_endpoint_attach(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp, uint32_t path_mtu) {
+    if (!path_mtu || path_mtu > MTU_4096)
+        return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, RVT_QPA_PATH_MTU, path_mtu, MTU_4096);
+    return carry(endpoint, qp, NULL, 128u << path_mtu);
 }
 
 /* --- packets in --- */
@@ -350,6 +420,21 @@ static void receive_mad(struct rvt_endpoint *endpoint, const struct rvt_datagram
                    endpoint->now);
 }
 
+/* Returns whether a queue pair of this type may receive a packet with this opcode, whose upper three bits name the
+ * service. */
+static bool is_of_service(enum rvt_qp_type type, uint8_t opcode) {
+    switch (opcode >> 5) {
+    case 0:
+        return type == RVT_QPT_RC;
+    case 1:
+        return type == RVT_QPT_UC;
+    case 3:
+        return type == RVT_QPT_UD;
+    default:
+        return false;
+    }
+}
+
 /* Decodes a datagram and finds its connection. The cheap tests come first, so that a flood of garbage costs little;
  * nothing answers a packet that fails here. Returns NULL if it is dropped. */
 static struct rvt_connection *accept_packet(struct rvt_endpoint *endpoint,
@@ -377,7 +462,7 @@ static struct rvt_connection *accept_packet(struct rvt_endpoint *endpoint,
     }
     packet->payload_fits = fault == RVT_WIRE_FAULT_NONE;
     if ((fault != RVT_WIRE_FAULT_NONE && fault != RVT_WIRE_FAULT_PAYLOAD) ||
-        transport->opcode > RVT_BTH_RC_SEND_ONLY_WITH_INV || (transport->pkey & PARTITION) != PARTITION) {
+        (transport->pkey & PARTITION) != PARTITION) {
         counters->malformed++;
         return NULL;
     }
@@ -386,7 +471,12 @@ static struct rvt_connection *accept_packet(struct rvt_endpoint *endpoint,
         counters->unknown_qp++;
         return NULL;
     }
-    if (memcmp(connection->peer.address, datagram->from.address, sizeof(connection->peer.address))) {
+    if (!is_of_service(connection->type, transport->opcode)) {
+        counters->malformed++;
+        return NULL;
+    }
+    if (connection->type != RVT_QPT_UD &&
+        memcmp(connection->peer.address, datagram->from.address, sizeof(connection->peer.address))) {
         counters->wrong_source++;
         return NULL;
     }
@@ -394,6 +484,7 @@ static struct rvt_connection *accept_packet(struct rvt_endpoint *endpoint,
         counters->bad_icrc++;
         return NULL;
     }
+    packet->datagram = datagram;
     packet->payload = datagram->bytes + transport->payload_at;
     counters->bytes_received += transport->payload_length;
     return connection;
@@ -403,10 +494,14 @@ static void receive_packet(struct rvt_connection *connection, const struct rvt_i
     const uint32_t state = rvt_carrier_attr(connection->qp)->state;
     const uint8_t opcode = packet->transport.opcode;
     const bool sends = state == RVT_QPS_RTS || state == RVT_QPS_SQD;
-    if (opcode >= ACK_OPCODES_FIRST && opcode <= ACK_OPCODES_LAST) {
+    const bool receives = sends || state == RVT_QPS_RTR;
+    if (connection->type != RVT_QPT_RC) {
+        if (receives)
+            (connection->type == RVT_QPT_UC ? rvt_uc_receive : rvt_ud_receive)(connection, packet);
+    } else if (opcode >= ACK_OPCODES_FIRST && opcode <= ACK_OPCODES_LAST) {
         if (sends)
             rvt_requester_receive(connection, packet);
-    } else if (sends || state == RVT_QPS_RTR) {
+    } else if (receives) {
         rvt_responder_receive(connection, packet);
     }
 }
@@ -433,13 +528,18 @@ void rvt_endpoint_receive(struct rvt_endpoint *endpoint, const struct rvt_datagr
 static bool write_packet(struct rvt_connection *connection, struct rvt_outgoing *outgoing, uint64_t now) {
     struct rvt_packet packet;
     packet.bytes = outgoing->bytes;
-    if (!rvt_responder_send(connection, &packet, now) && !rvt_requester_send(connection, &packet, now))
+    outgoing->to = connection->peer;
+    if (connection->type != RVT_QPT_RC) {
+        if (!rvt_unreliable_send(connection, &packet, &outgoing->to))
+            return false;
+    } else if (!rvt_responder_send(connection, &packet, now) &&
+               !rvt_requester_send(connection, &packet, now)) {
         return false;
+    }
     packet.transport.pad = (uint8_t)(-packet.payload_length & 3);
     const uint32_t headers = rvt_encode_transport(&packet.transport, outgoing->bytes);
     memset(outgoing->bytes + headers + packet.payload_length, 0, packet.transport.pad);
     outgoing->length = headers + packet.payload_length + packet.transport.pad + RVT_ICRC_BYTES;
-    outgoing->to = connection->peer;
     connection->endpoint->counters.sent++;
     connection->endpoint->counters.bytes_sent += packet.payload_length;
     return true;

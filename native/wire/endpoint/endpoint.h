@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* An endpoint on a RoCEv2 network: the carrier that connects queue pairs of a device with queue pairs of other
  * machines. A pure transport: packets come in by rvt_endpoint_receive(), packets go out by rvt_endpoint_send(), time
- * comes in as a number. It has no socket, no thread and no clock, and allocates nothing for a packet. The reliable
- * connection (RC) of the InfiniBand specification, volume 1, chapter 9, over UDP as in annex A17.
+ * comes in as a number. It has no socket, no thread and no clock, and allocates nothing for a packet. The transport
+ * services RC, UC and UD of the InfiniBand specification, volume 1, chapter 9, over UDP as in annex A17.
  *
  * Every access to memory is judged by the core (core/engine/carrier_verbs.h). A peer learns a class of error, never
  * the reason.
@@ -33,11 +33,12 @@ enum {
  * peer. */
 struct rvt_wire_refusal {
     struct rvt_wire_peer peer;
-    uint64_t qp;       /* serial number of the queue pair */
-    uint32_t qp_num;   /* its number */
-    uint32_t opcode;   /* enum rvt_bth_opcode of the packet */
-    uint32_t psn;      /* of the packet */
-    uint32_t syndrome; /* AETH syndrome of the NAK that is sent */
+    uint64_t qp;     /* serial number of the queue pair */
+    uint32_t qp_num; /* its number */
+    uint32_t opcode; /* enum rvt_bth_opcode of the packet */
+    uint32_t psn;    /* of the packet */
+    uint32_t
+        syndrome; /* AETH syndrome of the NAK that is sent; 0: none, for a WRITE of UC, which is dropped */
     struct rvt_why why;
 };
 
@@ -58,26 +59,35 @@ struct rvt_endpoint_options {
     struct rvt_dev_info *device; /* with an engine */
     uint8_t address[16];         /* of this end; IPv4 as ::ffff:a.b.c.d */
     uint16_t port;               /* UDP port of this end */
-    /* After so many fatal NAKs to one source address within a minute, it gets no new connection. 0: no limit. */
+    /* After so many refusals of one source address within a minute, it gets no new connection, and a UC queue pair to
+     * which it sends another WRITE that is refused goes into ERR. 0: no limit. */
     uint32_t refusals_a_minute;
     struct rvt_endpoint_host host;
 };
 
 /* What an endpoint counted since it was opened. */
 struct rvt_endpoint_counters {
-    uint64_t received, sent;                      /* packets */
-    uint64_t bytes_received, bytes_sent;          /* payload of packets that were accepted, or sent */
-    uint64_t malformed;                           /* dropped: not a packet of RC, or its lengths do not fit */
-    uint64_t bad_icrc;                            /* dropped */
-    uint64_t unknown_qp;                          /* dropped: no connected queue pair has the number */
-    uint64_t wrong_source;                        /* dropped: the source address is not the peer's */
-    uint64_t congestion;                          /* congestion notifications, which are ignored */
-    uint64_t duplicates;                          /* requests that came again */
-    uint64_t out_of_order;                        /* requests ahead of the expected PSN: dropped */
+    uint64_t received, sent;             /* packets */
+    uint64_t bytes_received, bytes_sent; /* payload of packets that were accepted, or sent */
+    uint64_t malformed;    /* dropped: not a packet for this type of queue pair, or its lengths do not fit */
+    uint64_t bad_icrc;     /* dropped */
+    uint64_t unknown_qp;   /* dropped: no connected queue pair has the number */
+    uint64_t wrong_source; /* dropped: the source address is not the peer's */
+    uint64_t congestion;   /* congestion notifications, which are ignored */
+    uint64_t duplicates;   /* requests that came again */
+    uint64_t out_of_order; /* requests ahead of the expected PSN: dropped. UC: not the expected PSN */
     uint64_t rnr_naks, sequence_naks, fatal_naks; /* sent */
     uint64_t retransmitted;                       /* request packets that were sent again */
     uint64_t timeouts;                            /* of the transport timer */
     uint64_t limited; /* connections that were denied to a source with too many refusals */
+    /* UC and UD: nothing tells the peer. */
+    uint64_t wrong_qkey;     /* datagrams with another Q_Key: dropped */
+    uint64_t no_receive;     /* messages that found no receive: dropped */
+    uint64_t short_receives; /* messages that were longer than the receive: dropped */
+    uint64_t refused_writes; /* WRITEs of UC that were refused: dropped */
+    /* UC: messages that were cut off, and packets that did not continue a message, because one before them did not come or
+     * was dropped */
+    uint64_t incomplete;
 };
 
 /* Opens an endpoint. From now on the device draws queue pair numbers from the CSPRNG.
@@ -90,14 +100,14 @@ int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_end
  * no function of the host is called. */
 void rvt_endpoint_close(struct rvt_endpoint *endpoint);
 
-/* Connects a queue pair through the endpoint: packets of the peer's address are accepted once it is in RTR
+/* Connects an RC or UC queue pair through the endpoint: packets of the peer's address are accepted once it is in RTR
  * (rvt_modify_qp, whose attributes also hold PSNs, MTU, timeouts and the peer's number; max_dest_rd_atomic is at most
  * 16). Stays until the queue pair
  * ends, also through RESET, or until it is connected again.
  *   0            connected
  *   -EINVAL      the queue pair has no queues; it is not in RESET or INIT; its number was not drawn at random; or the
  *                peer's address is of another family than the endpoint's
- *   -EOPNOTSUPP  it is not an RC queue pair
+ *   -EOPNOTSUPP  it is a UD queue pair
  *   -EACCES      the address has had too many refusals in the last minute
  *   -EBADF       the handle is stale
  *   -ENOMEM      no memory */
@@ -111,6 +121,17 @@ int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
  *   -ENOMEM  no memory, or no random numbers */
 int rvt_endpoint_enter_cm(struct rvt_endpoint *endpoint, struct rvt_cm **cm);
 void rvt_endpoint_leave_cm(struct rvt_endpoint *endpoint);
+
+/* Lets a UD queue pair send and receive through the endpoint: to the hosts that its address handles name
+ * (rvt_create_host_ah), and from any host that knows its number and Q_Key. `path_mtu`: the most bytes of a datagram, as in
+ * struct rvt_qp_attr; longer ones are not posted, and are dropped when they come. Stays as for rvt_endpoint_connect().
+ *   0            attached
+ *   -EINVAL      the queue pair has no queues; it is not in RESET or INIT; its number was not drawn at random; or there is
+ *                no such MTU
+ *   -EOPNOTSUPP  it is not a UD queue pair
+ *   -EBADF       the handle is stale
+ *   -ENOMEM      no memory */
+int rvt_endpoint_attach(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp, uint32_t path_mtu);
 
 /* A datagram that came in. */
 struct rvt_datagram {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "wire/endpoint/connection.h"
+#include "wire/endpoint/messages.h"
 
 /* AETH syndromes (InfiniBand specification, volume 1, 9.7.5.2.1). */
 enum {
@@ -13,31 +14,6 @@ enum {
     NAK_INVALID = 0x61,
     NAK_ACCESS = 0x62,
     NAK_OPERATION = 0x63,
-};
-
-static const uint32_t MOST_BYTES = UINT32_C(1) << 31; /* of a message */
-
-/* What a request packet is: one kind, and whether it is the first and the last of its message. */
-enum {
-    SENDS = 1,
-    WRITES = 2,
-    READS = 4,
-    ATOMICS = 8,
-    BEGINS = 16,
-    ENDS = 32,
-    ONLY = BEGINS | ENDS,
-};
-
-static const uint8_t shapes[] = {
-    [RVT_BTH_RC_SEND_FIRST] = SENDS | BEGINS,       [RVT_BTH_RC_SEND_MIDDLE] = SENDS,
-    [RVT_BTH_RC_SEND_LAST] = SENDS | ENDS,          [RVT_BTH_RC_SEND_LAST_WITH_IMM] = SENDS | ENDS,
-    [RVT_BTH_RC_SEND_LAST_WITH_INV] = SENDS | ENDS, [RVT_BTH_RC_SEND_ONLY] = SENDS | ONLY,
-    [RVT_BTH_RC_SEND_ONLY_WITH_IMM] = SENDS | ONLY, [RVT_BTH_RC_SEND_ONLY_WITH_INV] = SENDS | ONLY,
-    [RVT_BTH_RC_WRITE_FIRST] = WRITES | BEGINS,     [RVT_BTH_RC_WRITE_MIDDLE] = WRITES,
-    [RVT_BTH_RC_WRITE_LAST] = WRITES | ENDS,        [RVT_BTH_RC_WRITE_LAST_WITH_IMM] = WRITES | ENDS,
-    [RVT_BTH_RC_WRITE_ONLY] = WRITES | ONLY,        [RVT_BTH_RC_WRITE_ONLY_WITH_IMM] = WRITES | ONLY,
-    [RVT_BTH_RC_READ_REQUEST] = READS | ONLY,       [RVT_BTH_RC_CMP_SWAP] = ATOMICS | ONLY,
-    [RVT_BTH_RC_FETCH_ADD] = ATOMICS | ONLY,
 };
 
 /* Returns how many READs and atomic operations the peer may have open. */
@@ -102,89 +78,6 @@ static void refuse(struct rvt_connection *connection, struct refused request, en
     rvt_connection_wake(connection);
 }
 
-/* --- messages --- */
-
-/* Completes the receive of a message. Its completion queue can be full: the program will never learn of the message
- * then, so the peer must not believe that it was received. */
-static enum rvt_response complete_receive(struct rvt_connection *connection,
-                                          const struct rvt_transport *transport, enum rvt_wc_opcode opcode,
-                                          uint32_t length, struct rvt_why *why) {
-    uint32_t flags = 0, imm_or_inv = 0;
-    if (transport->headers & RVT_WIRE_HAS_IMM) {
-        flags = RVT_WC_WITH_IMM;
-        imm_or_inv = transport->immediate;
-    }
-    if ((transport->headers & RVT_WIRE_HAS_IETH) &&
-        rvt_carrier_invalidate(connection->qp, transport->invalidate)) {
-        flags = RVT_WC_WITH_INVALIDATE;
-        imm_or_inv = transport->invalidate;
-    }
-    rvt_carrier_received(connection->qp, opcode, flags, imm_or_inv, length, transport->solicited);
-    if (rvt_carrier_attr(connection->qp)->state != RVT_QPS_ERR)
-        return RVT_RESPONSE_DONE;
-    *why = rvt_because(RVT_WHY_CQ_FULL);
-    return RVT_RESPONSE_OPERATION;
-}
-
-static enum rvt_response send_packet(struct rvt_connection *connection, const struct rvt_incoming *packet,
-                                     uint8_t shape, struct rvt_why *why) {
-    struct rvt_message *message = &connection->responder.message;
-    const uint32_t bytes = packet->transport.payload_length;
-    enum rvt_response response;
-    if (shape & BEGINS) {
-        response = rvt_carrier_take_receive(connection->qp, true, why);
-        if (response != RVT_RESPONSE_DONE)
-            return response;
-        *message = (struct rvt_message){.kind = SENDS};
-    }
-    if (bytes > MOST_BYTES - message->done)
-        return rvt_carrier_invalid(connection->qp, why);
-    response = rvt_carrier_fill(connection->qp, message->done, packet->payload, bytes, why);
-    if (response != RVT_RESPONSE_DONE)
-        return response;
-    message->done += bytes;
-    if (!(shape & ENDS))
-        return RVT_RESPONSE_DONE;
-    message->kind = 0;
-    return complete_receive(connection, &packet->transport, RVT_WC_OPCODE_RECV, message->done, why);
-}
-
-static enum rvt_response write_packet(struct rvt_connection *connection, const struct rvt_incoming *packet,
-                                      uint8_t shape, struct rvt_why *why) {
-    struct rvt_engine_qp *qp = connection->qp;
-    const struct rvt_transport *transport = &packet->transport;
-    const uint32_t bytes = transport->payload_length;
-    const bool ends = shape & ENDS, with_imm = transport->headers & RVT_WIRE_HAS_IMM;
-    struct rvt_message message = connection->responder.message;
-    enum rvt_response response = RVT_RESPONSE_DONE;
-    if (shape & BEGINS)
-        message = (struct rvt_message){
-            .kind = WRITES, .addr = transport->address, .rest = transport->length, .rkey = transport->rkey};
-    /* The message must end with its last packet, and not before. */
-    if (message.rest > MOST_BYTES || (ends ? message.rest != bytes : message.rest <= bytes))
-        return rvt_carrier_invalid(qp, why);
-    struct rvt_carried_access access = {
-        .addr = message.addr, .rkey = message.rkey, .again = !(shape & BEGINS)};
-    if (with_imm || !bytes) /* without bytes: judges the access flags, before a receive is taken */
-        response = rvt_carrier_judge(qp, RVT_ACCESS_REMOTE_WRITE, &access, why);
-    if (response == RVT_RESPONSE_DONE && with_imm)
-        response = rvt_carrier_take_receive(qp, false, why);
-    access.rest = message.rest;
-    if (response == RVT_RESPONSE_DONE && bytes)
-        response = rvt_carrier_write(qp, &access, packet->payload, bytes, why);
-    if (response != RVT_RESPONSE_DONE)
-        return response; /* RNR: the message is as it was before this packet */
-    message.addr += bytes;
-    message.rest -= bytes;
-    message.done += bytes;
-    if (ends)
-        message.kind = 0;
-    connection->responder.message = message;
-    return with_imm
-               ? complete_receive(connection, transport, RVT_WC_OPCODE_RECV_RDMA_WITH_IMM, message.done, why)
-               : RVT_RESPONSE_DONE;
-}
-
 /* --- READs and atomic operations --- */
 
 static struct rvt_answer answer_of_read(const struct rvt_connection *connection,
@@ -215,10 +108,11 @@ static enum rvt_response answer_request(struct rvt_connection *connection,
                                         const struct rvt_transport *transport, uint8_t shape,
                                         struct rvt_why *why) {
     struct rvt_wire_responder *responder = &connection->responder;
-    struct rvt_asked asked = {.psn = transport->psn, .psns = 1, .atomic = shape & ATOMICS};
+    struct rvt_asked asked = {.psn = transport->psn, .psns = 1, .atomic = shape & RVT_ATOMICS};
     struct rvt_answer answer;
     enum rvt_response response;
-    if (transport->length > MOST_BYTES || !rvt_answers_have_room(&responder->answers, depth(connection)))
+    if (transport->length > RVT_MOST_MESSAGE ||
+        !rvt_answers_have_room(&responder->answers, depth(connection)))
         return rvt_carrier_invalid(connection->qp, why);
     if (asked.atomic) {
         response = carry_out_atomic(connection, transport, &asked.value, why);
@@ -245,25 +139,12 @@ static enum rvt_response answer_request(struct rvt_connection *connection,
 
 /* --- packets in --- */
 
-/* Returns whether the packet may follow what has come before it: the order of opcodes, and the length of the payload
- * (InfiniBand specification, volume 1, 9.7.4.1). */
-static bool in_order(const struct rvt_connection *connection, const struct rvt_incoming *packet,
-                     uint8_t shape) {
-    const uint8_t kind = connection->responder.message.kind;
-    const uint32_t bytes = packet->transport.payload_length;
-    if (!packet->payload_fits || (shape & BEGINS ? kind != 0 : kind != (shape & (SENDS | WRITES))))
-        return false;
-    return shape & ENDS ? bytes <= connection->mtu : bytes == connection->mtu;
-}
-
 static enum rvt_response carry_out(struct rvt_connection *connection, const struct rvt_incoming *packet,
                                    uint8_t shape, struct rvt_why *why) {
-    if (!in_order(connection, packet, shape))
+    if (!rvt_message_in_order(connection, packet, shape))
         return rvt_carrier_invalid(connection->qp, why);
-    if (shape & SENDS)
-        return send_packet(connection, packet, shape, why);
-    if (shape & WRITES)
-        return write_packet(connection, packet, shape, why);
+    if (shape & (RVT_SENDS | RVT_WRITES))
+        return rvt_message_packet(connection, packet, shape, why);
     return answer_request(connection, &packet->transport, shape, why);
 }
 
@@ -272,14 +153,14 @@ static void proceed(struct rvt_connection *connection, const struct rvt_transpor
     struct rvt_wire_responder *responder = &connection->responder;
     responder->silent = false;
     responder->nak = 0; /* one that was not sent yet asks for a packet that has come now */
-    if (shape & ENDS)
+    if (shape & RVT_ENDS)
         responder->msn = rvt_psn_after(responder->msn, 1);
-    if (shape & (READS | ATOMICS))
+    if (shape & (RVT_READS | RVT_ATOMICS))
         return; /* the answer acknowledges it */
     responder->expected_psn = rvt_psn_after(responder->expected_psn, 1);
     /* At the end of a message also unasked, since not every peer asks. Of the packets that come in together, only the
      * last one's ACK is sent. */
-    if (transport->ack_req || (shape & ENDS))
+    if (transport->ack_req || (shape & RVT_ENDS))
         want_ack(connection);
 }
 
@@ -318,7 +199,7 @@ static void repeat_answer(struct rvt_connection *connection, const struct rvt_tr
     struct rvt_wire_responder *responder = &connection->responder;
     const struct rvt_asked *asked = rvt_answers_find(&responder->answers, transport->psn);
     struct rvt_answer answer;
-    if (!asked || asked->atomic != ((shape & ATOMICS) != 0))
+    if (!asked || asked->atomic != ((shape & RVT_ATOMICS) != 0))
         return;
     if (asked->atomic)
         answer = answer_of_atomic(transport->psn, asked->value);
@@ -335,7 +216,7 @@ static void repeat_answer(struct rvt_connection *connection, const struct rvt_tr
 static void receive_again(struct rvt_connection *connection, const struct rvt_incoming *packet,
                           uint8_t shape) {
     rvt_connection_counters(connection)->duplicates++;
-    if (shape & (SENDS | WRITES))
+    if (shape & (RVT_SENDS | RVT_WRITES))
         want_ack(connection);
     else if (packet->payload_fits)
         repeat_answer(connection, &packet->transport, shape);
@@ -343,8 +224,7 @@ static void receive_again(struct rvt_connection *connection, const struct rvt_in
 
 void rvt_responder_receive(struct rvt_connection *connection, const struct rvt_incoming *packet) {
     struct rvt_wire_responder *responder = &connection->responder;
-    const uint8_t opcode = packet->transport.opcode;
-    const uint8_t shape = opcode < sizeof(shapes) ? shapes[opcode] : 0;
+    const uint8_t shape = rvt_packet_shape(packet->transport.opcode);
     const int32_t ahead = rvt_psn_distance(packet->transport.psn, responder->expected_psn);
     if (!shape)
         return;
@@ -452,6 +332,17 @@ static void send_nak(struct rvt_connection *connection, struct rvt_packet *packe
     responder->ack_due = false; /* it acknowledges everything before its PSN */
 }
 
+/* Acknowledges everything up to the READs and atomic operations that came last, if any did: the ACK is for a SEND or a WRITE
+ * that came again. With the PSN of a READ or an atomic operation, soft-RoCE would take it for the response, if that was
+ * lost, and complete the request without its bytes. */
+static void send_ack(struct rvt_connection *connection, struct rvt_packet *packet) {
+    const struct rvt_wire_responder *responder = &connection->responder;
+    uint32_t psn = responder->expected_psn;
+    const uint32_t last = rvt_answers_at_end(&responder->answers, &psn);
+    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, rvt_psn_after(psn, 0xffffff), ACK,
+                 rvt_psn_after(responder->msn, 0x1000000 - last));
+}
+
 bool rvt_responder_send(struct rvt_connection *connection, struct rvt_packet *packet, uint64_t now) {
     struct rvt_wire_responder *responder = &connection->responder;
     /* In the order of PSNs: an ACK or a NAK would acknowledge the READs in front of it, whose bytes the peer does not
@@ -466,8 +357,7 @@ bool rvt_responder_send(struct rvt_connection *connection, struct rvt_packet *pa
     if (!responder->ack_due)
         return false;
     responder->ack_due = false;
-    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, rvt_psn_after(responder->expected_psn, 0xffffff),
-                 ACK, responder->msn);
+    send_ack(connection, packet);
     return true;
 }
 

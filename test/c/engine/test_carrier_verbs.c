@@ -3,7 +3,7 @@
  * functions. */
 #include "verbs.h"
 
-enum { LENGTH = 3000, PIECE = 700, WR_ID = 77 };
+enum { LENGTH = 3000, PIECE = 700, WR_ID = 77, ONLY_RC = 1 << RVT_QPT_RC };
 
 /* What the carrier was told. */
 struct notes {
@@ -58,7 +58,7 @@ static bool open_world(struct world *w, uint32_t access) {
     if (!verbs_open(&w->v, AT_ONCE))
         return false;
     w->qp = make_qp(&w->v, RVT_QPT_RC);
-    CHECK_EQ(rvt_set_carrier(w->qp.handle, &carrier, &w->notes, false), 0);
+    CHECK_EQ(rvt_set_carrier(w->qp.handle, &carrier, &w->notes, false, ONLY_RC), 0);
     struct rvt_qp_attr attr = usual_attr(99);
     attr.access = access;
     bring_to(&w->qp, attr, RVT_QPS_RTS);
@@ -94,25 +94,25 @@ static void a_carrier_is_set_in_reset_and_init_only(void) {
     struct notes notes = {0}, later = {0};
     REQUIRE(verbs_open(&v, AT_ONCE));
     struct vqp qp = make_qp(&v, RVT_QPT_RC), uc = make_qp(&v, RVT_QPT_UC), ud = make_qp(&v, RVT_QPT_UD);
-    FAILS_WITH(rvt_set_carrier(uc.handle, &carrier, &notes, false), RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE,
-               RVT_QPT_UC, 0, 0);
-    FAILS_WITH(rvt_set_carrier(ud.handle, &carrier, &notes, false), RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE,
-               RVT_QPT_UD, 0, 0);
-    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &notes, false), 0);
+    FAILS_WITH(rvt_set_carrier(uc.handle, &carrier, &notes, false, ONLY_RC), RVT_EOPNOTSUPP,
+               RVT_CAUSE_QP_TYPE, RVT_QPT_UC, 0, 0);
+    FAILS_WITH(rvt_set_carrier(ud.handle, &carrier, &notes, false, ONLY_RC), RVT_EOPNOTSUPP,
+               RVT_CAUSE_QP_TYPE, RVT_QPT_UD, 0, 0);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &notes, false, ONLY_RC), 0);
     CHECK_EQ(move_qp(&qp, usual_attr(5), RVT_QPS_INIT), 0);
     CHECK_EQ(notes.detached, 0);
-    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &later, false), 0);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &later, false, ONLY_RC), 0);
     CHECK_EQ(notes.detached, 1);
     static const enum rvt_qp_state states[] = {RVT_QPS_RTR, RVT_QPS_RTS, RVT_QPS_SQD, RVT_QPS_ERR};
     for (unsigned i = 0; i < 4; i++) {
         CHECK_EQ(move_qp(&qp, usual_attr(5), states[i]), 0);
-        FAILS_WITH(rvt_set_carrier(qp.handle, &carrier, &notes, false), RVT_EINVAL, RVT_CAUSE_QP_STATE,
-                   states[i], 0, 0);
+        FAILS_WITH(rvt_set_carrier(qp.handle, &carrier, &notes, false, ONLY_RC), RVT_EINVAL,
+                   RVT_CAUSE_QP_STATE, states[i], 0, 0);
     }
     CHECK_EQ(rvt_destroy_qp(qp.handle), 0);
     CHECK_EQ(later.detached, 1);
     CHECK_EQ(notes.detached, 1);
-    FAILS(rvt_set_carrier(qp.handle, &carrier, &notes, false), RVT_EBADF, RVT_CAUSE_QP_GONE);
+    FAILS(rvt_set_carrier(qp.handle, &carrier, &notes, false, ONLY_RC), RVT_EBADF, RVT_CAUSE_QP_GONE);
     verbs_close(&v);
 }
 
@@ -125,8 +125,9 @@ static void a_number_that_could_be_foretold_is_refused_where_that_matters(void) 
     rvt_carrier_draw_numbers(v.device);
     rvt_carrier_end(v.device);
     struct vqp after = make_qp(&v, RVT_QPT_RC);
-    FAILS(rvt_set_carrier(before.handle, &carrier, &notes, true), RVT_EINVAL, RVT_CAUSE_QP_NUMBER_FORESEEN);
-    CHECK_EQ(rvt_set_carrier(after.handle, &carrier, &notes, true), 0);
+    FAILS(rvt_set_carrier(before.handle, &carrier, &notes, true, ONLY_RC), RVT_EINVAL,
+          RVT_CAUSE_QP_NUMBER_FORESEEN);
+    CHECK_EQ(rvt_set_carrier(after.handle, &carrier, &notes, true, ONLY_RC), 0);
     verbs_close(&v);
     CHECK_EQ(notes.detached, 1);
 }
@@ -138,7 +139,7 @@ static void a_carrier_without_memory_leaves_the_queue_pair_to_loopback(void) {
     REQUIRE(verbs_open(&v, AT_ONCE));
     a = make_qp(&v, RVT_QPT_RC);
     b = make_qp(&v, RVT_QPT_RC);
-    FAILS(rvt_set_carrier(a.handle, &carrier, &notes, false), RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    FAILS(rvt_set_carrier(a.handle, &carrier, &notes, false, ONLY_RC), RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     connect_qp(&a, b.qpn);
     connect_qp(&b, a.qpn);
     CHECK_EQ(post(&a, SEND_WR(.wr_id = WR_ID, .opcode = RVT_WR_RDMA_WRITE)), 0);
@@ -154,7 +155,7 @@ static void loopback_does_not_reach_a_queue_pair_of_another_carrier(void) {
     REQUIRE(verbs_open(&v, AT_ONCE));
     a = make_qp(&v, RVT_QPT_RC);
     b = make_qp(&v, RVT_QPT_RC);
-    CHECK_EQ(rvt_set_carrier(b.handle, &carrier, &notes, false), 0);
+    CHECK_EQ(rvt_set_carrier(b.handle, &carrier, &notes, false, ONLY_RC), 0);
     connect_qp(&a, b.qpn);
     connect_qp(&b, a.qpn);
     CHECK_EQ(post(&a, SEND_WR(.wr_id = WR_ID, .opcode = RVT_WR_RDMA_WRITE)), 0);
@@ -169,7 +170,7 @@ static void a_carrier_finds_its_own_queue_pairs_past_reset(void) {
     static const struct rvt_carrier other = {.work = note_work};
     REQUIRE(verbs_open(&v, AT_ONCE));
     struct vqp qp = make_qp(&v, RVT_QPT_RC), plain = make_qp(&v, RVT_QPT_RC);
-    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &notes, false), 0);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &notes, false, ONLY_RC), 0);
     for (int past = 0; past < 2; past++) {
         rvt_carrier_begin(v.device);
         CHECK_PTR_EQ(rvt_carrier_find(v.device, qp.qpn, &carrier), past ? &notes : NULL);
@@ -190,7 +191,7 @@ static void a_carrier_limits_the_reads_of_a_peer(void) {
     REQUIRE(verbs_open(&v, AT_ONCE));
     struct vqp qp = make_qp(&v, RVT_QPT_RC);
     struct rvt_qp_attr attr = usual_attr(5);
-    CHECK_EQ(rvt_set_carrier(qp.handle, &limited, NULL, false), 0);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &limited, NULL, false, ONLY_RC), 0);
     CHECK_EQ(move_qp(&qp, attr, RVT_QPS_INIT), 0);
     attr.max_dest_rd_atomic = 6;
     FAILS_WITH(move_qp(&qp, attr, RVT_QPS_RTR), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, 6, 5,
@@ -198,7 +199,7 @@ static void a_carrier_limits_the_reads_of_a_peer(void) {
     attr.max_dest_rd_atomic = 5;
     CHECK_EQ(move_qp(&qp, attr, RVT_QPS_RTR), 0);
     CHECK_EQ(move_qp(&qp, attr, RVT_QPS_RESET), 0);
-    CHECK_EQ(rvt_set_carrier(qp.handle, &wider, NULL, false), 0);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &wider, NULL, false, ONLY_RC), 0);
     CHECK_EQ(move_qp(&qp, attr, RVT_QPS_INIT), 0);
     attr.max_dest_rd_atomic = 17; /* above the device's */
     FAILS_WITH(move_qp(&qp, attr, RVT_QPS_RTR), RVT_EINVAL, RVT_CAUSE_QP_ATTRIBUTE, 17, 16,
@@ -215,7 +216,7 @@ static void a_carrier_is_told_of_every_change_of_state(void) {
     };
     REQUIRE(verbs_open(&v, AT_ONCE));
     struct vqp qp = make_qp(&v, RVT_QPT_RC);
-    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &notes, false), 0);
+    CHECK_EQ(rvt_set_carrier(qp.handle, &carrier, &notes, false, ONLY_RC), 0);
     for (unsigned i = 0; i < sizeof(way) / sizeof(way[0]); i++) {
         CHECK_EQ(move_qp(&qp, usual_attr(5), way[i]), 0);
         CHECK_EQ(notes.changes, i + 1);

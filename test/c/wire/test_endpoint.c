@@ -148,11 +148,11 @@ static void connecting_tests_the_queue_pair_and_the_peer(void) {
     const struct rvt_endpoint_options options = options_of(&w);
     CHECK_EQ(rvt_endpoint_open(&options, &w.endpoint), 0);
     struct rvt_wire_peer peer = peer_of(&w);
-    struct vqp uc = make_qp(&w.v, RVT_QPT_UC), gone = make_qp(&w.v, RVT_QPT_RC),
+    struct vqp ud = make_qp(&w.v, RVT_QPT_UD), gone = make_qp(&w.v, RVT_QPT_RC),
                busy = make_qp(&w.v, RVT_QPT_RC);
     FAILS(rvt_endpoint_connect(w.endpoint, early.handle, &peer, 0), RVT_EINVAL, RVT_CAUSE_QP_NUMBER_FORESEEN);
-    FAILS_WITH(rvt_endpoint_connect(w.endpoint, uc.handle, &peer, 0), RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE,
-               RVT_QPT_UC, 0, 0);
+    FAILS_WITH(rvt_endpoint_connect(w.endpoint, ud.handle, &peer, 0), RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE,
+               RVT_QPT_UD, 0, 0);
     connect_qp(&busy, 5);
     FAILS_WITH(rvt_endpoint_connect(w.endpoint, busy.handle, &peer, 0), RVT_EINVAL, RVT_CAUSE_QP_STATE,
                RVT_QPS_RTS, 0, 0);

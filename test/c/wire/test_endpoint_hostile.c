@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Hostile packets: those of the captures, altered, through the responder and the requester of connected queue pairs.
+/* Hostile packets: those of the captures, altered, through the responder and the requester of queue pairs of every type.
  * No byte moves that the rights do not allow, no memory grows, and packets of nobody get no answer.
  *
  * Arguments: COUNT packets (otherwise RVT_HOSTILE_PACKETS of the environment), SEED. */
@@ -11,7 +11,9 @@
 #include "wire/endpoint/connection.h"
 
 enum {
-    QPS = 3,
+    QPS = 5,
+    UC_OPCODES = 0x20, /* those of RC with this bit */
+    QKEY = 0x77,
     PART = 512,   /* bytes of each region */
     GAP = 256,    /* guard bytes on both sides of each */
     DEPTH = 8,    /* work requests of a queue */
@@ -56,7 +58,9 @@ static struct link_endpoint end;
 static struct rvt_wire_peer here, peers[QPS];
 static unsigned char memory[PARTS][GAP + PART + GAP];
 static struct vmr regions[PARTS];
+static const enum rvt_qp_type types[QPS] = {RVT_QPT_RC, RVT_QPT_RC, RVT_QPT_RC, RVT_QPT_UC, RVT_QPT_UD};
 static struct vqp qps[QPS];
+static struct rvt_ah_handle ah; /* to the peer of the UD queue pair */
 static uint64_t now, posted[QPS], completed[QPS], received_ids[QPS], posted_receives[QPS];
 static uint64_t delivered, answered, lives, unknown, reads_out, invalidated;
 static uint64_t read_bytes_asked; /* by the packets since the answers were taken */
@@ -110,15 +114,17 @@ static void post_work(unsigned i) {
                                        RVT_WR_ATOMIC_CMP_AND_SWP, RVT_WR_ATOMIC_FETCH_AND_ADD,
                                        RVT_WR_SEND_WITH_IMM,      RVT_WR_SEND_WITH_INV};
     while (posted[i] - completed[i] < DEPTH) {
-        const uint32_t opcode = opcodes[pick(8)];
+        static const uint32_t of_uc[] = {RVT_WR_RDMA_WRITE, RVT_WR_SEND, RVT_WR_SEND_WITH_IMM};
+        const bool ud = types[i] == RVT_QPT_UD;
+        const uint32_t opcode = types[i] == RVT_QPT_RC ? opcodes[pick(8)] : of_uc[ud + pick(3 - ud)];
         const bool brings = opcode == RVT_WR_RDMA_READ || opcode == RVT_WR_ATOMIC_CMP_AND_SWP ||
                             opcode == RVT_WR_ATOMIC_FETCH_AND_ADD;
-        uint32_t length = (uint32_t)pick(PART + 1);
+        uint32_t length = (uint32_t)pick(ud ? MTU + 1 : PART + 1);
         if (brings && opcode != RVT_WR_RDMA_READ)
             length = 8;
         const struct rvt_ib_sge sge = sge_at(&regions[brings ? SINK : SOURCE], 0, length);
         if (post(&qps[i], SEND_WR(.wr_id = posted[i], .sges = &sge, .num_sge = 1, .opcode = opcode,
-                                  .remote_addr = 0x1000, .rkey = 0x123)))
+                                  .remote_addr = 0x1000, .rkey = 0x123, .ah = &ah, .remote_qpn = 0x321)))
             return;
         posted[i]++;
     }
@@ -159,6 +165,7 @@ static void revive(unsigned i) {
     attr.retry_cnt = 7;
     attr.rnr_retry = 7;
     attr.min_rnr_timer = 1;
+    attr.qkey = QKEY;
     take_completions(i);
     CHECK_EQ(move_qp(&qps[i], attr, RVT_QPS_RESET), 0);
     take_completions(i);
@@ -190,8 +197,16 @@ static void open_world(void) {
         peers[i].address[15] = (uint8_t)(16 + i);
         qps[i] = make_qp_with(
             &v, v.pd,
-            (struct rvt_qp_init){.sig_type = RVT_SIGNAL_ALL_WR, .max_send_wr = DEPTH, .max_recv_wr = DEPTH});
-        CHECK_EQ(rvt_endpoint_connect(end.endpoint, qps[i].handle, &peers[i], 0), 0);
+            (struct rvt_qp_init){
+                .type = types[i], .sig_type = RVT_SIGNAL_ALL_WR, .max_send_wr = DEPTH, .max_recv_wr = DEPTH});
+        if (types[i] == RVT_QPT_UD) {
+            struct rvt_host_address host = {.udp_port = peers[i].port};
+            memcpy(host.ip, peers[i].address, sizeof(host.ip));
+            CHECK_EQ(rvt_create_host_ah(v.pd, &(struct rvt_ah_attr){.port = 1}, &host, &ah), 0);
+            CHECK_EQ(rvt_endpoint_attach(end.endpoint, qps[i].handle, MTU_CODE), 0);
+        } else {
+            CHECK_EQ(rvt_endpoint_connect(end.endpoint, qps[i].handle, &peers[i], 0), 0);
+        }
         revive(i);
     }
 }
@@ -341,6 +356,21 @@ static uint32_t choose_payload(const struct guess *guess, unsigned char *bytes) 
     return headers + payload + pad + 4;
 }
 
+/* Makes of a packet of RC one for a queue pair of another type, mostly. */
+static uint32_t change_service(unsigned char *bytes, uint32_t length, enum rvt_qp_type type) {
+    if (type == RVT_QPT_UC && bytes[0] <= RVT_BTH_RC_WRITE_ONLY_WITH_IMM)
+        bytes[0] |= UC_OPCODES;
+    if (type != RVT_QPT_UD)
+        return length;
+    const bool imm = pick(2);
+    const uint32_t payload = (uint32_t)pick(pick(8) ? MTU + 1 : 2 * MTU), pad = -payload & 3;
+    bytes[0] = imm ? RVT_BTH_UD_SEND_ONLY_WITH_IMM : RVT_BTH_UD_SEND_ONLY;
+    bytes[1] = (unsigned char)((bytes[1] & ~0x30u) | pad << 4);
+    set_number(bytes + RVT_BTH_BYTES, pick(8) ? QKEY : dice(&seed), 4);
+    memset(bytes + RVT_BTH_BYTES + 8, 0x77, payload + 12);
+    return RVT_BTH_BYTES + 8 + (imm ? 4 : 0) + payload + pad + 4;
+}
+
 static uint32_t number_at(const unsigned char *at, unsigned bytes) {
     uint32_t value = 0;
     while (bytes--)
@@ -350,7 +380,7 @@ static uint32_t number_at(const unsigned char *at, unsigned bytes) {
 
 /* The packet is made: what this end will be in after it, if it is accepted. */
 static void go_on(struct guess *guess, const unsigned char *bytes, uint32_t length) {
-    const unsigned opcode = bytes[0];
+    const unsigned opcode = bytes[0] & ~(unsigned)UC_OPCODES;
     const uint32_t payload = length < 44 ? 0 : length - 32, psn = number_at(bytes + 9, 3);
     if (is_answer(opcode)) {
         guess->awaited += psn == (guess->awaited & 0xffffff);
@@ -382,6 +412,8 @@ static uint32_t make_packet(unsigned char *bytes, unsigned i, struct guess *gues
         bytes[0] = (unsigned char)choose_opcode(guess);
         length = choose_payload(guess, bytes);
     }
+    if (types[i] != RVT_QPT_RC && pick(20))
+        length = change_service(bytes, length, types[i]);
     if (!pick(40))
         bytes[0] = (unsigned char)pick(pick(4) ? 0x18 : 256);
     set_number(bytes + 9, choose_psn(guess, bytes[0]), 3);
@@ -495,6 +527,8 @@ static void hostile_packets(void) {
             unknown++;
             CHECK_EQ(out, 0);
         }
+        if (types[i] != RVT_QPT_RC)
+            CHECK_EQ(out, 0); /* nothing answers */
         /* Not more than was asked for, each request once. */
         CHECK(reads_out - out_before <= read_bytes_asked);
         read_bytes_asked = 0;
@@ -533,6 +567,10 @@ static void hostile_packets(void) {
            ", fatal %" PRIu64 "; payload in %" PRIu64 "\n",
            c.malformed, c.bad_icrc, c.unknown_qp, c.wrong_source, c.duplicates, c.out_of_order, c.rnr_naks,
            c.sequence_naks, c.fatal_naks, c.bytes_received);
+    printf("# UC and UD: Q_Key %" PRIu64 ", no receive %" PRIu64 ", short %" PRIu64 ", refused %" PRIu64
+           ", incomplete %" PRIu64 "\n",
+           c.wrong_qkey, c.no_receive, c.short_receives, c.refused_writes, c.incomplete);
+    CHECK(c.wrong_qkey && c.no_receive && c.short_receives && c.refused_writes && c.incomplete);
     /* The packets came as far as they should. */
     CHECK(reads_out && invalidated && c.fatal_naks && c.duplicates && c.out_of_order && c.rnr_naks &&
           c.bytes_received);

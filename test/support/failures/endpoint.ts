@@ -217,12 +217,6 @@ const onLinux: Failure[] = [
   describing('EINVAL', 'QpOnOtherDevice', ({ endpoint }) => endpoint.describe(elsewhere()), {
     argument: 'qp',
   }),
-  describing(
-    'EOPNOTSUPP',
-    'QpType',
-    ({ endpoint, pd, cq }) => endpoint.describe(pd.createQp({ type: 'UC', sendCq: cq }) as never),
-    { value: 'UC' },
-  ),
   connecting('EINVAL', 'HostAddress', { argument: 'options.address' }, () => ({ address: 'localhost' })),
   connecting('EINVAL', 'AddressFamily', { argument: 'options.address' }, () => ({ address: '::1' })),
   connecting('EINVAL', 'QpOnOtherDevice', { argument: 'options.endpoint' }, () => ({
@@ -232,13 +226,37 @@ const onLinux: Failure[] = [
     endpoint.close();
     return {};
   }),
-  failure('QueuePair.connect', 'modify_qp', 'EOPNOTSUPP', 'QpType', { value: 'UC' }, () => {
+  failure('QueuePair.connect', 'modify_qp', 'EOPNOTSUPP', 'QpType', { value: 'UD' }, () => {
     const { endpoint, pd, cq } = wireEnd();
-    const qp = pd.createQp({ type: 'UC', sendCq: cq }) as never as WireEnd['qp'];
+    const qp = pd.createQp({ type: 'UD', sendCq: cq }) as never as WireEnd['qp'];
     return () => {
       qp.connect({ endpoint, address: '127.0.0.1', qpn: 2, psn: 3, access: REMOTE });
     };
   }),
+  {
+    ...failure(
+      ...(['QueuePair.postSend', 'post_send', 'EINVAL', 'WrAhUnreachable'] as const),
+      { argument: 'wrs[0].ah', index: 0 },
+      () => {
+        const { endpoint, pd, cq } = wireEnd();
+        const qp = pd.createQp({ type: 'UD', sendCq: cq });
+        qp.activate({ endpoint, qkey: 1 });
+        const ah = pd.createAh();
+        return () => {
+          qp.postSend({ opcode: 'SEND', ah, remoteQpn: 2, remoteQkey: 1 });
+        };
+      },
+    ),
+    posted: 0,
+  },
+  failure(
+    ...(['ProtectionDomain.createAh', 'create_ah', 'EINVAL', 'HostAddress'] as const),
+    { argument: 'options.address' },
+    () => {
+      const { pd } = wireEnd();
+      return () => pd.createAh({ address: 'localhost' });
+    },
+  ),
   connecting('EBADF', 'QpGone', {}, ({ qp }) => {
     qp.destroy();
     return {};
