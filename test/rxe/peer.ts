@@ -124,7 +124,7 @@ export interface Peer {
   readonly brokenRead: CompletionStatus;
   /** Whether it refuses a READ that comes again and is not allowed any more. If not, it is silent. */
   readonly refusesRepeatedRead: boolean;
-  /** Whether a UC message whose last packet is missing takes the next message with it. */
+  /** Whether a UC message of which a packet behind the first is missing takes the next message with it. */
   readonly losesNextMessage: boolean;
   addressOf(family: Family): string;
   region(length: number, rights?: number): Promise<PeerRegion>;
