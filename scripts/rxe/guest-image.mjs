@@ -1,7 +1,7 @@
 // The initramfs of the guest: modules, busybox and the programs of test/rxe/guest. And the programs of test/rxe/host, which run beside the
 // tests.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NotHere, output } from './machine-needs.mjs';
@@ -47,6 +47,36 @@ export function buildInitramfs(modules) {
   return file;
 }
 
+/** Programs of Debian that run in the guest as they are. */
+const PROGRAMS = ['ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong', 'rping', 'ucmatose'];
+/** What programs load when they run: the C library ends threads with libgcc. */
+const LOADED_LATER = 'libgcc_s.so.1';
+const DRIVERS = '/etc/libibverbs.d';
+
+/**
+ * The programs, with the shared libraries that they need, and libibverbs' provider for soft-RoCE.
+ * @returns {Entry[]}
+ */
+function programs() {
+  const folder = dirname(output('sh', ['-c', 'ls /usr/lib/*/libibverbs/librxe-*.so']).trim());
+  const [provider = ''] = output('sh', ['-c', `ls ${folder}/librxe-*.so`]).split('\n');
+  const files = PROGRAMS.map((name) => output('which', [name]).trim());
+  const needed = [...files, provider].flatMap((file) =>
+    [...output('ldd', [file]).matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, library = '']) => library),
+  );
+  const libraries = needed.map(dirname).filter((path) => existsSync(join(path, LOADED_LATER)));
+  const later = libraries.slice(0, 1).map((path) => join(path, LOADED_LATER));
+  const all = [...new Set([...needed, ...later, provider, join(DRIVERS, 'rxe.driver')])];
+  /** @type {Set<string>} */
+  const folders = new Set();
+  for (const file of all) for (let at = dirname(file); at !== '/'; at = dirname(at)) folders.add(at.slice(1));
+  return [
+    ...[...folders].sort().map((path) => ({ path, mode: FOLDER })),
+    ...all.map((file) => ({ path: file.slice(1), mode: EXECUTABLE, data: readFileSync(file) })),
+    ...files.map((file) => ({ path: `bin/${basename(file)}`, mode: EXECUTABLE, data: readFileSync(file) })),
+  ];
+}
+
 /**
  * Compiles a program that runs beside the tests, and returns its file.
  * @param {string} name
@@ -85,38 +115,7 @@ function compile(where, name, options) {
   return program;
 }
 
-/** Programs of Debian that the tests run as they are, with what they load. */
-const PROGRAMS = ['/usr/bin/rping', '/usr/bin/ucmatose'];
-/** Where libibverbs looks for the provider of soft-RoCE. */
-const PROVIDERS = '/usr/lib/x86_64-linux-gnu/libibverbs';
-
-/** What they load when they run: the C library ends threads with libgcc. */
-const FILES = ['/etc/libibverbs.d/rxe.driver', '/lib/x86_64-linux-gnu/libgcc_s.so.1'];
-
-/** Returns the programs, their libraries and their folders. */
-function programs() {
-  const provider = readdirSync(PROVIDERS).filter((name) => name.startsWith('librxe-'));
-  const loaded = [...PROGRAMS, ...provider.map((name) => join(PROVIDERS, name))];
-  const libraries = loaded.flatMap((file) =>
-    [...output('ldd', [file]).matchAll(/(\/\S+) \(0x/g)].map(([, library = '']) => library),
-  );
-  const files = new Set([...loaded, ...libraries, ...FILES]);
-  /** @type {Set<string>} */
-  const folders = new Set();
-  const addFolder = (/** @type {string} */ path) => {
-    if (path === '/' || path === '/bin') return;
-    addFolder(dirname(path));
-    folders.add(path);
-  };
-  const placed = [...files].map((file) => {
-    const path = PROGRAMS.includes(file) ? join('/bin', basename(file)) : file;
-    addFolder(dirname(path));
-    return { path: path.slice(1), mode: EXECUTABLE, data: readFileSync(file) };
-  });
-  return [...[...folders].map((path) => ({ path: path.slice(1), mode: FOLDER })), ...placed];
-}
-
-/** The guest's shell needs no shared libraries. */
+/** The guest has no shared libraries but those of `programs`. */
 function staticBusybox() {
   const [found = ''] = output('which', ['busybox']).split('\n');
   const file = found && realpathSync(found);

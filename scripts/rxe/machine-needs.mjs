@@ -17,6 +17,7 @@ const COMMANDS = new Map([
   ['setpriv', 'util-linux'],
   ['gcc', 'gcc'],
   ['rping', 'rdmacm-utils'],
+  ['ibv_rc_pingpong', 'ibverbs-utils'],
 ]);
 /** Files that have no command, and the packages that have them. */
 const FILES = new Map([
