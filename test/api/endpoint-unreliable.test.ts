@@ -133,7 +133,7 @@ describeIf(isLinux, 'endpoints need Linux')('UC over sockets', () => {
     b.qp.connect({ endpoint: b.endpoint, ...here, access: REMOTE });
     const from = memory(a.pd, 8);
     const mr = memory(b.pd, 8);
-    const wrong = { vaddr: mr.mr.iova, rkey: (mr.mr.rkey ^ 1) as never };
+    const wrong = { vaddr: mr.mr.iova, rkey: ((mr.mr.rkey ^ 1) >>> 0) as never };
     await a.qp.write(from.sge(), wrong);
     await until(() => b.endpoint.counters().refusedWrites === 1);
     expect(b.qp.state).toBe('RTS');
