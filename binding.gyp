@@ -151,10 +151,8 @@
         'native/binding/objects/work_requests.cc',
         'native/binding/values/command_block.cc',
         'native/binding/wire/endpoint.cc',
-        'native/binding/wire/host_address.cc',
         'native/binding/wire/loop_watcher.cc',
         'native/binding/wire/packet_reader.cc',
-        'native/binding/wire/udp_link.cc',
         'native/binding/wire/wire_endpoint.cc',
       ],
       # node-addon-api consists of templates. With -O2 these files would make the binary half as large again.

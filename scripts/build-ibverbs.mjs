@@ -34,6 +34,7 @@ export function buildIbverbs(mode) {
     'native/ibverbs/ibverbs.gypi',
     'native/core/core.gypi',
     'native/core/settings.gypi',
+    'native/wire/wire.gypi',
     'native/flags.gypi',
   ];
   const { ok, output } = gypBuild(directory, gyp, includes, ['rdmavt-ibverbs']);

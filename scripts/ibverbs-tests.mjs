@@ -14,7 +14,22 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const testDirectory = join(root, 'test', 'ibverbs');
 const TIMEOUT_MS = 5 * 60_000;
 /** Their threads must run at the same time. */
-const ALONE = ['test_fork', 'test_threads'];
+const ALONE = ['test_fork', 'test_threads', 'test_network_threads'];
+/**
+ * Tests that also run on a device with an address, whose queue pairs reach each other through the network: those that neither use UC
+ * or UD nor expect that a request is complete when it has been posted.
+ */
+const ALSO_ON_THE_NETWORK = [
+  ...[
+    'test_atomics',
+    'test_dm',
+    'test_domain_ends',
+    'test_endless_lists',
+    'test_events',
+    'test_extended_attributes',
+  ],
+  ...['test_keys', 'test_on_demand', 'test_srq', 'test_unsupported', 'test_waiting'],
+];
 
 const [mode = 'plain', ...only] = process.argv.slice(2);
 const build = builds[/** @type {keyof typeof builds} */ (mode)];
@@ -44,11 +59,17 @@ const run = {
 try {
   buildIbverbs(mode);
   mkdirSync(buildDirectory, { recursive: true });
-  const programs = tests.map((name) => ({
-    name,
-    command: withRdmavt(compile(name)),
-    alone: ALONE.includes(name),
-  }));
+  const programs = tests.flatMap((name) => {
+    const program = { name, command: withRdmavt(compile(name)), alone: ALONE.includes(name) };
+    if (!ALSO_ON_THE_NETWORK.includes(name)) return [program];
+    const address = `RDMAVT_ADDRESS=${networkAddress(ALSO_ON_THE_NETWORK.indexOf(name))}`;
+    const onTheNetwork = {
+      ...program,
+      name: `${name} on the network`,
+      command: ['env', address, ...program.command],
+    };
+    return [program, onTheNetwork];
+  });
   await runPrograms(programs, run);
 } catch (error) {
   console.error(`ibverbs-tests: ${error instanceof Error ? error.message : error}`);
@@ -59,6 +80,14 @@ try {
 function usage(problem) {
   console.error(`ibverbs-tests: ${problem}`);
   process.exit(2);
+}
+
+/**
+ * An address of this host for a test. Tests of other runs at the same time have others.
+ * @param {number} number
+ */
+function networkAddress(number) {
+  return `127.${1 + ((process.pid >> 8) % 254)}.${process.pid & 255}.${100 + number}`;
 }
 
 /** @param {string} program */

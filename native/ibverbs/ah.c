@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int shim_judge_address(const struct ibv_ah_attr *attr) {
-    return attr->is_global && !shim_has_gid(attr->grh.sgid_index) ? EINVAL : 0;
+int shim_judge_address(const struct shim_context *context, const struct ibv_ah_attr *attr) {
+    if (!attr->is_global)
+        return context->file->core->wire.used ? EINVAL : 0;
+    return shim_has_gid(attr->grh.sgid_index) ? 0 : EINVAL;
 }
 
 struct rvt_ah_attr shim_core_address(const struct ibv_ah_attr *attr) {
@@ -20,8 +22,10 @@ struct rvt_ah_attr shim_core_address(const struct ibv_ah_attr *attr) {
 }
 
 SHIM_PUBLIC struct ibv_ah *ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attr) {
-    if (!pd || !attr || shim_judge_address(attr))
+    if (!pd || !attr || shim_judge_address(shim_context_of(pd->context), attr))
         return shim_null(EINVAL);
+    if (shim_context_of(pd->context)->file->core->wire.used)
+        return shim_null(EOPNOTSUPP); /* the endpoint sends no datagrams */
     struct shim_ah *ah = calloc(1, sizeof(*ah));
     if (!ah)
         return shim_null(ENOMEM);
@@ -59,9 +63,9 @@ SHIM_PUBLIC int ibv_destroy_ah(struct ibv_ah *of) {
 /* --- from a completion --- */
 
 /* Returns the index of the port's GID, or -1. */
-static int find_gid(const union ibv_gid *gid) {
+static int find_gid(const struct shim_core *core, const union ibv_gid *gid) {
     for (unsigned i = 0; i < SHIM_GIDS; i++) {
-        const union ibv_gid own = shim_gid(i);
+        const union ibv_gid own = shim_gid(core, i);
         if (shim_has_gid(i) && !memcmp(own.raw, gid->raw, sizeof(own.raw)))
             return (int)i;
     }
@@ -80,7 +84,7 @@ SHIM_PUBLIC int ibv_init_ah_from_wc(struct ibv_context *context, uint8_t port_nu
     };
     if (!(wc->wc_flags & IBV_WC_GRH))
         return 0;
-    int index = find_gid(&grh->dgid);
+    int index = find_gid(shim_context_of(context)->file->core, &grh->dgid);
     if (index < 0)
         return shim_minus_one(ENOENT);
     const uint32_t version_class_flow = be32toh(grh->version_tclass_flow);

@@ -143,7 +143,7 @@ SHIM_PUBLIC int ibv_resize_cq(struct ibv_cq *of, int cqe) {
 }
 
 int shim_req_notify_cq(struct ibv_cq *of, int solicited_only) {
-    shim_enter();
+    shim_enter_to_serve();
     int error =
         rvt_req_notify_cq(shim_cq_of(of)->core, solicited_only ? RVT_NOTIFY_SOLICITED : RVT_NOTIFY_NEXT);
     shim_leave_and_serve(shim_cq_of(of)->context);

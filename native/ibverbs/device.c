@@ -63,9 +63,11 @@ bool shim_has_gid(unsigned index) {
     return index == 0;
 }
 
-union ibv_gid shim_gid(unsigned index) {
+union ibv_gid shim_gid(const struct shim_core *core, unsigned index) {
     union ibv_gid gid = {.raw = {0}};
-    if (shim_has_gid(index)) {
+    if (shim_has_gid(index) && core->wire.used) {
+        memcpy(gid.raw, core->wire.address, sizeof(gid.raw));
+    } else if (shim_has_gid(index)) {
         gid.global.subnet_prefix = htobe64(LINK_LOCAL_PREFIX);
         gid.global.interface_id = shim_guid();
     }
@@ -116,42 +118,74 @@ static void report(enum rvt_event_kind kind, uint64_t object, void *user, void *
         shim_report_event(kind, user);
 }
 
-static struct shim_core *create_core(void) {
+/* Creates the device without a network. Returns 0 or a positive errno. */
+static int create_core(struct shim_core **created) {
     struct shim_core *core = calloc(1, sizeof(*core));
     if (!core)
-        return NULL;
+        return ENOMEM;
     const struct rvt_device_options options = {.lkey_table_bits = SHIM_LKEY_TABLE_BITS, .random_keys = true};
-    /* Two processes may exchange queue pair numbers, but cannot reach each other. With numbers that count from
-     * the same start, a request would find a queue pair of its own process, and seem to succeed. */
+    /* Two processes may exchange queue pair numbers, but cannot reach each other without a network. With numbers that
+     * count from the same start, a request would find a queue pair of its own process, and seem to succeed. */
     const struct rvt_engine_options engine = {
         .limits = shim_limits, .host = {report, core}, .random_qp_numbers = true};
-    if (rvt_register_device(&options, &engine, &core->device)) {
+    int error = -rvt_register_device(&options, &engine, &core->device);
+    if (error) {
         free(core);
-        return NULL;
+        return error;
+    }
+    error = shim_wire_init(&core->wire, core->device);
+    if (error) {
+        (void)rvt_mr_exit(core->device, true, NULL);
+        rvt_dev_put(core->device);
+        free(core);
+        return error;
     }
     shim_timer_init(&core->timer, core->device);
-    return core;
+    *created = core;
+    return 0;
 }
 
-/* The caller must be outside the gate, or the device must never have had a context. */
+/* The caller must be outside the gate, or the device must never have had a thread. */
 static void free_core(struct shim_core *core) {
     shim_timer_end(&core->timer);
+    shim_wire_end(&core->wire);
     shim_enter();
     rvt_dev_put(core->device);
     shim_leave();
     free(core);
 }
 
+/* Opens the first context of a new device. Its thread is started last: nothing that fails afterwards would have to wait
+ * for it. Returns 0 or a positive errno. */
+static int open_first(struct shim_core **core, struct rvt_ucontext **context) {
+    struct shim_core *made = NULL;
+    int error = create_core(&made);
+    if (error)
+        return error;
+    error = -rvt_alloc_ucontext(made->device, NULL, context);
+    if (error) {
+        (void)rvt_mr_exit(made->device, true, NULL);
+    } else {
+        error = shim_wire_open(&made->wire);
+        if (error) {
+            (void)rvt_dealloc_ucontext(*context, true);
+            rvt_free_ucontext(*context);
+        }
+    }
+    if (error)
+        free_core(made);
+    else
+        *core = made;
+    return error;
+}
+
 int shim_open_core(struct shim_core **core, struct rvt_ucontext **context) {
     pthread_mutex_lock(&opening);
-    struct shim_core *used = present ? present : create_core();
-    int error = used ? -rvt_alloc_ucontext(used->device, NULL, context) : ENOMEM;
+    *core = present;
+    int error = present ? -rvt_alloc_ucontext(present->device, NULL, context) : open_first(core, context);
     if (!error) {
-        used->users++;
-        present = *core = used;
-    } else if (used && !present) {
-        (void)rvt_mr_exit(used->device, true, NULL);
-        free_core(used);
+        present = *core;
+        present->users++;
     }
     pthread_mutex_unlock(&opening);
     return error;
@@ -159,9 +193,13 @@ int shim_open_core(struct shim_core **core, struct rvt_ucontext **context) {
 
 void shim_close_core(struct shim_core *core, struct rvt_ucontext *context) {
     pthread_mutex_lock(&opening);
+    shim_wire_settle(&core->wire);
     (void)rvt_dealloc_ucontext(context, true); /* the core closes the device with its last context */
-    if (present == core && rvt_device_closed(core->device))
-        present = NULL;
+    if (rvt_device_closed(core->device)) {
+        shim_wire_close(&core->wire);
+        if (present == core)
+            present = NULL;
+    }
     pthread_mutex_unlock(&opening);
 }
 

@@ -33,10 +33,14 @@
       'includes': ['../core/core.gypi'],
     },
     {
+      'target_name': 'rdmavt_wire',
+      'includes': ['../wire/wire.gypi'],
+    },
+    {
       'target_name': 'rdmavt-ibverbs',
       'type': 'shared_library',
       'product_prefix': 'lib',
-      'dependencies': ['rdmavt_core'],
+      'dependencies': ['rdmavt_wire', 'rdmavt_core'],
       'sources': [
         'ah.c',
         'async.c',
@@ -68,8 +72,10 @@
         'srq.c',
         'strings.c',
         'sysfs.c',
+        'thread.c',
         'timer.c',
         'verbs_table.c',
+        'wire.c',
         'wr_build.c',
         'wr_list.c',
       ],

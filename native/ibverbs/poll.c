@@ -36,16 +36,26 @@ static void convert(const struct rvt_wc *from, struct ibv_wc *to) {
     };
 }
 
+/* Takes up to `count` completions, which the caller converts. If there is none, receives packets that have arrived, as a
+ * program that polls should not have to wait until another thread gets the processor. Returns how many, or a negative
+ * errno. The caller must be inside the gate. */
+static int take(struct shim_cq *cq, uint32_t count, struct rvt_wc *taken) {
+    int got = rvt_poll_cq(cq->core, count, taken);
+    if (!got && shim_wire_progress(&cq->context->file->core->wire))
+        got = rvt_poll_cq(cq->core, count, taken);
+    return got;
+}
+
 int shim_poll_cq(struct ibv_cq *cq, int num_entries, struct ibv_wc *wc) {
     enum { AT_A_TIME = 16 };
     struct rvt_wc taken[AT_A_TIME];
     if (num_entries < 0 || (num_entries && !wc))
         return -EINVAL;
     int total = 0, got = AT_A_TIME;
-    shim_enter();
+    shim_enter_to_serve();
     while (total < num_entries && got == AT_A_TIME) {
         int wanted = num_entries - total < AT_A_TIME ? num_entries - total : AT_A_TIME;
-        got = rvt_poll_cq(shim_cq_of(cq)->core, (uint32_t)wanted, taken);
+        got = take(shim_cq_of(cq), (uint32_t)wanted, taken);
         for (int i = 0; i < got; i++)
             convert(&taken[i], &wc[total++]);
     }
@@ -61,8 +71,8 @@ static struct shim_cq *cq_of(struct ibv_cq_ex *cq) {
 
 /* Takes the next completion. Returns 0, ENOENT (there is none) or another positive errno. */
 static int take_next(struct shim_cq *cq) {
-    shim_enter();
-    int got = rvt_poll_cq(cq->core, 1, &cq->current);
+    shim_enter_to_serve();
+    int got = take(cq, 1, &cq->current);
     shim_leave_and_serve(cq->context);
     if (got <= 0)
         return got ? -got : ENOENT;

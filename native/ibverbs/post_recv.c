@@ -43,7 +43,7 @@ static int post_list(const struct target *target, struct ibv_recv_wr *wr, struct
 
 int shim_post_recv(struct ibv_qp *of, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad_wr) {
     struct shim_qp *qp = shim_qp_of(of);
-    shim_enter();
+    shim_enter_to_serve();
     int error = post_list(&(struct target){.qp = qp}, wr, bad_wr);
     shim_leave_and_serve(qp->pd->context);
     return error;
@@ -51,7 +51,7 @@ int shim_post_recv(struct ibv_qp *of, struct ibv_recv_wr *wr, struct ibv_recv_wr
 
 int shim_post_srq_recv(struct ibv_srq *of, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad_wr) {
     const struct shim_srq *srq = shim_srq_of(of);
-    shim_enter();
+    shim_enter_to_serve();
     int error = post_list(&(struct target){.srq = srq}, wr, bad_wr);
     shim_leave_and_serve(srq->pd->context);
     return error;

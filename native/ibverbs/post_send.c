@@ -131,7 +131,7 @@ int shim_post_send(struct ibv_qp *of, struct ibv_send_wr *wr, struct ibv_send_wr
     reader.qp = qp;
     reader.next = wr;
     reader.used_slot = false;
-    shim_enter();
+    shim_enter_to_serve();
     pthread_mutex_lock(&qp->posting);
     int error = -rvt_post_send_from(qp->core, &source, count, &bad);
     if (!error && reader.used_slot)

@@ -166,6 +166,7 @@ SHIM_PUBLIC int ibv_destroy_qp(struct ibv_qp *of) {
         return EINVAL;
     struct shim_qp *qp = shim_qp_of(of);
     shim_enter();
+    shim_wire_settle(&qp->pd->context->file->core->wire);
     int error = shim_end_error(rvt_destroy_qp(qp->core));
     if (!error)
         shim_inline_destroy(&qp->inline_slots);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Attributes of queue pairs. ibv_modify_qp(3), ibv_query_qp(3). The bits of the mask and the values of
  * states, MTUs and access rights have the same numbers in the core and in the public header. */
+#include <string.h>
+
 #include "ibverbs/ah.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/serve.h"
@@ -49,18 +51,36 @@ static void keep(struct shim_qp *qp, const struct ibv_qp_attr *attr, int mask) {
         qp->ibv.qp_base.state = attr->qp_state;
 }
 
+/* Does for a queue pair of a network what must be done before the change of its attributes. Returns 0 or a positive errno.
+ * The caller must hold the lock of the queue pair. */
+static int follow_path(struct shim_qp *qp, const struct ibv_qp_attr *attr, int mask) {
+    struct shim_wire *wire = &qp->pd->context->file->core->wire;
+    if (!wire->used || qp->ibv.qp_base.qp_type == IBV_QPT_UD)
+        return 0;
+    if ((mask & IBV_QP_STATE) && (attr->qp_state == IBV_QPS_RESET || attr->qp_state == IBV_QPS_ERR))
+        shim_wire_settle(wire); /* the peer's requests that were carried out are acknowledged */
+    if (!(mask & IBV_QP_AV))
+        return 0;
+    if ((mask & IBV_QP_STATE) && attr->qp_state == IBV_QPS_RTR)
+        return shim_wire_connect(wire, qp->core, &attr->ah_attr.grh.dgid);
+    /* The endpoint cannot move a connection to another host. */
+    return memcmp(&attr->ah_attr.grh.dgid, &qp->path.grh.dgid, sizeof(union ibv_gid)) ? EOPNOTSUPP : 0;
+}
+
 SHIM_PUBLIC int ibv_modify_qp(struct ibv_qp *of, struct ibv_qp_attr *attr, int mask) {
     if (!of || !attr)
         return EINVAL;
     struct shim_qp *qp = shim_qp_of(of);
-    if ((mask & IBV_QP_AV) && shim_judge_address(&attr->ah_attr))
+    if ((mask & IBV_QP_AV) && shim_judge_address(qp->pd->context, &attr->ah_attr))
         return EINVAL;
-    if ((mask & IBV_QP_ALT_PATH) && shim_judge_address(&attr->alt_ah_attr))
+    if ((mask & IBV_QP_ALT_PATH) && shim_judge_address(qp->pd->context, &attr->alt_ah_attr))
         return EINVAL;
     const struct rvt_qp_attr core = core_attributes(attr);
-    shim_enter();
+    shim_enter_to_serve();
     pthread_mutex_lock(&qp->posting);
-    int error = rvt_modify_qp(qp->core, &core, (uint32_t)mask);
+    int error = -follow_path(qp, attr, mask);
+    if (!error)
+        error = rvt_modify_qp(qp->core, &core, (uint32_t)mask);
     if (!error)
         keep(qp, attr, mask);
     pthread_mutex_unlock(&qp->posting);

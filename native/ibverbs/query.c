@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ibverbs/device.h"
+#include "ibverbs/context.h"
+#include "wire/endpoint/endpoint.h"
 
 /* Copies as much of an answer as the program's structure can hold: programs may be older than the header. */
 static void copy_answer(void *to, size_t room, const void *from, size_t size) {
@@ -94,7 +95,7 @@ int shim_query_device_ex(struct ibv_context *context, const struct ibv_query_dev
 /* Encodings of the InfiniBand specification, PortInfo. */
 enum { LINK_UP = 5, WIDTH_4X = 2, SPEED_EDR = 32, ONE_VIRTUAL_LANE = 1 };
 
-static const struct ibv_port_attr port_attributes = {
+static const struct ibv_port_attr own_port = {
     .state = IBV_PORT_ACTIVE,
     .max_mtu = IBV_MTU_4096,
     .active_mtu = IBV_MTU_4096,
@@ -110,11 +111,38 @@ static const struct ibv_port_attr port_attributes = {
     .link_layer = IBV_LINK_LAYER_INFINIBAND,
 };
 
+/* Returns the network of the context, or NULL: its port is connected to itself. */
+static const struct shim_wire *wire_of(struct ibv_context *context) {
+    const struct shim_wire *wire = &shim_context_of(context)->file->core->wire;
+    return wire->used ? wire : NULL;
+}
+
+/* Returns the greatest MTU whose packets, with all headers, the interface carries: IPv6, UDP, and of RoCE those of
+ * the longest packet. */
+static enum ibv_mtu mtu_of(const struct shim_wire *wire) {
+    enum { IPV6_AND_UDP_BYTES = 48, MTU_BYTES = 4096, HEADERS = RVT_MOST_PACKET_BYTES - MTU_BYTES };
+    enum ibv_mtu mtu = IBV_MTU_4096;
+    while (mtu > IBV_MTU_256 && (128u << mtu) + HEADERS + IPV6_AND_UDP_BYTES > wire->mtu)
+        mtu--;
+    return mtu;
+}
+
+/* The port of a RoCE device: it has GIDs instead of LIDs. */
+static struct ibv_port_attr network_port(const struct shim_wire *wire) {
+    struct ibv_port_attr port = own_port;
+    port.lid = port.sm_lid = 0;
+    port.link_layer = IBV_LINK_LAYER_ETHERNET;
+    port.active_mtu = mtu_of(wire);
+    port.flags = IBV_QPF_GRH_REQUIRED;
+    return port;
+}
+
 int shim_query_port(struct ibv_context *context, uint8_t port_num, struct ibv_port_attr *attr, size_t size) {
-    (void)context;
     if (!attr || port_num != SHIM_PORT)
         return EINVAL;
-    copy_answer(attr, size, &port_attributes, sizeof(port_attributes));
+    const struct shim_wire *wire = wire_of(context);
+    const struct ibv_port_attr port = wire ? network_port(wire) : own_port;
+    copy_answer(attr, size, &port, sizeof(port));
     return 0;
 }
 
@@ -132,16 +160,18 @@ SHIM_PUBLIC int ibv_query_port(struct ibv_context *context, uint8_t port_num,
 SHIM_PUBLIC int ibv_query_gid(struct ibv_context *context, uint8_t port_num, int index, union ibv_gid *gid) {
     if (!context || !gid || port_num != SHIM_PORT || index < 0 || index >= SHIM_GIDS)
         return shim_minus_one(EINVAL);
-    *gid = shim_gid((unsigned)index);
+    *gid = shim_gid(shim_context_of(context)->file->core, (unsigned)index);
     return 0;
 }
 
-static struct ibv_gid_entry gid_entry(uint32_t index) {
+static struct ibv_gid_entry gid_entry(struct ibv_context *context, uint32_t index) {
+    const struct shim_wire *wire = wire_of(context);
     return (struct ibv_gid_entry){
-        .gid = shim_gid(index),
+        .gid = shim_gid(shim_context_of(context)->file->core, index),
         .gid_index = index,
         .port_num = SHIM_PORT,
-        .gid_type = IBV_GID_TYPE_IB,
+        .gid_type = wire ? IBV_GID_TYPE_ROCE_V2 : IBV_GID_TYPE_IB,
+        .ndev_ifindex = wire ? wire->interface : 0,
     };
 }
 
@@ -152,7 +182,7 @@ SHIM_PUBLIC int _ibv_query_gid_ex(struct ibv_context *context, uint32_t port_num
         return EINVAL;
     if (!shim_has_gid(gid_index))
         return ENODATA;
-    const struct ibv_gid_entry answer = gid_entry(gid_index);
+    const struct ibv_gid_entry answer = gid_entry(context, gid_index);
     copy_answer(entry, entry_size, &answer, sizeof(answer));
     return 0;
 }
@@ -167,7 +197,7 @@ SHIM_PUBLIC ssize_t _ibv_query_gid_table(struct ibv_context *context, struct ibv
             continue;
         if (count == max_entries)
             return -EINVAL;
-        const struct ibv_gid_entry answer = gid_entry(i);
+        const struct ibv_gid_entry answer = gid_entry(context, i);
         copy_answer((char *)entries + count++ * entry_size, entry_size, &answer, sizeof(answer));
     }
     return (ssize_t)count;
@@ -177,7 +207,7 @@ SHIM_PUBLIC int ibv_query_gid_type(struct ibv_context *context, uint8_t port_num
                                    enum ibv_gid_type_sysfs *type) {
     if (!context || !type || port_num != SHIM_PORT || index >= SHIM_GIDS)
         return shim_minus_one(EINVAL);
-    *type = IBV_GID_TYPE_SYSFS_IB_ROCE_V1;
+    *type = wire_of(context) ? IBV_GID_TYPE_SYSFS_ROCE_V2 : IBV_GID_TYPE_SYSFS_IB_ROCE_V1;
     return 0;
 }
 

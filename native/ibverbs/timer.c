@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ibverbs/timer.h"
 
-#include <signal.h>
-
-static uint64_t microseconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
+#include "ibverbs/thread.h"
 
 /* Returns when the next timer is due, in microseconds of CLOCK_MONOTONIC; UINT64_MAX: none runs. */
 static uint64_t progress(struct shim_timer *timer) {
     shim_enter();
-    uint64_t next = rvt_progress(timer->device, microseconds_now());
+    uint64_t next = rvt_progress(timer->device, shim_microseconds());
     shim_leave();
     return next;
 }
@@ -22,7 +16,7 @@ static void *run(void *data) {
     uint64_t next = UINT64_MAX;
     shim_lock();
     while (!timer->ending) {
-        if (!timer->due && microseconds_now() < next) {
+        if (!timer->due && shim_microseconds() < next) {
             struct timespec at = {(time_t)(next / 1000000), (long)(next % 1000000 * 1000)};
             shim_wait(&timer->wake, next == UINT64_MAX ? NULL : &at);
             continue; /* the condition may wake without a reason */
@@ -65,18 +59,9 @@ void shim_timer_end(struct shim_timer *timer) {
     pthread_cond_destroy(&timer->wake);
 }
 
-/* Starts the thread, with signals blocked: a program's signal handlers run in the program's threads. Not those
- * for faults: the kernel ends a process whose thread blocks them, and neither the program nor a sanitizer could
- * tell why. The caller must hold the short lock. */
+/* Starts the thread. The caller must hold the short lock. */
 static void start(struct shim_timer *timer) {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    sigset_t blocked, before;
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    timer->running = pthread_create(&timer->thread, NULL, run, timer) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    timer->running = shim_start_thread(&timer->thread, run, timer) == 0;
     atomic_store_explicit(&timer->unserved, !timer->running, memory_order_relaxed);
 }
 

@@ -66,7 +66,7 @@ static const struct rvt_send_wr *read_built(void *data, uint32_t index) {
 static int post_built(struct shim_qp *qp) {
     struct reader reader = {.qp = qp};
     const struct rvt_send_source source = {read_built, &reader};
-    shim_enter();
+    shim_enter_to_serve();
     pthread_mutex_lock(&qp->posting);
     const uint32_t first_slot = qp->inline_slots.next;
     int error = -rvt_post_send_whole(qp->core, &source, (uint32_t)qp->built.wr_count, NULL);

@@ -27,6 +27,15 @@
     'include_dirs': ['..'],
   },
   'cflags_c': ['-std=c11', '-Wshadow', '-Wstrict-prototypes', '-Wmissing-prototypes'],
+  'conditions': [
+    ['OS=="linux"', {
+      'sources': [
+        'udp/host_address.c',
+        'udp/interface.c',
+        'udp/udp_socket.c',
+      ],
+    }],
+  ],
   'xcode_settings': {
     'GCC_C_LANGUAGE_STANDARD': 'c11',
   },

@@ -427,6 +427,7 @@ describe('the classes', () => {
       'fastRegKey',
       'findingKinds',
       'formatAdvertisement',
+      'grhSource',
       'lkey',
       'packAdvertisement',
       'parseAdvertisement',

@@ -2,6 +2,7 @@
 // IPv4 and IPv6. It says what both sides see: completions, memory, states, and the packets on the wire.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BthOpcode } from '../../lib/internal/layout';
+import { numbersFrom } from './numbers';
 import { ALL_RIGHTS, Nak, type PeerRegion, type PeerRequest, Right } from './peer';
 import type { Scene } from './scene';
 import type { RocePacket } from './packets';
@@ -663,12 +664,6 @@ const badNetwork: readonly Case[] = [
 const SLOT = 8192;
 const STORM = 96;
 const STORM_SEED = 18;
-
-/** Numbers from 0 to 1 that are the same in each run (a linear congruential generator; its high bits). */
-function numbersFrom(seed: number): () => number {
-  let state = seed;
-  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
-}
 
 /**
  * Requests of every kind, each with a place of its own in both regions, while one packet in some dozens is lost, damaged or repeated.

@@ -68,11 +68,6 @@ std::string Text(Arguments &arguments, const Napi::CallbackInfo &info, size_t in
     return length + 1 < sizeof(text) ? std::string(text, length) : std::string();
 }
 
-// A text with a zero byte would be cut there, and so taken for another address.
-bool ReadAddress(const std::string &text, uint8_t address[16], uint32_t *scope) {
-    return text.find('\0') == std::string::npos && ReadHostAddress(text.c_str(), address, scope);
-}
-
 void Endpoint::Define(Environment &environment, Napi::Env env) {
     Register(environment, DefineClass(env, "NativeEndpoint",
                                       {
@@ -124,7 +119,7 @@ Napi::Value Endpoint::Connect(const Napi::CallbackInfo &info) {
     int error = 0;
     if (!endpoint.open())
         error = rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
-    else if (!ReadAddress(address, peer.address, &scope))
+    else if (!ReadHostAddress(address, peer.address, &scope))
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS);
     else if (qp->payload().device->get() != endpoint.device().get())
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_QP_ON_OTHER_DEVICE);
@@ -167,10 +162,8 @@ Napi::Value Endpoint::Counters(const Napi::CallbackInfo &info) {
     ArrayView out = arguments.Array(0, napi_biguint64_array, RVT_ENDPOINT_COUNTER_COUNT);
     if (!arguments.ok())
         return arguments.Undefined();
-    uint64_t counters[RVT_ENDPOINT_COUNTER_COUNT];
     EngineCall call(payload_.endpoint->device());
-    payload_.endpoint->Count(counters);
-    std::memcpy(out.data, counters, sizeof(counters));
+    std::memcpy(out.data, payload_.endpoint->counters(), RVT_ENDPOINT_COUNTER_COUNT * sizeof(uint64_t));
     return arguments.Undefined();
 }
 
@@ -240,7 +233,7 @@ Napi::Value Endpoint::Feed(const Napi::CallbackInfo &info) {
     EngineCall call(endpoint.device());
     if (!endpoint.memory())
         return Napi::Number::New(info.Env(), rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED));
-    if (!ReadAddress(address, packet.peer.address, &scope))
+    if (!ReadHostAddress(address, packet.peer.address, &scope))
         return Napi::Number::New(info.Env(), rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS));
     auto *first = static_cast<unsigned char *>(bytes.data);
     packet.bytes.assign(first, first + bytes.length);
@@ -282,7 +275,7 @@ Napi::Value ReadHost(const Napi::CallbackInfo &info) {
     uint32_t scope;
     if (!arguments.ok())
         return arguments.Undefined();
-    if (!ReadAddress(text, address, &scope))
+    if (!ReadHostAddress(text, address, &scope))
         return Napi::Number::New(info.Env(), rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS));
     std::memcpy(out.data, address, sizeof(address));
     return Napi::Number::New(info.Env(), 0);
@@ -306,8 +299,6 @@ Napi::Value CreateEndpoint(const Napi::CallbackInfo &info) {
     options.memory = flags & RVT_ENDPOINT_FLAG_MEMORY;
     options.by_thread = flags & RVT_ENDPOINT_FLAG_BY_THREAD;
     options.any_keys = flags & RVT_ENDPOINT_FLAG_ANY_KEYS;
-    if (options.address.find('\0') != std::string::npos)
-        options.address.clear(); // no address
     int error = 0;
     std::shared_ptr<OpenDevice> of = device->payload().device;
     EngineCall call(*of);

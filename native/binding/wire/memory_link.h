@@ -35,7 +35,7 @@ public:
         for (uint32_t i = 0; i < count; i++) {
             // A test that takes no packets loses them, as a wire without a peer does.
             if (sent.size() >= kMost) {
-                unsent++;
+                lost_.unsent++;
                 continue;
             }
             rvt_endpoint_seal(endpoint, &packets[i], 0);
@@ -44,6 +44,10 @@ public:
                  packets[i].to, true, 0});
         }
         return count;
+    }
+
+    rvt_udp_losses lost() const override {
+        return lost_;
     }
 
     void Arrive(Packet packet) {
@@ -55,6 +59,7 @@ public:
 
 private:
     static constexpr size_t kMost = 1 << 16;
+    rvt_udp_losses lost_ = {};
     std::deque<Packet> arrived_;
     std::vector<Packet> taken_;
 };

@@ -27,9 +27,8 @@ public:
     // are lost packets. Fewer than `count` only if the rest must wait until the descriptor is writable.
     virtual uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) = 0;
 
-    // How many packets were given up because the network interface cannot carry such long ones, or because the system
-    // refused them for another reason.
-    uint64_t too_long = 0, unsent = 0;
+    // The packets that were given up.
+    virtual rvt_udp_losses lost() const = 0;
 };
 
 #endif

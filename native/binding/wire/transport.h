@@ -8,6 +8,7 @@
 extern "C" {
 #include "wire/address.h"
 #include "wire/endpoint/endpoint.h"
+#include "wire/udp/udp_socket.h"
 }
 
 #endif

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A UDP socket of Linux, as RoCEv2 needs it. The socket stays unconnected and forbids fragments: only then is the IP
-// identification of what it sends known, 0, or 0, 1, 2, ... within one segmented message, and so the ICRC.
+// The socket of native/wire/udp as an endpoint's link.
 #ifndef RDMAVT_UDP_LINK_H
 #define RDMAVT_UDP_LINK_H
 
+#include <cerrno>
 #include <memory>
+#include <new>
 
 #include "binding/wire/packet_link.h"
 
@@ -13,40 +14,44 @@ public:
     // Opens a socket at an address and port. Port 0: a free one, which is stored in *port. Returns nullptr, and in *error
     // the system's errno, if there is none.
     static std::unique_ptr<UdpLink> Open(const uint8_t address[16], uint32_t scope, uint16_t *port,
-                                         int *error);
-    ~UdpLink() override;
+                                         int *error) {
+        rvt_udp_socket *udp = nullptr;
+        *error = rvt_udp_open(address, scope, port, &udp);
+        if (*error)
+            return nullptr;
+        std::unique_ptr<UdpLink> link(new (std::nothrow) UdpLink(udp));
+        if (!link) {
+            rvt_udp_close(udp);
+            *error = ENOMEM;
+        }
+        return link;
+    }
+    ~UdpLink() override {
+        rvt_udp_close(udp_);
+    }
     UdpLink(const UdpLink &) = delete;
     UdpLink &operator=(const UdpLink &) = delete;
 
     int descriptor() const override {
-        return fd_;
+        return rvt_udp_descriptor(udp_);
     }
-    uint32_t Receive(rvt_datagram *datagrams, bool *more) override;
+    uint32_t Receive(rvt_datagram *datagrams, bool *more) override {
+        return rvt_udp_receive(udp_, datagrams, more);
+    }
     bool Arrived() override {
-        return HasTaken() || Refill();
+        return rvt_udp_arrived(udp_);
     }
-    uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) override;
+    uint32_t Send(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count) override {
+        return rvt_udp_send(udp_, endpoint, packets, count);
+    }
+    rvt_udp_losses lost() const override {
+        return rvt_udp_lost(udp_);
+    }
 
 private:
-    struct Arrivals;
-    struct Departures;
+    explicit UdpLink(rvt_udp_socket *udp) : udp_(udp) {}
 
-    UdpLink(int fd, bool ipv6, uint32_t scope);
-    int SetUp(const uint8_t address[16], uint16_t *port);
-    bool HasTaken() const;
-    bool Refill();
-    uint32_t RunLength(const rvt_outgoing *packets, uint32_t count) const;
-    uint32_t SendRuns(const rvt_endpoint *endpoint, const rvt_outgoing *packets, uint32_t count,
-                      bool *blocked);
-    bool SendOne(const rvt_endpoint *endpoint, const rvt_outgoing &packet);
-    void GiveUp(int error, uint32_t packets);
-
-    const int fd_;
-    const bool ipv6_;
-    const uint32_t scope_;
-    bool segments_ = true; // the system cuts one message into packets of equal length (UDP_SEGMENT)
-    std::unique_ptr<Arrivals> arrivals_;
-    std::unique_ptr<Departures> departures_;
+    rvt_udp_socket *const udp_;
 };
 
 #endif

@@ -30,13 +30,8 @@ constexpr int kBatchesOfCall = 2;
 // So only the first calls of a turn send at once, then every so many do.
 constexpr uint32_t kPromptCalls = 4, kCallsOfBatch = 16;
 
-// A peer that asks for one thing after the other asks again some microseconds after an answer. To look for that packet so
-// long is cheaper for both ends than to sleep and be woken, which takes 5 to 50 us. Only so many times in a turn of the event
-// loop, and only while it pays: a success allows further attempts, failures end them but for one of many turns.
-constexpr uint64_t kLingerMicroseconds = 20;
+// How often a turn of the event loop may wait for a packet.
 constexpr int kLingers = 4;
-constexpr int kMostPatience = 8;
-constexpr uint32_t kTurnsBetweenTries = 64;
 
 std::atomic<uint64_t> last_id{0};
 
@@ -150,7 +145,7 @@ std::shared_ptr<WireEndpoint> WireEndpoint::Open(const std::shared_ptr<OpenDevic
 }
 
 int WireEndpoint::OpenLink(const Options &options) {
-    if (!ReadHostAddress(options.address.c_str(), address_, &scope_))
+    if (!ReadHostAddress(options.address, address_, &scope_))
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS);
     port_ = options.port;
     if (options.memory) {
@@ -214,7 +209,7 @@ void WireEndpoint::Close() {
         return;
     std::shared_ptr<WireEndpoint> self = std::move(self_);
     Leave(); // first, so that no other thread wakes it
-    Count(last_counters_);
+    RefreshCounters();
     void *environment = rvt_thread_environment();
     rvt_set_thread_environment(&device().environment());
     rvt_endpoint_close(std::exchange(endpoint_, nullptr));
@@ -335,15 +330,14 @@ bool WireEndpoint::Poll(uint32_t microseconds) {
         return false;
     if (microseconds && !output_.load(std::memory_order_acquire)) {
         const uint64_t begin = Now(), end = begin + microseconds;
-        const uint64_t awake = patience_ > 0 ? begin + kLingerMicroseconds : begin;
+        const bool waits = patience_.Waits();
+        const uint64_t awake = waits ? begin + Patience::kMicroseconds : begin;
         uint64_t now = begin;
         bool there = link_->Arrived();
         for (; !there && now < awake && now < end; now = Now())
             there = link_->Arrived();
-        if (patience_ > 0 ? !there : ++turns_ % kTurnsBetweenTries == 0)
-            patience_ += patience_ > 0 ? -1 : 1;
-        else if (there && patience_ > 0 && patience_ < kMostPatience)
-            patience_++;
+        if (waits)
+            patience_.Learn(there);
         if (!there && now < end) {
             // Also ends for the timer and for other threads.
             pollfd fd = {poll_, POLLIN, 0};
@@ -373,20 +367,17 @@ bool WireEndpoint::Exchange(uint64_t now) {
 bool WireEndpoint::Linger(uint64_t *now) {
     if (received_ != 1 || filled_ == 0 || blocked_ || device().environment().has_events())
         return false;
-    if (patience_ <= 0 && ++turns_ % kTurnsBetweenTries != 0)
+    if (!patience_.Waits())
         return false;
-    const uint64_t end = *now + kLingerMicroseconds;
+    received_ = 0;
+    const uint64_t end = *now + Patience::kMicroseconds;
+    bool there;
     do {
-        received_ = 0;
-        if (link_->Arrived()) {
-            patience_ = patience_ < kMostPatience ? patience_ + 1 : kMostPatience;
-            *now = Now();
-            return true;
-        }
+        there = link_->Arrived();
         *now = Now();
-    } while (*now < end);
-    patience_ = patience_ > 0 ? patience_ - 1 : 0;
-    return false;
+    } while (!there && *now < end);
+    patience_.Learn(there);
+    return there;
 }
 
 // Takes one batch in. Returns whether there may be another one.
@@ -484,22 +475,25 @@ void WireEndpoint::Reference(bool keeps_alive) {
         watcher_->Reference(keeps_alive);
 }
 
-void WireEndpoint::Count(uint64_t counters[RVT_ENDPOINT_COUNTER_COUNT]) {
+void WireEndpoint::RefreshCounters() {
     static_assert(offsetof(rvt_endpoint_counters, limited) ==
                           RVT_ENDPOINT_COUNTER_LIMITED * sizeof(uint64_t) &&
                       offsetof(rvt_endpoint_counters, incomplete) ==
                           RVT_ENDPOINT_COUNTER_INCOMPLETE * sizeof(uint64_t) &&
                       sizeof(rvt_endpoint_counters) == RVT_ENDPOINT_COUNTER_TOO_LONG * sizeof(uint64_t),
                   "copied as they are");
-    if (endpoint_) {
-        rvt_endpoint_counters counts;
-        rvt_endpoint_count(endpoint_, &counts);
-        std::memcpy(last_counters_, &counts, sizeof(counts));
-        last_counters_[RVT_ENDPOINT_COUNTER_TOO_LONG] = link_->too_long;
-        last_counters_[RVT_ENDPOINT_COUNTER_UNSENT] = link_->unsent;
-        last_counters_[RVT_ENDPOINT_COUNTER_UNREPORTED] = unreported_;
-    }
-    if (counters != last_counters_)
-        std::memcpy(counters, last_counters_, sizeof(last_counters_));
+    rvt_endpoint_counters counts;
+    rvt_endpoint_count(endpoint_, &counts);
+    std::memcpy(counters_, &counts, sizeof(counts));
+    const rvt_udp_losses lost = link_->lost();
+    counters_[RVT_ENDPOINT_COUNTER_TOO_LONG] = lost.too_long;
+    counters_[RVT_ENDPOINT_COUNTER_UNSENT] = lost.unsent;
+    counters_[RVT_ENDPOINT_COUNTER_UNREPORTED] = unreported_;
+}
+
+const uint64_t *WireEndpoint::counters() {
+    if (endpoint_)
+        RefreshCounters();
+    return counters_;
 }
 #endif

@@ -13,6 +13,7 @@
 #include "binding/wire/loop_watcher.h"
 #include "binding/wire/memory_link.h"
 #include "binding/wire/packet_link.h"
+#include "binding/wire/patience.h"
 #include "binding/wire/transport.h"
 #include "core/rvt.h"
 
@@ -51,8 +52,8 @@ public:
     // The same of a UD queue pair: rvt_endpoint_attach().
     int Attach(rvt_qp_handle qp, uint32_t path_mtu);
     void Reference(bool keeps_alive);
-    // Reads enum rvt_endpoint_counter; those of a closed endpoint stay as they were last.
-    void Count(uint64_t counters[RVT_ENDPOINT_COUNTER_COUNT]);
+    // Returns enum rvt_endpoint_counter; those of a closed endpoint stay as they were last.
+    const uint64_t *counters();
     // Takes the oldest refusal. Returns false if there is none.
     bool TakeRefusal(rvt_wire_refusal *refusal);
 
@@ -86,6 +87,7 @@ private:
     void Tell();
     bool Exchange(uint64_t now);
     bool Linger(uint64_t *now);
+    void RefreshCounters();
     bool ReceiveSome(uint64_t now);
     bool SendSome(uint64_t now);
     void SetTimer(uint64_t due);
@@ -105,10 +107,9 @@ private:
     // One descriptor for the event loop: the socket, a timer and what wakes from other threads.
     int poll_ = -1, timer_ = -1, wake_ = -1;
     uint64_t timer_due_ = UINT64_MAX;
-    uint32_t received_ = 0;           // packets, in the present exchange
-    bool lingers_ = true;             // Work() may wait for a packet
-    int patience_ = 1;                // whether to wait for a packet: Linger()
-    uint32_t turns_ = 0;              // without waiting
+    uint32_t received_ = 0; // packets, in the present exchange
+    bool lingers_ = true;   // Work() may wait for a packet
+    Patience patience_;
     uint32_t calls_ = 0;              // calls since the event loop last came here
     std::atomic<bool> kicked_{false}; // wake_ has counted
     std::atomic<bool> output_{false}; // there may be packets to send
@@ -117,7 +118,8 @@ private:
     std::deque<rvt_wire_refusal> refusals_;
     uint64_t unreported_ = 0;
     std::atomic<bool> told_{false}; // JavaScript was told and has not looked since
-    uint64_t last_counters_[RVT_ENDPOINT_COUNTER_COUNT] = {};
+    uint64_t counters_[RVT_ENDPOINT_COUNTER_COUNT] =
+        {}; // of the last look, or of the moment when it was closed
 };
 
 #endif

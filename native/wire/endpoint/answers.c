@@ -78,10 +78,25 @@ void rvt_answers_keep(struct rvt_answers *answers, const struct rvt_asked *asked
     answers->kept = (uint8_t)(answers->kept < depth ? answers->kept + 1u : depth);
 }
 
+/* Returns the newest request for 0, the one before it for 1, and so on. */
+static const struct rvt_asked *asked_before(const struct rvt_answers *answers, uint32_t i) {
+    return &answers->asked[(answers->newest + RVT_MOST_ANSWERS - i) % RVT_MOST_ANSWERS];
+}
+
+uint32_t rvt_answers_at_end(const struct rvt_answers *answers, uint32_t *psn) {
+    uint32_t count = 0;
+    for (; count < answers->kept; count++) {
+        const struct rvt_asked *asked = asked_before(answers, count);
+        if (rvt_psn_after(asked->psn, asked->psns) != *psn)
+            break;
+        *psn = asked->psn;
+    }
+    return count;
+}
+
 const struct rvt_asked *rvt_answers_find(const struct rvt_answers *answers, uint32_t psn) {
     for (uint32_t i = 0; i < answers->kept; i++) { /* from the newest on: PSNs come around */
-        const uint32_t at = (answers->newest + RVT_MOST_ANSWERS - i) % RVT_MOST_ANSWERS;
-        const struct rvt_asked *asked = &answers->asked[at];
+        const struct rvt_asked *asked = asked_before(answers, i);
         if (((psn - asked->psn) & 0xffffff) < asked->psns)
             return asked;
     }

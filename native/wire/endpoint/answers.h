@@ -67,4 +67,8 @@ void rvt_answers_keep(struct rvt_answers *answers, const struct rvt_asked *asked
 /* Returns the request to whose responses this PSN belongs, or NULL if it is not kept any more. */
 const struct rvt_asked *rvt_answers_find(const struct rvt_answers *answers, uint32_t psn);
 
+/* Returns how many of the newest requests that are kept come one after the other, without another request between, right in
+ * front of the PSN *psn, and stores the first PSN of the first of them there. */
+uint32_t rvt_answers_at_end(const struct rvt_answers *answers, uint32_t *psn);
+
 #endif

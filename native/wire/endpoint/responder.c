@@ -332,6 +332,17 @@ static void send_nak(struct rvt_connection *connection, struct rvt_packet *packe
     responder->ack_due = false; /* it acknowledges everything before its PSN */
 }
 
+/* Acknowledges everything up to the READs and atomic operations that came last, if any did: the ACK is for a SEND or a WRITE
+ * that came again. With the PSN of a READ or an atomic operation, soft-RoCE would take it for the response, if that was
+ * lost, and complete the request without its bytes. */
+static void send_ack(struct rvt_connection *connection, struct rvt_packet *packet) {
+    const struct rvt_wire_responder *responder = &connection->responder;
+    uint32_t psn = responder->expected_psn;
+    const uint32_t last = rvt_answers_at_end(&responder->answers, &psn);
+    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, rvt_psn_after(psn, 0xffffff), ACK,
+                 rvt_psn_after(responder->msn, 0x1000000 - last));
+}
+
 bool rvt_responder_send(struct rvt_connection *connection, struct rvt_packet *packet, uint64_t now) {
     struct rvt_wire_responder *responder = &connection->responder;
     /* In the order of PSNs: an ACK or a NAK would acknowledge the READs in front of it, whose bytes the peer does not
@@ -346,8 +357,7 @@ bool rvt_responder_send(struct rvt_connection *connection, struct rvt_packet *pa
     if (!responder->ack_due)
         return false;
     responder->ack_due = false;
-    begin_answer(connection, packet, RVT_BTH_RC_ACKNOWLEDGE, rvt_psn_after(responder->expected_psn, 0xffffff),
-                 ACK, responder->msn);
+    send_ack(connection, packet);
     return true;
 }
 

@@ -686,6 +686,43 @@ static void a_repeated_atomic_operation_is_not_carried_out(void) {
     responding_close(&r);
 }
 
+/* soft-RoCE takes an ACK with the PSN of its READ or atomic operation for the response, and completes it without the bytes.
+ * The response may have been lost, so an ACK for what came again is about what is in front of them, with the MSN of it. */
+static void an_ack_has_no_psn_of_a_response(void) {
+    struct responding r;
+    REQUIRE(open_filled(&r));
+    store_word(&r, 0, 100);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
+    ACKS(&r, PSN + 1, ACK, 2);
+    ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 2);
+    OLD(&r, PSN + 2, 3, 100);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ACKS(&r, PSN + 1, ACK, 2);
+    ASK(&r, READ_OF(&r, 0, 2 * MTU), .psn = PSN + 3);
+    RESPONSE(&r, FIRST, PSN + 3, 4, 0, MTU);
+    RESPONSE(&r, LAST, PSN + 4, 4, MTU, MTU);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 1);
+    ACKS(&r, PSN + 1, ACK, 2);
+    NO_ANSWER(&r);
+    ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 2);
+    OLD(&r, PSN + 2, 4, 100);
+    /* The newest PSN again, as soon as it is none of a response. */
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 5);
+    ACKS(&r, PSN + 5, ACK, 5);
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN);
+    ACKS(&r, PSN + 5, ACK, 5);
+    /* Those that the peer cannot have open any more are not looked at. */
+    for (uint32_t i = 0; i < DEPTH + 2; i++) {
+        ASK(&r, FAA_OF(&r, 0, 1), .psn = PSN + 6 + i);
+        OLD(&r, PSN + 6 + i, 6 + i, 101 + i);
+    }
+    ASK(&r, WRITE_OF(&r, 4096, 4), .psn = PSN + 5);
+    ACKS(&r, PSN + 7, ACK, 7);
+    NO_ANSWER(&r);
+    responding_close(&r);
+}
+
 /* While the answer is due, and without a region: the result is known. */
 static void a_repeated_atomic_operation_needs_no_memory(void) {
     struct responding r;
@@ -756,5 +793,5 @@ CHECK_MAIN(TEST(reads_of_every_length), TEST(an_empty_read_needs_no_key), TEST(r
            TEST(a_repeated_read_must_have_been_asked_before), TEST(repeated_reads_do_not_crowd_out_new_ones),
            TEST(reads_across_the_end_of_the_psns), TEST(the_longest_read), TEST(atomic_operations),
            TEST(an_atomic_operation_at_an_odd_address), TEST(a_repeated_atomic_operation_is_not_carried_out),
-           TEST(a_repeated_atomic_operation_needs_no_memory),
+           TEST(an_ack_has_no_psn_of_a_response), TEST(a_repeated_atomic_operation_needs_no_memory),
            TEST(results_of_an_earlier_round_are_not_taken_for_new_ones), TEST(results_end_with_a_reset))
