@@ -3,6 +3,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatAddress } from '../internal/host-text';
 import { native } from '../internal/native';
 import { Access } from '../verbs/access';
@@ -44,6 +45,13 @@ const RECEIVES = 4;
 const MOST_CLIENTS = 16;
 /** How long a client may take to tell its line, ms. */
 const LINE_MS = 10_000;
+/**
+ * The programs close the TCP connection when they have told each other their lines, so that nothing tells when a client has ended: it has
+ * when no first message comes for so long, or no further one, ms.
+ */
+const FIRST_MESSAGE_MS = 20_000;
+const NEXT_MESSAGE_MS = 2000;
+const LOOK_EVERY_MS = 100;
 const QP_TYPES = { rc: 'RC', uc: 'UC', ud: 'UD' } as const;
 /** The largest packet that every port can send, for datagrams: it only limits what is sent back. */
 const DATAGRAM_MTU = 4096;
@@ -80,7 +88,9 @@ class PingpongServer {
   readonly #pd: ProtectionDomain;
   readonly #gid = new Uint8Array(16);
   readonly #server: Server;
+  /** Of clients that are served; most of them are closed. */
   readonly #sockets = new Set<Socket>();
+  readonly #clients = new Set<PingpongClient>();
 
   constructor(
     private readonly device: Device,
@@ -96,7 +106,6 @@ class PingpongServer {
     this.#server = createServer((socket) => {
       void this.#take(socket);
     });
-    this.#server.maxConnections = MOST_CLIENTS;
   }
 
   async run(signal: AbortSignal | undefined): Promise<void> {
@@ -124,10 +133,16 @@ class PingpongServer {
   #end(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
+    for (const client of this.#clients) client.end();
   }
 
   async #take(socket: Socket): Promise<void> {
     const from = plainAddress(socket.remoteAddress ?? '');
+    if (this.#sockets.size >= MOST_CLIENTS) {
+      this.#say(`${from}: refused, because ${MOST_CLIENTS} clients are served`);
+      socket.destroy();
+      return;
+    }
     this.#sockets.add(socket);
     socket.on('error', () => {
       // The client is gone, which its close tells.
@@ -155,16 +170,21 @@ class PingpongServer {
         `its GID is not the address that it comes from; choose the GID of ${from} with -g (show_gids, ibv_devinfo -v)`,
       );
     const client = new PingpongClient(this.device, this.#pd, this.endpoint, this.options, line);
+    this.#clients.add(client);
     try {
-      const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
       const failed = client.start();
       const { qpn, psn } = client.here;
       socket.write(formatLine(qpn, psn, this.#gid));
       socket.resume(); // `done`, and the end
-      await Promise.race([closed, failed]);
+      await Promise.race([failed, client.silence()]);
       this.#say(`${from}: ${summaryOf(client.count)}`);
+    } catch (error) {
+      // The last acknowledgement can be lost with a client that has ended.
+      if (client.count.messages > 0) this.#say(`${from}: ${summaryOf(client.count)}`);
+      throw error;
     } finally {
       client.end();
+      this.#clients.delete(client);
     }
   }
 }
@@ -217,6 +237,17 @@ class PingpongClient {
     return Promise.race(slots);
   }
 
+  /** Waits until no message has come for so long that the client must have ended. */
+  async silence(): Promise<void> {
+    const start = performance.now();
+    const { count } = this;
+    let quiet: number;
+    do {
+      await sleep(LOOK_EVERY_MS);
+      quiet = performance.now() - (count.messages === 0 ? start : count.last);
+    } while (!this.#isOver && quiet < (count.messages === 0 ? FIRST_MESSAGE_MS : NEXT_MESSAGE_MS));
+  }
+
   async #echo(offset: number): Promise<void> {
     while (!this.#ended()) {
       try {
@@ -257,6 +288,7 @@ class PingpongClient {
   }
 
   end(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     this.#qp.destroy();
     this.#cq.destroy();

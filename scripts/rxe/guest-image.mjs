@@ -2,7 +2,7 @@
 // tests.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NotHere, output } from './machine-needs.mjs';
 
@@ -38,12 +38,39 @@ export function buildInitramfs(modules) {
         ]),
       ),
     },
+    ...programs(),
     ...modules.map((file, i) => ({ path: `modules/${order[i]}`, mode: FILE, data: readFileSync(file) })),
     { path: 'modules/order', mode: FILE, data: Buffer.from(`${order.join('\n')}\n`) },
   ]);
   const file = join(directory, 'initramfs.cpio');
   writeFileSync(file, initramfs);
   return file;
+}
+
+/** Programs of Debian that run in the guest as they are. */
+const PROGRAMS = ['ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong'];
+const DRIVERS = '/etc/libibverbs.d';
+
+/**
+ * The programs, with the shared libraries that they need, and libibverbs' provider for soft-RoCE.
+ * @returns {Entry[]}
+ */
+function programs() {
+  const folder = dirname(output('sh', ['-c', 'ls /usr/lib/*/libibverbs/librxe-*.so']).trim());
+  const [provider = ''] = output('sh', ['-c', `ls ${folder}/librxe-*.so`]).split('\n');
+  const files = PROGRAMS.map((name) => output('which', [name]).trim());
+  const needed = [...files, provider].flatMap((file) =>
+    [...output('ldd', [file]).matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, library = '']) => library),
+  );
+  const all = [...new Set([...needed, provider, join(DRIVERS, 'rxe.driver')])];
+  /** @type {Set<string>} */
+  const folders = new Set();
+  for (const file of all) for (let at = dirname(file); at !== '/'; at = dirname(at)) folders.add(at.slice(1));
+  return [
+    ...[...folders].sort().map((path) => ({ path, mode: FOLDER })),
+    ...all.map((file) => ({ path: file.slice(1), mode: EXECUTABLE, data: readFileSync(file) })),
+    ...files.map((file) => ({ path: `bin/${basename(file)}`, mode: EXECUTABLE, data: readFileSync(file) })),
+  ];
 }
 
 /**

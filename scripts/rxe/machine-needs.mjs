@@ -16,9 +16,13 @@ const COMMANDS = new Map([
   ['unshare', 'util-linux'],
   ['setpriv', 'util-linux'],
   ['gcc', 'gcc'],
+  ['ibv_rc_pingpong', 'ibverbs-utils'],
 ]);
 /** Files that have no command, and the packages that have them. */
-const FILES = new Map([['/usr/include/infiniband/verbs.h', 'libibverbs-dev']]);
+const FILES = new Map([
+  ['/usr/include/infiniband/verbs.h', 'libibverbs-dev'],
+  ['/etc/libibverbs.d/rxe.driver', 'ibverbs-providers'],
+]);
 /** `-netdev stream` with a descriptor exists since then. */
 const QEMU_AT_LEAST = [7, 2];
 /** Where Debian keeps commands for root, which the PATH of others may lack. */

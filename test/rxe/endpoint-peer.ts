@@ -20,6 +20,7 @@ import { isIpv6, ROCE_PORT, udpOf } from './packets';
 import {
   ALL_RIGHTS,
   type Connection,
+  DATAGRAM_BYTES,
   type Family,
   Nak,
   patternOf,
@@ -29,6 +30,7 @@ import {
   type PeerRegion,
   type PeerRequest,
   type PeerWindow,
+  type Service,
   type TooLong,
 } from './peer';
 import type { PairState } from './verbs-shell';
@@ -97,14 +99,18 @@ function ownRegion(region: PeerRegion): EndpointRegion {
 }
 
 class EndpointPair implements PeerPair {
+  /** Of any type: the cases ask of each what it can do. */
   readonly qp: QueuePair<'RC'>;
+  readonly #pd: ProtectionDomain;
   readonly #cq: CompletionQueue;
   readonly #endpoint: Endpoint;
 
-  constructor(pd: ProtectionDomain, cq: CompletionQueue, endpoint: Endpoint) {
+  constructor(pd: ProtectionDomain, cq: CompletionQueue, endpoint: Endpoint, service: Service) {
+    this.#pd = pd;
     this.#cq = cq;
     this.#endpoint = endpoint;
-    this.qp = pd.createQp({ type: 'RC', sendCq: cq, maxSendWr: QUEUE, maxRecvWr: QUEUE });
+    const type = service.toUpperCase() as 'RC';
+    this.qp = pd.createQp({ type, sendCq: cq, maxSendWr: QUEUE, maxRecvWr: QUEUE });
   }
 
   get number(): number {
@@ -131,8 +137,22 @@ class EndpointPair implements PeerPair {
     });
   }
 
+  async activate({ psn, qkey }: { psn: number; qkey: number }): Promise<void> {
+    const qp = this.qp as unknown as QueuePair<'UD'>;
+    qp.activate({ endpoint: this.#endpoint, qkey, localPsn: psn, pathMtu: DATAGRAM_BYTES });
+  }
+
   async post(request: PeerRequest): Promise<void> {
-    this.qp.postSend(workRequestOf(request));
+    const wr = workRequestOf(request);
+    const { to } = request;
+    if (to === undefined) {
+      this.qp.postSend(wr);
+      return;
+    }
+    const ah = this.#pd.createAh({ address: to.address });
+    const datagram = { ...wr, ah, remoteQpn: to.number, remoteQkey: to.qkey };
+    (this.qp as unknown as QueuePair<'UD'>).postSend(datagram as SendWorkRequest<'UD'>);
+    ah.destroy(); // what is posted does not need it
   }
 
   async receive(id: number, region: PeerRegion, offset: number, length: number): Promise<void> {
@@ -184,13 +204,15 @@ function workRequestOf(request: PeerRequest): SendWorkRequest<'RC'> {
   }
 }
 
-function completionOf({ wrId, status, byteLength, imm, invalidatedRkey }: Completion): PeerCompletion {
+function completionOf(completion: Completion): PeerCompletion {
+  const { wrId, status, byteLength, imm, invalidatedRkey, grh, srcQp } = completion;
   return {
     id: Number(wrId),
     status,
     length: byteLength,
     ...(imm !== undefined && { immediate: imm }),
     ...(invalidatedRkey !== undefined && { invalidated: invalidatedRkey }),
+    ...(grh && { from: srcQp }),
   };
 }
 
@@ -204,6 +226,7 @@ export class EndpointPeer implements Peer {
   readonly brokenRead = 'REM_ACCESS_ERR';
   /** A READ that the network has delayed must not end the connection. */
   readonly refusesRepeatedRead = false;
+  readonly losesNextMessage = false;
   readonly title: string;
   readonly device: Device;
   readonly endpoints: Endpoints;
@@ -290,8 +313,9 @@ export class EndpointPeer implements Peer {
     return { address: mr.iova, rkey: key };
   }
 
-  async pair(family: Family): Promise<PeerPair> {
-    const made = new EndpointPair(this.#pd, this.device.createCq(2 * QUEUE), this.endpoints[family]);
+  async pair(family: Family, service: Service = 'rc'): Promise<PeerPair> {
+    const cq = this.device.createCq(2 * QUEUE);
+    const made = new EndpointPair(this.#pd, cq, this.endpoints[family], service);
     this.#pairs.push(made);
     return made;
   }

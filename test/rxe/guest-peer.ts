@@ -11,9 +11,17 @@ import {
   type PeerRegion,
   type PeerRequest,
   type PeerWindow,
+  type Service,
   type TooLong,
 } from './peer';
-import { completionStatuses, GuestError, type PairState, pairStates, type VerbsShell } from './verbs-shell';
+import {
+  completionStatuses,
+  GuestError,
+  type PairState,
+  pairStates,
+  type Values,
+  type VerbsShell,
+} from './verbs-shell';
 
 const ETIMEDOUT = 110;
 const COMPLETION_MS = 20_000;
@@ -105,10 +113,15 @@ class GuestPair implements PeerPair {
       rnrtimer: mine.minRnrTimer,
       access: mine.rights,
     };
-    // The kernel gives up after 1 s if it does not know the neighbour's MAC address by then: the guest may just have booted.
+    await this.#patiently('connect', attributes);
+  }
+
+  /** Gives a command for which the kernel may have to ask for the neighbour's MAC address. */
+  async #patiently(command: string, values: Values): Promise<void> {
+    // The kernel gives up after 1 s if it does not know the address by then: the guest may just have booted.
     for (let tries = 3; ; tries--) {
       try {
-        await this.#shell.command('connect', attributes);
+        await this.#shell.command(command, values);
         return;
       } catch (error) {
         if (!(error instanceof GuestError && error.errno === ETIMEDOUT && tries > 1)) throw error;
@@ -116,8 +129,12 @@ class GuestPair implements PeerPair {
     }
   }
 
+  async activate(mine: { psn: number; qkey: number }): Promise<void> {
+    await this.#shell.command('activate', { id: this.id, qkey: mine.qkey, mypsn: mine.psn });
+  }
+
   async post(request: PeerRequest): Promise<void> {
-    await this.#shell.command('post', {
+    await this.#patiently('post', {
       id: this.id,
       wr: request.id,
       op: request.operation,
@@ -131,6 +148,12 @@ class GuestPair implements PeerPair {
       compare: request.compare,
       swap: request.swap,
       add: request.add,
+      ...(request.to && {
+        local: this.#local,
+        remote: request.to.address,
+        dqpn: request.to.number,
+        dqkey: request.to.qkey,
+      }),
     });
   }
 
@@ -141,15 +164,21 @@ class GuestPair implements PeerPair {
   async completions(n: number, ms = COMPLETION_MS): Promise<PeerCompletion[]> {
     const words = await this.#shell.command('poll', { id: this.id, n, ms }, ms);
     return words.map((word) => {
-      const [id, status, length, kind, data] = word.split(':');
+      const [id, status, length, ...rest] = word.split(':');
+      const told = (kind: string): number | undefined => {
+        const at = rest.indexOf(kind);
+        return at < 0 ? undefined : Number(rest[at + 1]);
+      };
+      const [immediate, invalidated, from] = [told('imm'), told('inv'), told('from')];
       const name = completionStatuses[Number(status)];
       if (name === undefined) throw new Error(`the guest has a completion with status ${status}`);
       return {
         id: Number(id),
         status: name,
         length: Number(length),
-        ...(kind === 'imm' && { immediate: Number(data) }),
-        ...(kind === 'inv' && { invalidated: Number(data) }),
+        ...(immediate !== undefined && { immediate }),
+        ...(invalidated !== undefined && { invalidated }),
+        ...(from !== undefined && { from }),
       };
     });
   }
@@ -182,6 +211,8 @@ export class GuestPeer implements Peer {
   /** Linux 6.1 does not expect a NAK there, and completes the READ before it has given it a status. */
   readonly brokenRead = 'SUCCESS';
   readonly refusesRepeatedRead = true;
+  /** Linux 6.1 takes the first packet of the next one for a wrong continuation. The specification has it begin a message. */
+  readonly losesNextMessage = true;
   readonly #shell: VerbsShell;
   readonly #numbers: GuestNumbers;
   readonly #place: LinkPlace;
@@ -225,9 +256,9 @@ export class GuestPeer implements Peer {
     return { address: region.address, rkey: Number(rkey) };
   }
 
-  async pair(family: Family): Promise<PeerPair> {
+  async pair(family: Family, type: Service = 'rc'): Promise<PeerPair> {
     const id = this.#numbers.take('qp');
-    const number = Number(await this.#shell.value('qpn', 'qp', { id, device: this.#place.rxe }));
+    const number = Number(await this.#shell.value('qpn', 'qp', { id, device: this.#place.rxe, type }));
     return new GuestPair(this.#shell, id, number, this.#place.guest[family]);
   }
 

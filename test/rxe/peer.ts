@@ -15,6 +15,13 @@ export const Nak = {
 
 export type Family = 'ipv4' | 'ipv6';
 
+/** Types of queue pairs. */
+export type Service = 'rc' | 'uc' | 'ud';
+/** The largest datagram of a peer. */
+export const DATAGRAM_BYTES = 4096;
+/** Bytes in front of a datagram that is received. */
+export const GRH_BYTES = 40;
+
 /** Memory of a peer that the other may reach. */
 export interface PeerRegion {
   readonly address: bigint;
@@ -60,6 +67,8 @@ export interface PeerRequest {
   readonly compare?: bigint;
   readonly swap?: bigint;
   readonly add?: bigint;
+  /** UD: where it goes. */
+  readonly to?: { readonly address: string; readonly number: number; readonly qkey: number };
 }
 
 export interface PeerCompletion {
@@ -69,6 +78,8 @@ export interface PeerCompletion {
   /** Of a receive: the immediate, or the key that was invalidated. */
   readonly immediate?: number;
   readonly invalidated?: number;
+  /** Of a datagram: the number of the sender's queue pair. */
+  readonly from?: number;
 }
 
 /** Attributes of a connection. Times and counts are codes of the verbs. */
@@ -88,6 +99,8 @@ export interface PeerPair {
     to: { address: string; number: number; psn: number },
     mine: { psn: number } & Connection,
   ): Promise<void>;
+  /** Makes a UD queue pair ready. */
+  activate(mine: { psn: number; qkey: number }): Promise<void>;
   post(request: PeerRequest): Promise<void>;
   receive(id: number, region: PeerRegion, offset: number, length: number): Promise<void>;
   /** Waits until there are so many completions, at most `ms`. */
@@ -111,11 +124,13 @@ export interface Peer {
   readonly brokenRead: CompletionStatus;
   /** Whether it refuses a READ that comes again and is not allowed any more. If not, it is silent. */
   readonly refusesRepeatedRead: boolean;
+  /** Whether a UC message of which a packet behind the first is missing takes the next message with it. */
+  readonly losesNextMessage: boolean;
   addressOf(family: Family): string;
   region(length: number, rights?: number): Promise<PeerRegion>;
   /** Makes a key over the whole region that a SEND with invalidate may end. The pair must be connected. */
   window(pair: PeerPair, region: PeerRegion): Promise<PeerWindow>;
-  pair(family: Family): Promise<PeerPair>;
+  pair(family: Family, service?: Service): Promise<PeerPair>;
   /** Destroys everything that was made, after a test. */
   reset(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 // Runs all cases with two peers.
 import { cases } from './cases';
+import { unreliableCases } from './unreliable-cases';
 import type { Family } from './peer';
 import { type Pairing, Scene } from './scene';
 
@@ -20,7 +21,7 @@ export function describeCases(family: Family, pairing: () => Pairing): void {
       scene = undefined;
     });
 
-    test.each(cases)('$title', async ({ run }) => {
+    test.each([...cases, ...unreliableCases])('$title', async ({ run }) => {
       try {
         await run(scene!);
       } catch (error) {

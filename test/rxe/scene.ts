@@ -45,11 +45,11 @@ export class Scene {
 
   /** Makes a queue pair at each peer and connects them. */
   async connect(
-    options: { both?: Connection; asking?: Connection; answering?: Connection } = {},
+    options: { service?: 'rc' | 'uc'; both?: Connection; asking?: Connection; answering?: Connection } = {},
   ): Promise<Connected> {
     const [asking, answering] = [
-      await this.requester.pair(this.family),
-      await this.responder.pair(this.family),
+      await this.requester.pair(this.family, options.service),
+      await this.responder.pair(this.family, options.service),
     ];
     const attributes = { ...CONNECTION, ...options.both };
     await answering.connect(
@@ -60,6 +60,17 @@ export class Scene {
       { address: this.responder.addressOf(this.family), number: answering.number, psn: RESPONDER_PSN },
       { ...attributes, ...options.asking, psn: REQUESTER_PSN },
     );
+    return { asking, answering };
+  }
+
+  /** Makes a UD queue pair at each peer, with this Q_Key. */
+  async datagrams(qkey: number): Promise<Connected> {
+    const [asking, answering] = [
+      await this.requester.pair(this.family, 'ud'),
+      await this.responder.pair(this.family, 'ud'),
+    ];
+    await asking.activate({ psn: REQUESTER_PSN, qkey });
+    await answering.activate({ psn: RESPONDER_PSN, qkey });
     return { asking, answering };
   }
 

@@ -14,17 +14,21 @@
  *   get id= off= len=                      hex=
  *   sum id= off= len=                      sum=                FNV-1a, 32 bits
  *   mw id= device=                         rkey=               a memory window of type 2
- *   qp id= device= [type=rc|uc] [sq= rq= inline=]
+ *   qp id= device= [type=rc|uc|ud] [sq= rq= inline=]
  *                                          qpn=
+ *   activate id= qkey= mypsn=              a UD queue pair
  *   connect id= local=IP remote=IP qpn= psn= mypsn= [mtu= timeout= retry= rnr= rnrtimer= rd= destrd=
  *       access=]
  *   state id= [to=reset|error]             state=
  *   post id= wr= op= mr= off= len= raddr= rkey= [imm= inv= compare= swap= add= fence= solicited=
  *       inline= quiet=]                    op: write write_imm read send send_imm send_inv cas faa
+ *   post id= wr= op=send|send_imm ... local=IP remote=IP dqpn= dqkey=
+ *                                                              a datagram
  *   post id= wr= op=bind mw= mr= raddr= len= [access=]
  *                                          rkey=               of the window
  *   recv id= wr= [mr= off= len=]
- *   poll id= n= ms=                        WR:STATUS:LENGTH[:imm:DATA or :inv:RKEY] ...; waits for n
+ *   poll id= n= ms=                        WR:STATUS:LENGTH[:imm:DATA or :inv:RKEY][:from:QPN] ...; waits for n
+ *   run argv=WORD,WORD,... ms=             status= text=HEX    a program, with its output; 124: it was killed after ms
  *   gids device=                           INDEX:HEX ...
  *   reset                                  destroys everything
  */
@@ -33,11 +37,14 @@
 #include <fcntl.h>
 #include <infiniband/verbs.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +58,9 @@ enum {
     MOST_LISTED = 1 << 16, /* bytes of `get` */
     GIDS = 64,
     POLL_PAUSE_US = 100,
+    HANDLES = 256,
+    MOST_OUTPUT = 1 << 16, /* bytes of a program's output that are told */
+    TIMED_OUT = 124,
 };
 
 struct device {
@@ -74,6 +84,8 @@ static struct device devices[DEVICES];
 static struct memory memories[OBJECTS];
 static struct ibv_mw *windows[OBJECTS];
 static struct pair pairs[OBJECTS];
+static struct ibv_ah *handles[HANDLES]; /* of the datagrams since the last `reset` */
+static size_t handle_count;
 
 /* The present command: its words, in place. */
 static char *names[WORDS], *values[WORDS];
@@ -302,7 +314,9 @@ static int new_pair(void) {
                 .max_send_sge = 1,
                 .max_recv_sge = 1,
                 .max_inline_data = word32("inline", 0)},
-        .qp_type = strcmp(text("type", "rc"), "uc") == 0 ? IBV_QPT_UC : IBV_QPT_RC,
+        .qp_type = strcmp(text("type", "rc"), "uc") == 0   ? IBV_QPT_UC
+                   : strcmp(text("type", "rc"), "ud") == 0 ? IBV_QPT_UD
+                                                           : IBV_QPT_RC,
     };
     struct ibv_qp *qp = ibv_create_qp(device->pd, &attributes);
     if (qp == NULL) {
@@ -413,6 +427,22 @@ static int connect_pair(void) {
     return errno_of(ibv_modify_qp(pair->qp, &attributes, mask));
 }
 
+static int activate(void) {
+    struct pair *pair = the_pair();
+    if (pair == NULL)
+        return EINVAL;
+    struct ibv_qp_attr attributes = {.qp_state = IBV_QPS_INIT, .port_num = 1, .qkey = word32("qkey", 0)};
+    int error =
+        ibv_modify_qp(pair->qp, &attributes, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY);
+    attributes = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR};
+    if (error == 0)
+        error = ibv_modify_qp(pair->qp, &attributes, IBV_QP_STATE);
+    attributes = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .sq_psn = word32("mypsn", 0)};
+    if (error == 0)
+        error = ibv_modify_qp(pair->qp, &attributes, IBV_QP_STATE | IBV_QP_SQ_PSN);
+    return errno_of(error);
+}
+
 static int state(void) {
     struct pair *pair = the_pair();
     const char *to = text("to", NULL);
@@ -470,6 +500,28 @@ static int post_bind(struct pair *pair, struct ibv_send_wr *request) {
     return error;
 }
 
+/* Makes the address handle of a datagram, and fills in where it goes. */
+static int address_datagram(struct pair *pair, struct ibv_send_wr *request) {
+    union ibv_gid local, remote;
+    uint8_t index;
+    if (!gid_of(text("local", ""), &local) || !gid_of(text("remote", ""), &remote))
+        return EINVAL;
+    if (!gid_index(pair->device->context, &local, &index))
+        return EADDRNOTAVAIL;
+    if (handle_count == HANDLES)
+        return ENOMEM;
+    struct ibv_ah_attr attributes = {
+        .is_global = 1, .port_num = 1, .grh = {.dgid = remote, .sgid_index = index, .hop_limit = 64}};
+    struct ibv_ah *handle = ibv_create_ah(pair->device->pd, &attributes);
+    if (handle == NULL)
+        return errno;
+    handles[handle_count++] = handle;
+    request->wr.ud.ah = handle;
+    request->wr.ud.remote_qpn = word32("dqpn", 0);
+    request->wr.ud.remote_qkey = word32("dqkey", 0);
+    return 0;
+}
+
 static int post(void) {
     struct pair *pair = the_pair();
     const char *name = text("op", "");
@@ -513,6 +565,10 @@ static int post(void) {
         request.wr.atomic.rkey = word32("rkey", 0);
         request.wr.atomic.compare_add = number(is_swap ? "compare" : "add", 0);
         request.wr.atomic.swap = number("swap", 0);
+    } else if (pair->qp->qp_type == IBV_QPT_UD) {
+        int error = address_datagram(pair, &request);
+        if (error != 0)
+            return error;
     } else {
         request.wr.rdma.remote_addr = number("raddr", 0);
         request.wr.rdma.rkey = word32("rkey", 0);
@@ -570,7 +626,71 @@ static int take_completions(void) {
             say(":inv:%u", wc.invalidated_rkey);
         else if (immediate)
             say(":imm:%u", ntohl(wc.imm_data));
+        /* It also says of messages of UC that they have a GRH. */
+        if (succeeded && wc.wc_flags & IBV_WC_GRH && pair->qp->qp_type == IBV_QPT_UD)
+            say(":from:%u", wc.src_qp);
     }
+    return 0;
+}
+
+/* --- programs --- */
+
+/* Reads the output of a program until it ends or the time is up; the rest behind MOST_OUTPUT is thrown away. */
+static size_t read_output(int file, uint64_t end, unsigned char *output) {
+    size_t length = 0;
+    for (;;) {
+        unsigned char piece[4096];
+        uint64_t now = milliseconds();
+        struct pollfd wait = {.fd = file, .events = POLLIN};
+        if (now >= end || poll(&wait, 1, (int)(end - now)) <= 0)
+            return length;
+        ssize_t got = read(file, piece, sizeof(piece));
+        if (got <= 0)
+            return length;
+        size_t taken = (size_t)got < MOST_OUTPUT - length ? (size_t)got : MOST_OUTPUT - length;
+        memcpy(output + length, piece, taken);
+        length += taken;
+    }
+}
+
+static int run(void) {
+    static unsigned char output[MOST_OUTPUT];
+    char *argv[WORDS + 1] = {NULL}, line[1024];
+    int ends[2], status = 0, count = 0;
+    uint64_t end = milliseconds() + number("ms", 0);
+    snprintf(line, sizeof(line), "%s", text("argv", ""));
+    for (char *word = strtok(line, ","); word != NULL && count < WORDS; word = strtok(NULL, ","))
+        argv[count++] = word;
+    if (count == 0)
+        return EINVAL;
+    if (pipe(ends) != 0)
+        return errno;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execvp(argv[0], argv);
+        perror(argv[0]);
+        _exit(127);
+    }
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        return EAGAIN;
+    }
+    size_t length = read_output(ends[0], end, output);
+    close(ends[0]);
+    bool late = milliseconds() >= end;
+    if (late)
+        kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    say(" status=%d text=", late                ? TIMED_OUT
+                            : WIFEXITED(status) ? WEXITSTATUS(status)
+                                                : 128 + WTERMSIG(status));
+    for (size_t i = 0; i < length; i++)
+        say("%02x", output[i]);
     return 0;
 }
 
@@ -589,6 +709,8 @@ static int reset(void) {
         else if (first == 0)
             first = error;
     }
+    while (handle_count > 0 && ibv_destroy_ah(handles[handle_count - 1]) == 0)
+        handle_count--;
     /* Windows in front of the regions that they are bound to. */
     for (size_t i = 0; i < OBJECTS; i++) {
         int error = windows[i] == NULL ? 0 : errno_of(ibv_dealloc_mw(windows[i]));
@@ -615,10 +737,12 @@ static const struct {
     const char *name;
     int (*run)(void);
 } commands[] = {
-    {"mr", new_region}, {"dereg", deregister},      {"fill", fill},      {"differs", differs},
-    {"set", set_bytes}, {"get", get_bytes},         {"sum", sum_bytes},  {"mw", new_window},
-    {"qp", new_pair},   {"connect", connect_pair},  {"state", state},    {"post", post},
-    {"recv", receive},  {"poll", take_completions}, {"gids", list_gids}, {"reset", reset},
+    {"mr", new_region},        {"dereg", deregister},      {"fill", fill},
+    {"differs", differs},      {"set", set_bytes},         {"get", get_bytes},
+    {"sum", sum_bytes},        {"mw", new_window},         {"qp", new_pair},
+    {"connect", connect_pair}, {"state", state},           {"post", post},
+    {"recv", receive},         {"poll", take_completions}, {"gids", list_gids},
+    {"reset", reset},          {"activate", activate},     {"run", run},
 };
 
 static int obey(char *line) {
