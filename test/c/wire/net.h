@@ -62,10 +62,11 @@ static inline bool net_open(struct net *n, bool ipv6, uint32_t refusals_a_minute
         place->port = NET_PORT;
         if (!verbs_open(&node->v, AT_ONCE))
             return false;
-        struct rvt_endpoint_options options = {.device = node->v.device,
-                                               .port = NET_PORT,
-                                               .refusals_a_minute = refusals_a_minute,
-                                               .host = {net_wake, net_refused, node}};
+        struct rvt_endpoint_options options = {
+            .device = node->v.device,
+            .port = NET_PORT,
+            .refusals_a_minute = refusals_a_minute,
+            .host = {.wake = net_wake, .refused = net_refused, .data = node}};
         memcpy(options.address, place->address, sizeof(place->address));
         if (!check_equal((uint64_t)rvt_endpoint_open(&options, &node->endpoint), 0, "opening", "0", __FILE__,
                          __LINE__))
