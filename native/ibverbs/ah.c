@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/address.h"
+#include "wire/icrc.h"
+
 int shim_judge_address(const struct shim_context *context, const struct ibv_ah_attr *attr) {
     if (!attr->is_global)
         return context->file->core->wire.used ? EINVAL : 0;
@@ -24,8 +27,10 @@ struct rvt_ah_attr shim_core_address(const struct ibv_ah_attr *attr) {
 SHIM_PUBLIC struct ibv_ah *ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attr) {
     if (!pd || !attr || shim_judge_address(shim_context_of(pd->context), attr))
         return shim_null(EINVAL);
-    if (shim_context_of(pd->context)->file->core->wire.used)
-        return shim_null(EOPNOTSUPP); /* the endpoint sends no datagrams */
+    const struct shim_wire *wire = &shim_context_of(pd->context)->file->core->wire;
+    struct rvt_host_address host;
+    if (wire->used && shim_wire_host(wire, &attr->grh.dgid, &host))
+        return shim_null(EINVAL);
     struct shim_ah *ah = calloc(1, sizeof(*ah));
     if (!ah)
         return shim_null(ENOMEM);
@@ -34,7 +39,8 @@ SHIM_PUBLIC struct ibv_ah *ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *
     ah->ibv.pd = pd;
     const struct rvt_ah_attr address = shim_core_address(attr);
     shim_enter();
-    int error = rvt_create_ah(ah->pd->core, &address, &ah->core);
+    int error = wire->used ? rvt_create_host_ah(ah->pd->core, &address, &host, &ah->core)
+                           : rvt_create_ah(ah->pd->core, &address, &ah->core);
     if (!error)
         ah->ibv.handle = shim_new_handle(ah->pd->context);
     shim_leave();
@@ -72,6 +78,18 @@ static int find_gid(const struct shim_core *core, const union ibv_gid *gid) {
     return -1;
 }
 
+/* Reads the header of an IPv4 packet, which lies at the end of the place for the GRH, as a GRH. */
+static void read_ipv4(const struct ibv_grh *place, struct ibv_grh *grh) {
+    enum { TOS_AT = 1, TTL_AT = 8, SOURCE_AT = 12, DESTINATION_AT = 16 };
+    const unsigned char *ipv4 = (const unsigned char *)place + sizeof(*place) - RVT_IPV4_BYTES;
+    *grh = (struct ibv_grh){
+        .version_tclass_flow = htobe32((uint32_t)ipv4[TOS_AT] << 20),
+        .hop_limit = ipv4[TTL_AT],
+    };
+    rvt_store_ipv4(grh->sgid.raw, ipv4 + SOURCE_AT);
+    rvt_store_ipv4(grh->dgid.raw, ipv4 + DESTINATION_AT);
+}
+
 SHIM_PUBLIC int ibv_init_ah_from_wc(struct ibv_context *context, uint8_t port_num, struct ibv_wc *wc,
                                     struct ibv_grh *grh, struct ibv_ah_attr *attr) {
     if (!context || !wc || !attr || port_num != SHIM_PORT || ((wc->wc_flags & IBV_WC_GRH) && !grh))
@@ -84,6 +102,12 @@ SHIM_PUBLIC int ibv_init_ah_from_wc(struct ibv_context *context, uint8_t port_nu
     };
     if (!(wc->wc_flags & IBV_WC_GRH))
         return 0;
+    const struct shim_wire *wire = &shim_context_of(context)->file->core->wire;
+    struct ibv_grh ipv6;
+    if (wire->used && rvt_is_ipv4(wire->address)) {
+        read_ipv4(grh, &ipv6);
+        grh = &ipv6;
+    }
     int index = find_gid(shim_context_of(context)->file->core, &grh->dgid);
     if (index < 0)
         return shim_minus_one(ENOENT);

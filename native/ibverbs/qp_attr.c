@@ -55,11 +55,13 @@ static void keep(struct shim_qp *qp, const struct ibv_qp_attr *attr, int mask) {
  * The caller must hold the lock of the queue pair. */
 static int follow_path(struct shim_qp *qp, const struct ibv_qp_attr *attr, int mask) {
     struct shim_wire *wire = &qp->pd->context->file->core->wire;
-    if (!wire->used || qp->ibv.qp_base.qp_type == IBV_QPT_UD)
+    if (!wire->used)
         return 0;
+    if (qp->ibv.qp_base.qp_type == IBV_QPT_UD && (mask & IBV_QP_STATE) && attr->qp_state == IBV_QPS_INIT)
+        return shim_wire_attach(wire, qp->core);
     if ((mask & IBV_QP_STATE) && (attr->qp_state == IBV_QPS_RESET || attr->qp_state == IBV_QPS_ERR))
         shim_wire_settle(wire); /* the peer's requests that were carried out are acknowledged */
-    if (!(mask & IBV_QP_AV))
+    if (!(mask & IBV_QP_AV) || qp->ibv.qp_base.qp_type == IBV_QPT_UD)
         return 0;
     if ((mask & IBV_QP_STATE) && attr->qp_state == IBV_QPS_RTR)
         return shim_wire_connect(wire, qp->core, &attr->ah_attr.grh.dgid);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "ibverbs/context.h"
-#include "wire/endpoint/endpoint.h"
 
 /* Copies as much of an answer as the program's structure can hold: programs may be older than the header. */
 static void copy_answer(void *to, size_t room, const void *from, size_t size) {
@@ -117,22 +116,12 @@ static const struct shim_wire *wire_of(struct ibv_context *context) {
     return wire->used ? wire : NULL;
 }
 
-/* Returns the greatest MTU whose packets, with all headers, the interface carries: IPv6, UDP, and of RoCE those of
- * the longest packet. */
-static enum ibv_mtu mtu_of(const struct shim_wire *wire) {
-    enum { IPV6_AND_UDP_BYTES = 48, MTU_BYTES = 4096, HEADERS = RVT_MOST_PACKET_BYTES - MTU_BYTES };
-    enum ibv_mtu mtu = IBV_MTU_4096;
-    while (mtu > IBV_MTU_256 && (128u << mtu) + HEADERS + IPV6_AND_UDP_BYTES > wire->mtu)
-        mtu--;
-    return mtu;
-}
-
 /* The port of a RoCE device: it has GIDs instead of LIDs. */
 static struct ibv_port_attr network_port(const struct shim_wire *wire) {
     struct ibv_port_attr port = own_port;
     port.lid = port.sm_lid = 0;
     port.link_layer = IBV_LINK_LAYER_ETHERNET;
-    port.active_mtu = mtu_of(wire);
+    port.active_mtu = shim_wire_mtu(wire);
     port.flags = IBV_QPF_GRH_REQUIRED;
     return port;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ibverbs/thread.h"
+#include "wire/address.h"
 #include "wire/endpoint/endpoint.h"
 #include "wire/udp/host_address.h"
 #include "wire/udp/interface.h"
@@ -353,19 +354,47 @@ void shim_wire_close(struct shim_wire *wire) {
     pthread_mutex_unlock(&wire->driving);
 }
 
+enum ibv_mtu shim_wire_mtu(const struct shim_wire *wire) {
+    enum { IPV6_AND_UDP_BYTES = 48, MTU_BYTES = 4096, HEADERS = RVT_MOST_PACKET_BYTES - MTU_BYTES };
+    enum ibv_mtu mtu = IBV_MTU_4096;
+    while (mtu > IBV_MTU_256 && (128u << mtu) + HEADERS + IPV6_AND_UDP_BYTES > wire->mtu)
+        mtu--;
+    return mtu;
+}
+
+/* Opens the endpoint if a fork has closed it. Returns 0 or a positive errno. The caller must hold `driving`. */
+static int be_open(struct shim_wire *wire) {
+    if (wire->endpoint && !wire->udp)
+        close_endpoint(wire);
+    if (wire->endpoint)
+        return 0;
+    return wire->ending ? EBADF : open_endpoint(wire);
+}
+
 int shim_wire_connect(struct shim_wire *wire, struct rvt_qp_handle qp, const union ibv_gid *gid) {
     struct rvt_wire_peer peer = {.port = UDP_PORT};
     memcpy(peer.address, gid->raw, sizeof(peer.address));
     if (!rvt_is_one_host(peer.address))
         return EINVAL;
-    int error = 0;
     pthread_mutex_lock(&wire->driving);
-    if (wire->endpoint && !wire->udp)
-        close_endpoint(wire);
-    if (!wire->endpoint)
-        error = wire->ending ? EBADF : open_endpoint(wire);
+    int error = be_open(wire);
     if (!error)
         error = -rvt_endpoint_connect(wire->endpoint, qp, &peer, shim_microseconds());
     pthread_mutex_unlock(&wire->driving);
     return error;
+}
+
+int shim_wire_attach(struct shim_wire *wire, struct rvt_qp_handle qp) {
+    pthread_mutex_lock(&wire->driving);
+    int error = be_open(wire);
+    if (!error)
+        error = -rvt_endpoint_attach(wire->endpoint, qp, shim_wire_mtu(wire));
+    pthread_mutex_unlock(&wire->driving);
+    return error;
+}
+
+int shim_wire_host(const struct shim_wire *wire, const union ibv_gid *gid, struct rvt_host_address *host) {
+    memcpy(host->ip, gid->raw, sizeof(host->ip));
+    host->udp_port = UDP_PORT;
+    return rvt_is_one_host(host->ip) && rvt_is_ipv4(host->ip) == rvt_is_ipv4(wire->address) ? 0 : EINVAL;
 }

@@ -67,14 +67,26 @@ void shim_wire_close(struct shim_wire *wire);
 /* Frees the rest. The endpoint must be closed, and the caller outside the gate. */
 void shim_wire_end(struct shim_wire *wire);
 
-/* Connects an RC queue pair, which is about to go from INIT to RTR, to the peer with the GID. The caller must be inside the
+/* Returns the greatest MTU whose packets, with all headers, the interface carries: IPv6, UDP, and of RoCE those of the
+ * longest packet. */
+enum ibv_mtu shim_wire_mtu(const struct shim_wire *wire);
+
+/* Connects an RC or UC queue pair, which is about to go from INIT to RTR, to the peer with the GID. The caller must be inside the
  * gate. Returns 0 or a positive errno:
  *   EINVAL      the GID is not the address of a host, or of another family than the process's; or the queue pair is not in
  *               INIT or RESET
- *   EOPNOTSUPP  it is not an RC queue pair
+ *   EOPNOTSUPP  it is a UD queue pair
  *   EBADF       the context is closed
  *   others      as shim_wire_open(), in a forked child */
 int shim_wire_connect(struct shim_wire *wire, struct rvt_qp_handle qp, const union ibv_gid *gid);
+
+/* Lets a UD queue pair, which is about to go from RESET to INIT, use the network. The caller must be inside the gate.
+ * Returns 0 or a positive errno, as shim_wire_connect(). */
+int shim_wire_attach(struct shim_wire *wire, struct rvt_qp_handle qp);
+
+/* Fills in the host that a GID names. Returns 0, or EINVAL: it is no address of a host, or of another family than the
+ * process's. */
+int shim_wire_host(const struct shim_wire *wire, const union ibv_gid *gid, struct rvt_host_address *host);
 
 /* Receives and sends once, unless another thread does. Returns whether packets were received. The caller must be inside
  * the gate. */

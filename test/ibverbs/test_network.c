@@ -467,6 +467,119 @@ static void an_access_beyond_a_region_of_the_peer_is_refused(void) {
     two_processes(misuse_keys, be_misused);
 }
 
+/* --- datagrams --- */
+
+static void answer_a_datagram(int fd) {
+    struct side s = {.fd = fd};
+    struct end end;
+    use_address(THERE);
+    if (world_open(&s.w) && make_memory(&s.w, s.w.pd, SIDE_BYTES, THERE_FILL, ALL_RIGHTS, &s.memory) &&
+        make_end(&s.w, s.w.pd, (struct qp_options){.type = IBV_QPT_UD}, &end) && bring_up(&end, 0)) {
+        CHECK_EQ(receive(&end, 1, part(&s.memory, 0, 1000)), 0);
+        exchange_cards(&s, &end, &s.peer);
+        struct ibv_wc wc = RECEIVED(&end, 1, IBV_WC_SUCCESS);
+        CHECK_EQ(wc.byte_len, 40 + 100);
+        CHECK_EQ(wc.wc_flags, IBV_WC_GRH);
+        CHECK_EQ(wc.src_qp, s.peer.qpn);
+        CHECK(all_bytes_are(s.memory.bytes + 40, 100, HERE_FILL));
+        CHECK(all_bytes_are(s.memory.bytes + 140, 1000, THERE_FILL));
+        /* Back to the sender, whose address is in the header in front of the message. */
+        struct ibv_ah *back = ibv_create_ah_from_wc(s.w.pd, &wc, (struct ibv_grh *)s.memory.bytes, PORT);
+        if (world_keep(&s.w, AH, back)) {
+            struct request r = send_of(2, part(&s.memory, 2000, 50));
+            r.ah = back;
+            r.remote_qpn = wc.src_qp;
+            r.remote_qkey = QKEY;
+            CHECK_EQ(post(&end, r), 0);
+            SENT(&end, 2, IBV_WC_SUCCESS);
+        }
+        hear_ready(fd);
+    }
+    side_close(&s);
+}
+
+static void send_a_datagram(int fd) {
+    struct side s = {.fd = fd};
+    struct end end;
+    use_address(HERE);
+    REQUIRE(world_open(&s.w));
+    REQUIRE(make_memory(&s.w, s.w.pd, SIDE_BYTES, HERE_FILL, ALL_RIGHTS, &s.memory));
+    REQUIRE(make_end(&s.w, s.w.pd, (struct qp_options){.type = IBV_QPT_UD}, &end) && bring_up(&end, 0));
+    CHECK_EQ(receive(&end, 3, part(&s.memory, 1000, 1000)), 0);
+    REQUIRE(exchange_cards(&s, &end, &s.peer));
+    struct ibv_ah_attr attr = own_port(s.w.context);
+    attr.grh.dgid = s.peer.gid;
+    struct request r = send_of(1, part(&s.memory, 0, 100));
+    r.ah = ibv_create_ah(s.w.pd, &attr);
+    r.remote_qpn = s.peer.qpn;
+    r.remote_qkey = QKEY;
+    REQUIRE(world_keep(&s.w, AH, r.ah));
+    CHECK_EQ(post(&end, r), 0);
+    SENT(&end, 1, IBV_WC_SUCCESS);
+    struct ibv_wc wc = RECEIVED(&end, 3, IBV_WC_SUCCESS);
+    CHECK_EQ(wc.byte_len, 40 + 50);
+    CHECK_EQ(wc.src_qp, s.peer.qpn);
+    CHECK(all_bytes_are(s.memory.bytes + 1040, 50, THERE_FILL));
+    tell_ready(fd);
+    side_close(&s);
+}
+
+static void a_datagram_is_answered_by_its_completion(void) {
+    two_processes(send_a_datagram, answer_a_datagram);
+}
+
+static void only_gids_of_hosts_have_address_handles(void) {
+    struct world w;
+    use_address(HERE);
+    REQUIRE(world_open(&w));
+    struct ibv_ah_attr attr = own_port(w.context);
+    attr.grh.dgid.raw[12] = 224;
+    errno = 0;
+    CHECK_PTR_EQ(ibv_create_ah(w.pd, &attr), NULL);
+    CHECK_EQ(errno, EINVAL);
+    attr = own_port(w.context);
+    attr.is_global = 0;
+    errno = 0;
+    CHECK_PTR_EQ(ibv_create_ah(w.pd, &attr), NULL);
+    CHECK_EQ(errno, EINVAL);
+    world_close(&w);
+    unsetenv("RDMAVT_ADDRESS");
+}
+
+static void use_unreliably(int fd) {
+    struct side s = {.fd = fd};
+    REQUIRE(side_open(&s, HERE, (struct qp_options){.type = IBV_QPT_UC}));
+    REQUIRE(hear_ready(fd)); /* the receive is there: a message without one would be lost */
+    CHECK_EQ(post(&s.end, remote(write_of(1, part(&s.memory, 0, 20000), &s.memory, 0), &s.peer, 1)), 0);
+    CHECK_EQ(post(&s.end, send_of(2, part(&s.memory, 0, 9000))), 0);
+    SENT(&s.end, 1, IBV_WC_SUCCESS);
+    SENT(&s.end, 2, IBV_WC_SUCCESS);
+    hear_ready(fd);
+    side_close(&s);
+}
+
+static void be_used_unreliably(int fd) {
+    struct side s = {.fd = fd};
+    struct memory room;
+    if (side_open(&s, THERE, (struct qp_options){.type = IBV_QPT_UC}) &&
+        make_memory(&s.w, s.w.pd, 9000, 0, ALL_RIGHTS, &room)) {
+        CHECK_EQ(receive(&s.end, 7, part(&room, 0, 9000)), 0);
+        tell_ready(fd);
+        struct ibv_wc wc = RECEIVED(&s.end, 7, IBV_WC_SUCCESS);
+        CHECK_EQ(wc.byte_len, 9000);
+        CHECK(all_bytes_are(room.bytes, 9000, HERE_FILL));
+        CHECK(all_bytes_are(s.memory.bytes + 1, 20000, HERE_FILL));
+        CHECK_EQ(s.memory.bytes[0], THERE_FILL);
+        CHECK_EQ(s.memory.bytes[20001], THERE_FILL);
+        tell_ready(fd);
+    }
+    side_close(&s);
+}
+
+static void unreliable_connections_reach_the_other_process(void) {
+    two_processes(use_unreliably, be_used_unreliably);
+}
+
 CHECK_MAIN(TEST(a_device_with_an_address_is_a_roce_device), TEST(what_is_no_address_of_this_host_is_refused),
            TEST(an_empty_address_is_none), TEST(two_processes_cannot_have_one_address),
            TEST(an_address_is_free_when_its_device_is_closed), TEST(two_contexts_share_the_address),
@@ -475,4 +588,6 @@ CHECK_MAIN(TEST(a_device_with_an_address_is_a_roce_device), TEST(what_is_no_addr
            TEST(a_channel_wakes_who_waits_for_the_network),
            TEST(what_was_received_is_acknowledged_before_its_queue_pair_ends),
            TEST(a_peer_that_has_ended_does_not_answer), TEST(timers_run_while_the_program_sleeps),
-           TEST(an_access_beyond_a_region_of_the_peer_is_refused))
+           TEST(an_access_beyond_a_region_of_the_peer_is_refused),
+           TEST(a_datagram_is_answered_by_its_completion), TEST(only_gids_of_hosts_have_address_handles),
+           TEST(unreliable_connections_reach_the_other_process))

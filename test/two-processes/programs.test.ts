@@ -63,6 +63,7 @@ const runs: Run[] = [
     '-n 200 --use-srq',
   ]),
   ...runsOf('ib_send_lat', 2, ['-n 500', '-n 200 -e', '-n 20 -s 1000000']),
+  ...runsOf('ib_send_lat', 2, ['-n 200 -c UC', '-n 200 -c UD']),
   ...runsOf('ib_atomic_bw', 8, ['-n 500', '-n 500 -A CMP_AND_SWAP']),
   ...runsOf('ib_atomic_lat', 8, ['-n 500', '-n 500 -A CMP_AND_SWAP']),
 ];
@@ -91,6 +92,8 @@ interface Exchange {
 
 const RC = 'ibv_rc_pingpong';
 const SRQ = 'ibv_srq_pingpong';
+const UC = 'ibv_uc_pingpong';
+const UD = 'ibv_ud_pingpong';
 /** With -c they compare the bytes. The pingpong of shared receive queues counts the iterations of its 16 queue pairs together. */
 const exchanges: Exchange[] = [
   { program: RC, options: '-g 0 -c', bytes: 4096, iterations: 1000 },
@@ -98,6 +101,10 @@ const exchanges: Exchange[] = [
   { program: RC, options: '-g 0 -c -N -n 300', bytes: 4096, iterations: 300 },
   { program: RC, options: '-g 0 -c -n 50 -s 100000 -m 1024', bytes: 100_000, iterations: 50 },
   { program: RC, options: '-g 0 -c -n 50 -s 65536 -m 4096 -r 10 -e', bytes: 65_536, iterations: 50 },
+  { program: UC, options: '-g 0 -c', bytes: 4096, iterations: 1000 },
+  { program: UC, options: '-g 0 -c -e -s 20000 -n 100', bytes: 20_000, iterations: 100 },
+  { program: UD, options: '-g 0 -c -s 2048', bytes: 2048, iterations: 1000 },
+  { program: UD, options: '-g 0 -c -s 1000 -e', bytes: 1000, iterations: 1000 },
   { program: SRQ, options: '-g 0 -c', bytes: 4096, iterations: 1000 },
   { program: SRQ, options: '-g 0 -c -e -q 4', bytes: 4096, iterations: 1000 },
 ];
