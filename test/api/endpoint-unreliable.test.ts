@@ -334,6 +334,27 @@ describeIf(isLinux, 'endpoints need Linux')('UD over sockets', () => {
     expect(a.sent()).toMatchObject([{ status: 'SUCCESS' }]);
   });
 
+  test('a ring tells datagrams of the network from those of the device', async () => {
+    const [a, b] = [end('UD'), end('UD')];
+    a.qp.activate({ endpoint: a.endpoint, qkey: QKEY });
+    const cq = b.device.createCq(8, { ring: true });
+    const qp = b.pd.createQp({ type: 'UD', sendCq: b.device.createCq(8), recvCq: cq });
+    qp.activate({ endpoint: b.endpoint, qkey: QKEY });
+    expect(cq.ring.next()).toBe(false);
+    const [from, to] = [memory(a.pd, 8), memory(b.pd, 64)];
+    qp.postRecv({ sges: [to.sge()] });
+    await a.qp.send(from.sge(), { ah: handleTo(a, b), remoteQpn: qp.qpn, remoteQkey: QKEY });
+    await until(() => cq.ring.next());
+    expect([cq.ring.grh, cq.ring.srcQp]).toEqual([true, a.qp.qpn]);
+    expect(cq.ring.completion().grh).toBe(true);
+    const local = b.pd.createQp({ type: 'UD', sendCq: b.device.createCq(8), recvCq: cq });
+    local.activate({ qkey: QKEY });
+    local.postRecv({ sges: [to.sge()] });
+    local.postSend({ opcode: 'SEND', ah: b.pd.createAh(), remoteQpn: local.qpn, remoteQkey: QKEY });
+    expect(cq.ring.next()).toBe(true);
+    expect(cq.ring.grh).toBe(false);
+  });
+
   test('a peer that floods it harms nothing', async () => {
     const [a, b] = [end('UD'), end('UD')];
     for (const { qp, endpoint } of [a, b]) qp.activate({ endpoint, qkey: QKEY });

@@ -26,6 +26,7 @@ describe('the members of a completion', () => {
       qpId: a.id,
       qpn: a.qpn,
       srcQp: 0,
+      grh: false,
       imm: undefined,
       invalidatedRkey: undefined,
       slid: 0,
