@@ -80,6 +80,18 @@ export {
   type ShownEndpoint,
   type WireAddress,
 } from './verbs/endpoint';
+export type {
+  AcceptOptions,
+  Connection,
+  ConnectionListener,
+  ConnectionOptions,
+  ConnectionPeer,
+  ConnectionRequest,
+  DisconnectedBy,
+  ListenOptions,
+  ServiceConnectOptions,
+} from './verbs/connection-options';
+export type { ConnectionCounters } from './verbs/connections';
 export type { NakClass, WireOperation, WireRefusal } from './verbs/wire-refusal';
 export { type DeviceToken } from './verbs/device-token';
 export { Checker, type ShownChecker } from './verbs/checker';

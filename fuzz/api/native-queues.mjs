@@ -8,6 +8,8 @@ import { label } from './labels.mjs';
 
 const LIMITS = layoutNumber('RVT_LIMIT_COUNT');
 const ENDPOINT_COUNTERS = layoutNumber('RVT_ENDPOINT_COUNTER_COUNT');
+const CM_OFFER_WORDS = layoutNumber('RVT_CM_OFFER_WORDS');
+const CM_EVENT_WORDS = layoutNumber('RVT_CM_EVENT_WORD_WORDS');
 const WC_WORDS = layoutNumber('RVT_WC_WORD_COUNT');
 const WC_STATUS = layoutNumber('RVT_WC_WORD_STATUS');
 const SET_WORDS = layoutNumber('RVT_QP_ATTR_SET_WORDS');
@@ -266,6 +268,27 @@ export class NativeQueues {
         label('counts', new BigUint64Array(random.pick([64, 64, 64, 14, 1]))),
       ],
       'NativeEndpoint.poll': () => [random.pick([0, 0, 100, 1000, 1_000_001])],
+      'NativeEndpoint.listen': () => [random.pick([1n, 2n, 2n ** 64n - 1n]), random.pick([0, 1, 64])],
+      'NativeEndpoint.unlisten': () => [random.pick([0, 1, 2, 3])],
+      'NativeEndpoint.cmConnect': () => [
+        random.pick(['127.0.0.1', '127.0.0.1', '::1', '']),
+        random.pick([1, 4791]),
+        random.pick([1n, 2n]),
+        out(CM_OFFER_WORDS),
+        new Uint8Array(random.pick([0, 1, 56, 92, 93])),
+        random.pick([1000, 100_000]),
+        random.pick([0, 15, 16]),
+      ],
+      'NativeEndpoint.cmAccept': () => [
+        random.bits(),
+        out(CM_OFFER_WORDS),
+        new Uint8Array(random.pick([0, 196, 197])),
+      ],
+      'NativeEndpoint.cmReject': () => [random.bits(), new Uint8Array(random.pick([0, 148, 149]))],
+      'NativeEndpoint.cmConfirm': () => [random.bits()],
+      'NativeEndpoint.cmDisconnect': () => [random.bits()],
+      'NativeEndpoint.takeCmEvent': () => [out(CM_EVENT_WORDS), new Uint8Array(random.pick([196, 196, 195]))],
+      'NativeEndpoint.cmCounters': () => [new BigUint64Array(random.pick([13, 32, 12]))],
       'NativeEndpoint.counters': () => [
         label('counts', new BigUint64Array(random.pick([32, 32, ENDPOINT_COUNTERS, 1]))),
       ],

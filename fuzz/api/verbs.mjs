@@ -247,6 +247,34 @@ export class Verbs {
     return label(`{ endpoint, qpn: ${options.qpn} }`, options);
   }
 
+  /** What a program says of a queue pair that it connects by messages. */
+  #connectionOptions() {
+    const random = this.#random;
+    return {
+      qp:
+        random.pick(this.#world.objects.objects('QueuePair').filter((qp) => this.typeOf(qp) === 'RC')) ??
+        this.#plausible.one('QueuePair'),
+      access: random.pick([0, 14]),
+      ...(random.chance(0.5) && { privateData: new Uint8Array(random.pick([0, 5, 56, 57, 196, 300])) }),
+    };
+  }
+
+  #answerRequest(/** @type {any} */ request) {
+    try {
+      if (this.#random.chance(0.7)) {
+        request.accept(this.#connectionOptions()).then(
+          (/** @type {any} */ connection) => {
+            if (this.#random.chance(0.5)) void connection.disconnect();
+          },
+          () => {},
+        );
+      }
+      if (this.#random.chance(0.4)) request.reject();
+    } catch {
+      // It was answered before, or the queue pair cannot be used.
+    }
+  }
+
   #newEndpoint() {
     const random = this.#random;
     const options = {
@@ -437,6 +465,22 @@ export class Verbs {
           p.one('QueuePair'),
       ],
       'Endpoint.counters': () => [],
+      // Listeners accept and reject requests of other endpoints of the program, also twice, and late.
+      'Endpoint.listen': () => [
+        random.pick([4000, 4000, 4001, 0x1122n, 0, -1n]),
+        (/** @type {any} */ request) => this.#answerRequest(request),
+        random.pick([undefined, undefined, { backlog: random.pick([1, 64, 4096, 4097]) }]),
+      ],
+      'Endpoint.connect': () => [
+        random.pick(['127.0.0.1', '127.0.0.1', '127.0.0.1', '::1', 'localhost']),
+        random.pick([4000, 4000, 4001, 0x1122n]),
+        {
+          ...this.#connectionOptions(),
+          port: this.#plausible.one('Endpoint')?.port || 4791,
+          attempts: random.pick([1, 2, 16]),
+          attemptMs: random.pick([1, 10, 1000]),
+        },
+      ],
       'Endpoint.poll': () => [random.pick([0, 0, 0, 100, 1000, -1, 1_000_001])],
       'Endpoint.ref': () => [],
       'Endpoint.unref': () => [],

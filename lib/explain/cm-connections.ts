@@ -1,7 +1,7 @@
 /** Learns connections from datagrams: who sent them, and the queue pairs that messages of the connection manager name. */
-import { WireRow } from '../internal/layout';
+import { CmAttribute, WireRow } from '../internal/layout';
 import type { CaptureState } from './capture-state';
-import { CM_QKEY, CM_QUEUE_PAIR, CmAttribute, type CmMessage, parseCm } from './cm';
+import { CM_QKEY, CM_QUEUE_PAIR, type CmMessage, parseCm } from './cm';
 import { FlowFlag, FlowWord } from './flows';
 import { get } from './reading';
 import { RequestWord } from './requests';

@@ -1,4 +1,5 @@
 /** Messages of the connection manager: datagrams to queue pair 1. */
+import { CmAttribute } from '../internal/layout';
 
 /** Queue pair and Q_Key of the general service interface. */
 export const CM_QUEUE_PAIR = 1;
@@ -7,21 +8,6 @@ export const CM_QKEY = 0x8001_0000;
 /** Bytes of the header of a management datagram. */
 const HEADER = 24;
 const CM_CLASS = 7;
-
-/** Attribute ids of connection management. */
-export const enum CmAttribute {
-  Req = 0x10,
-  Mra = 0x11,
-  Rej = 0x12,
-  Rep = 0x13,
-  Rtu = 0x14,
-  Dreq = 0x15,
-  Drep = 0x16,
-  SidrReq = 0x17,
-  SidrRep = 0x18,
-  Lap = 0x19,
-  Apr = 0x1a,
-}
 
 const names: Readonly<Record<number, readonly [name: string, meaning: string]>> = {
   [CmAttribute.Req]: ['REQ', 'request for a connection'],
@@ -37,53 +23,12 @@ const names: Readonly<Record<number, readonly [name: string, meaning: string]>> 
   [CmAttribute.Apr]: ['APR', 'answer about an alternate path'],
 };
 
-/** Reasons of a REJ (InfiniBand specification, "REJ reason codes"). */
-const reasons: Readonly<Record<number, string>> = {
-  1: 'no queue pair available',
-  2: 'no end-to-end context available',
-  3: 'no resources available',
-  4: 'timeout',
-  5: 'unsupported request',
-  6: 'invalid communication id',
-  7: 'invalid communication instance',
-  8: 'invalid service id: nobody listens there',
-  9: 'invalid transport service type',
-  10: 'stale connection',
-  11: 'RDC does not exist',
-  12: 'primary remote port GID rejected',
-  13: 'primary remote port LID rejected',
-  14: 'invalid primary SL',
-  15: 'invalid primary traffic class',
-  16: 'invalid primary hop limit',
-  17: 'invalid primary packet rate',
-  18: 'alternate remote port GID rejected',
-  19: 'alternate remote port LID rejected',
-  20: 'invalid alternate SL',
-  21: 'invalid alternate traffic class',
-  22: 'invalid alternate hop limit',
-  23: 'invalid alternate packet rate',
-  24: 'port and CM redirection',
-  25: 'port redirection',
-  26: 'invalid path MTU',
-  27: 'insufficient responder resources',
-  28: 'rejected by the program',
-  29: 'RNR retry count rejected',
-  30: 'duplicate local communication id',
-  31: 'unsupported CM class version',
-  32: 'invalid flow label',
-  33: 'invalid alternate flow label',
-};
-
 export function cmName(attribute: number): string {
   return names[attribute]?.[0] ?? `attribute 0x${attribute.toString(16)}`;
 }
 
 export function cmMeaning(attribute: number): string {
   return names[attribute]?.[1] ?? 'unknown';
-}
-
-export function cmReason(reason: number): string {
-  return reasons[reason] ?? 'unknown reason';
 }
 
 /** A message of the connection manager. Numbers that the message does not have are 0. */

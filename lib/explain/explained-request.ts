@@ -1,5 +1,6 @@
 /** The requests of a capture as objects, for programs and for JSON. */
-import { cmMeaning, cmName, cmReason } from './cm';
+import { cmReason } from '../internal/cm-words';
+import { cmMeaning, cmName } from './cm';
 import { type Flows, FlowWord } from './flows';
 import { wide } from './keys';
 import { nakName, opcodeName, type RequestOpcode, Transport } from './opcodes';

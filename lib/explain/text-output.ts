@@ -1,7 +1,8 @@
 /** Prints requests as lines, and the summary as text. Lines of requests that need no explanation are written without allocation. */
+import { cmReason } from '../internal/cm-words';
 import { bytes, hex } from '../internal/words';
 import { type Analysis, type RequestOutput } from './analysis';
-import { cmMeaning, cmName, cmReason } from './cm';
+import { cmMeaning, cmName } from './cm';
 import { answerDelay, nameOfRequest } from './explained-request';
 import { type Flows, FlowWord } from './flows';
 import { type Verdict } from './judge';

@@ -14,12 +14,14 @@ import {
   EADDRNOTAVAIL,
   EBADF,
   EBUSY,
+  ECONNREFUSED,
   EINVAL,
   EMFILE,
   ENODEV,
   ENOMEM,
   EOPNOTSUPP,
   EPERM,
+  ETIMEDOUT,
   EXDEV,
   REFUSED,
 } from './layout';
@@ -40,6 +42,8 @@ const errnoNames = {
   [EOPNOTSUPP]: 'EOPNOTSUPP',
   [EADDRINUSE]: 'EADDRINUSE',
   [EADDRNOTAVAIL]: 'EADDRNOTAVAIL',
+  [ETIMEDOUT]: 'ETIMEDOUT',
+  [ECONNREFUSED]: 'ECONNREFUSED',
 } as const;
 
 /** Name of an errno: the values of {@link RdmaError.code}. */
@@ -58,6 +62,8 @@ const descriptions: Record<ErrnoName, string> = {
   EOPNOTSUPP: 'not supported',
   EADDRINUSE: 'the address and port are in use',
   EADDRNOTAVAIL: 'not an address of this machine',
+  ETIMEDOUT: 'the peer did not answer',
+  ECONNREFUSED: 'the peer refused the connection',
 };
 
 /** Linux errno numbers by name, positive. */
@@ -74,6 +80,8 @@ export const Errno: Readonly<Record<ErrnoName, number>> = Object.freeze({
   EOPNOTSUPP,
   EADDRINUSE,
   EADDRNOTAVAIL,
+  ETIMEDOUT,
+  ECONNREFUSED,
 });
 
 /**
@@ -108,6 +116,8 @@ export class RdmaError extends Error {
   readonly operation: string;
   /** Why the data path refused to access the bytes; present only for `EACCES` from the data path. */
   declare readonly reason?: DataPathReason;
+  /** What the peer's program has said; present only for `ECONNREFUSED`. */
+  declare readonly privateData?: Uint8Array;
   /** The cause, with the argument, its value and limit, or the objects that are in use. Absent if only the errno is known. */
   declare readonly detail?: ErrorDetail;
   /**

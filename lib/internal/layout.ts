@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '72cff80a6a29452f';
+export const LAYOUT_HASH = 'bd115596dcf39a9c';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -19,6 +19,8 @@ export const EMFILE = 24;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
+export const ETIMEDOUT = 110;
+export const ECONNREFUSED = 111;
 
 /**
  * A data-path call returns this number minus the reason if the access was refused. Other results are byte
@@ -380,6 +382,25 @@ export enum Cause {
   WrLength = 197,
   /** the address handle leads to another network than the queue pair's; value: 1 if it names a host, else 0 */
   WrAhUnreachable = 198,
+  /**
+   * Causes of the connection manager.
+   * the request or the connection is over
+   */
+  ConnectionGone = 200,
+  /** the request was answered before */
+  ConnectionState = 201,
+  /** another listener of the endpoint has the service */
+  ServiceInUse = 202,
+  /** the queue pair has a connection, or had one for which late packets may come */
+  QpConnected = 203,
+  /** limit: how many connections or listeners an endpoint can have */
+  TooManyConnections = 204,
+  /** value: bytes of private data; limit: the most that the message has */
+  PrivateData = 205,
+  /** value: enum rvt_cm_reject or another reason of the peer */
+  ConnectionRejected = 206,
+  /** the peer did not answer */
+  ConnectionTimeout = 207,
 }
 
 /** The record of a thread's last failure (struct rvt_failure), by index. */
@@ -901,6 +922,100 @@ export enum EndpointCounter {
   /** refusals that were not reported, because too many waited */
   Unreported = 24,
   Count = 25,
+}
+
+/** What the connection manager of an endpoint tells its host. */
+export enum CmEventKind {
+  None = 0,
+  /** a peer asks a listener for a connection: accept or reject it */
+  Request = 1,
+  /** the peer has accepted: bring the queue pair to RTS, and confirm */
+  Reply = 2,
+  /** the peer has confirmed what was accepted here */
+  Established = 3,
+  /** the peer has rejected; the connection is over */
+  Rejected = 4,
+  /** the peer has not answered; the connection is over */
+  Timeout = 5,
+  /** the peer disconnects: stop the queue pair, and answer */
+  Disconnect = 6,
+  /** this end has disconnected, and the peer has answered or is silent */
+  Disconnected = 7,
+}
+
+/** An event of the connection manager (struct rvt_cm_event); the peer's address is told as text, private data as bytes. */
+export enum CmEventWord {
+  /** enum rvt_cm_event_kind */
+  Kind = 0,
+  /** of the connection */
+  Id = 1,
+  Listener = 2,
+  /** UDP port of the peer */
+  Port = 3,
+  /** REJECTED: enum rvt_cm_reject */
+  Reason = 4,
+  /** 2 words */
+  Service = 5,
+  SourcePort = 7,
+  /** REQUEST and REPLY: what the peer's queue pair has and offers (struct rvt_cm_offer) */
+  Qpn = 8,
+  Psn = 9,
+  ResponderResources = 10,
+  InitiatorDepth = 11,
+  PathMtu = 12,
+  RetryCnt = 13,
+  RnrRetry = 14,
+  AckTimeout = 15,
+  Srq = 16,
+  /** bytes of private data */
+  DataLength = 17,
+  Words = 18,
+}
+
+/** What this end's queue pair has and offers (struct rvt_cm_offer). */
+export enum CmOfferWord {
+  Qpn = 0,
+  /** of the first packet that the peer sends */
+  Psn = 1,
+  ResponderResources = 2,
+  InitiatorDepth = 3,
+  PathMtu = 4,
+  RetryCnt = 5,
+  RnrRetry = 6,
+  AckTimeout = 7,
+  Srq = 8,
+  Words = 9,
+}
+
+/** Counters of a connection manager (struct rvt_cm_counters). */
+export enum CmCounter {
+  /** messages */
+  Received = 0,
+  /** messages, with repeated ones */
+  Sent = 1,
+  /** messages that were sent again because no answer came */
+  Repeated = 2,
+  /** dropped: no message of the connection manager */
+  Malformed = 3,
+  /** messages that came again, or too late */
+  Duplicates = 4,
+  /** messages about connections that do not exist */
+  Unknown = 5,
+  /** requests for a connection that a listener was told */
+  Requests = 6,
+  /** requests that were rejected before a listener was told */
+  Refused = 7,
+  /** of them because of a connection that the peer has forgotten */
+  Stale = 8,
+  /** requests and answers that were dropped, because too many were half-open */
+  Overflows = 9,
+  /** connections that ended because the peer was silent */
+  Timeouts = 10,
+  /** requests that are neither established nor ended now */
+  HalfOpen = 11,
+  /** connections that are not gone now, with those that wait for late packets */
+  Open = 12,
+  Count = 13,
 }
 
 export enum CqAttrWord {
@@ -1800,4 +1915,35 @@ export enum BthOpcode {
   UdSendOnlyWithImm = 101,
   /** congestion notification packet */
   Cnp = 129,
+}
+
+/** Messages of the connection manager: attribute ids of its management datagrams. */
+export enum CmAttribute {
+  Req = 16,
+  Mra = 17,
+  Rej = 18,
+  Rep = 19,
+  Rtu = 20,
+  Dreq = 21,
+  Drep = 22,
+  SidrReq = 23,
+  SidrRep = 24,
+  Lap = 25,
+  Apr = 26,
+}
+
+/** Reasons of a REJ that this package gives or looks at; the specification has more. */
+export enum CmReject {
+  NoResources = 3,
+  Timeout = 4,
+  Unsupported = 5,
+  InvalidId = 6,
+  InvalidService = 8,
+  InvalidTransport = 9,
+  Stale = 10,
+  InvalidGid = 12,
+  InvalidMtu = 26,
+  /** by the program */
+  Program = 28,
+  DuplicateId = 30,
 }

@@ -304,6 +304,38 @@ export interface NativeEndpoint {
   counters(out: BigUint64Array): void;
   /** Takes the oldest refusal into `words` ({@link WireRefusalWord}). Returns the peer's address; undefined if there is none. */
   takeRefusal(words: Uint32Array): string | undefined;
+  /** Listens for a service of the connection manager. Returns the listener's number; -EADDRINUSE, -EMFILE, -EBADF, -ENOMEM. */
+  listen(service: bigint, backlog: number): number;
+  /** -EBADF. */
+  unlisten(listener: number): Status;
+  /**
+   * Asks for a connection with a service; `offer`: {@link CmOfferWord}s; `interval`: microseconds between `retries` repetitions.
+   * Returns the connection's number; -EINVAL, -EBUSY, -EMFILE, -EBADF, -ENOMEM.
+   */
+  cmConnect(
+    address: string,
+    port: number,
+    service: bigint,
+    offer: Uint32Array,
+    data: Uint8Array,
+    interval: number,
+    retries: number,
+  ): number;
+  /** Answers a request. -EBADF, -EINVAL, -EBUSY. */
+  cmAccept(id: number, offer: Uint32Array, data: Uint8Array): Status;
+  /** -EBADF, -EINVAL. */
+  cmReject(id: number, data: Uint8Array): Status;
+  /** Confirms the reply to `cmConnect`. -EBADF, -EINVAL. */
+  cmConfirm(id: number): Status;
+  /** Ends a connection, whatever its state, or answers the peer's disconnect. -EBADF. */
+  cmDisconnect(id: number): Status;
+  /**
+   * Takes the oldest event of the connection manager into `words` ({@link CmEventWord}) and its private data into `data`. Returns the
+   * peer's address; undefined if there is none.
+   */
+  takeCmEvent(words: Uint32Array, data: Uint8Array): string | undefined;
+  /** Fills `out` with the {@link CmCounter}s; those of a closed endpoint stay as they were. */
+  cmCounters(out: BigUint64Array): void;
   /** Works on what has arrived; waits for a packet up to `microseconds` first. Returns whether packets were received. */
   poll(microseconds: number): boolean;
   /** Closes it: its queue pairs go into error. */

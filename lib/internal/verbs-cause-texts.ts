@@ -12,6 +12,7 @@ import {
   takesReceives,
   wr,
 } from './cause-words';
+import { cmReason } from './cm-words';
 import { type ErrorCause } from './error-detail';
 import { Limit, MigrationState, QpAttribute, ResourceKind, SrqMask, WR_UNFILLED } from './layout';
 import { type Method } from './methods';
@@ -35,6 +36,9 @@ function parameterOf(method: Method): string {
   if (method === 'SharedReceiveQueue.modify') return 'changes';
   return method === 'QueuePair.modify' ? 'attributes' : 'options';
 }
+/** Names the argument with the address of a host. */
+const addressArgument = ({ method }: Facts): string =>
+  method === 'Endpoint.connect' ? 'address' : 'options.address';
 const inParameter = ({ method }: Facts, property: string): string => `${parameterOf(method)}.${property}`;
 
 /** Returns the name of an errno of the system; its number if the system has none. */
@@ -163,6 +167,11 @@ type VerbsCause = Extract<
   | 'KeysForeseen'
   | 'Socket'
   | 'QpOnOtherDevice'
+  | `Connection${string}`
+  | 'ServiceInUse'
+  | 'QpConnected'
+  | 'TooManyConnections'
+  | 'PrivateData'
   | `Wr${string}`
 >;
 
@@ -288,7 +297,7 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     ),
   },
   AddressFamily: {
-    argument: () => 'options.address',
+    argument: addressArgument,
     text: () => "the peer's address and the endpoint's are not both IPv4 or both IPv6",
   },
   TooManyRefusals: {
@@ -304,9 +313,9 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
   },
   EndpointClosed: { text: byOwn('the endpoint is closed') },
   HostAddress: {
-    argument: () => 'options.address',
-    text: () =>
-      'options.address must be the IPv4 or IPv6 address of one host: not a name, not the address of all interfaces, not a multicast address',
+    argument: addressArgument,
+    text: (facts) =>
+      `${addressArgument(facts)} must be the IPv4 or IPv6 address of one host: not a name, not the address of all interfaces, not a multicast address`,
   },
   KeysForeseen: {
     argument: () => 'options.device',
@@ -319,9 +328,45 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     text: ({ value }) => `the system refused the socket: ${systemErrorName(Number(value))}`,
   },
   QpOnOtherDevice: {
-    argument: ({ method }) => (method === 'Endpoint.describe' ? 'qp' : 'options.endpoint'),
+    argument: ({ method }) =>
+      method === 'Endpoint.describe'
+        ? 'qp'
+        : method === 'QueuePair.connect'
+          ? 'options.endpoint'
+          : 'options.qp',
     text: () => 'the endpoint was opened on another device than the queue pair',
   },
+
+  // The connection manager
+  ConnectionGone: {
+    text: byOwn('the request or the connection is over: the peer, the time or the endpoint has ended it'),
+  },
+  ConnectionState: { text: byOwn('the request was accepted or rejected before') },
+  ServiceInUse: {
+    argument: () => 'service',
+    text: () => 'the endpoint has another listener for this service',
+  },
+  QpConnected: {
+    argument: () => 'options.qp',
+    text: () =>
+      'the queue pair has a connection, or had one a few seconds ago, for which late packets may still come',
+  },
+  TooManyConnections: {
+    limit: 'number',
+    text: ({ limit }) => `the endpoint has ${limit} already, the most that are possible`,
+  },
+  PrivateData: {
+    argument: ({ method }) => (method === 'ConnectionRequest.reject' ? 'privateData' : 'options.privateData'),
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the message has room for ${bytes(limit)} of private data, but there are ${value}`,
+  },
+  ConnectionRejected: {
+    value: 'number',
+    text: ({ value }) => `the peer has rejected the connection: ${cmReason(Number(value))} (reason ${value})`,
+  },
+  ConnectionTimeout: { text: byOwn('the peer did not answer') },
   QpHasSrq: {
     text: byOwn('the queue pair takes its receives from a shared receive queue; post them there'),
   },

@@ -9,6 +9,15 @@ import { requiredOptionsOf } from '../internal/options';
 import { isWatched } from '../internal/refused-channel';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { type Device, homeOfDevice } from './device';
+import {
+  type Connection,
+  type ConnectionListener,
+  type ConnectionRequest,
+  type DisconnectedBy,
+  type ListenOptions,
+  type ServiceConnectOptions,
+} from './connection-options';
+import { type ConnectionCounters, Connections } from './connections';
 import { setEndpointLookUp } from './endpoint-native';
 import { dropEntry, holdEntry, soon, watchEvents } from './event-dispatch';
 import { localEndOf, type QueuePair } from './queue-pair';
@@ -107,10 +116,14 @@ export interface EndpointCounters {
   unsent: number;
   /** Refusals without an event `'refused'`, because too many waited. */
   unreported: number;
+  /** Counts of {@link Endpoint.listen} and {@link Endpoint.connect}. */
+  connections: ConnectionCounters;
 }
 
 /** The events of an {@link Endpoint}. */
 export interface EndpointEvents {
+  /** A connection of {@link Endpoint.connect} or {@link ConnectionRequest.accept} has ended; its queue pair is in the error state. */
+  disconnect: [connection: Connection, by: DisconnectedBy];
   /** A peer's request was refused, which has put its RC queue pair into the error state; a UC queue pair has dropped it. */
   refused: [refusal: WireRefusal];
   /** The endpoint is closed: by {@link Endpoint.close}, or with its device. */
@@ -164,6 +177,7 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
   readonly #address: string;
   readonly #port: number;
   readonly #entry: Entry;
+  readonly #connections: Connections;
   #isEnded = false;
   /** @internal */
   readonly [instance]: number = nextInstance();
@@ -203,6 +217,9 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
       this.#id = self.id();
       this.#address = self.address();
       this.#port = self.port();
+      this.#connections = new Connections(self, home, (connection, by) => {
+        this.emit('disconnect', connection, by);
+      });
       this.#entry = {
         object: this,
         isLive: () => self.live() >= 0,
@@ -252,6 +269,68 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
     return { address: this.#address, port: this.#port, qpn, psn };
   }
 
+  /**
+   * Listens for requests for connections, which programs with librdmacm, or {@link Endpoint.connect}, send: the passive side of the
+   * connection manager (InfiniBand specification, chapter 12).
+   *
+   * @param service - a port of `RDMA_PS_TCP`, 1..65535, or a 64-bit service id as a bigint
+   * @param onRequest - called from the event loop for each request, once, however often the peer repeats it
+   * @returns the listener, which also ends with the endpoint
+   * @throws RdmaError `EADDRINUSE`: the endpoint has another listener for the service; `EMFILE`: it has 64; `EBADF`: it is closed; `ENOMEM`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   *
+   * @example
+   * ```ts
+   * import { Access, Device, Endpoint } from 'rdmavt';
+   *
+   * const open = () => {
+   *   const device = new Device();
+   *   const endpoint = new Endpoint({ device, address: '127.0.0.1', port: 0 });
+   *   const qp = device.allocPd().createQp({ type: 'RC', sendCq: device.createCq(64) });
+   *   return { device, endpoint, qp };
+   * };
+   * const [server, client] = [open(), open()];
+   * server.endpoint.listen(7174, (request) => {
+   *   console.log(Buffer.from(request.privateData).toString('latin1', 0, 5)); // hello
+   *   void request.accept({ qp: server.qp, access: Access.RemoteWrite, privateData: Buffer.from('welcome') });
+   * });
+   * const { address, port } = server.endpoint;
+   * const connection = await client.endpoint.connect(address, 7174, {
+   *   port, // only because the server's endpoint is not at 4791
+   *   qp: client.qp,
+   *   access: 0,
+   *   privateData: Buffer.from('hello'),
+   * });
+   * console.log(Buffer.from(connection.privateData).toString('latin1', 0, 7), client.qp.state); // welcome RTS
+   * await connection.disconnect();
+   * for (const { device } of [server, client]) device.close({ cascade: true });
+   * ```
+   */
+  listen(
+    service: number | bigint,
+    onRequest: (request: ConnectionRequest) => void,
+    options?: ListenOptions,
+  ): ConnectionListener {
+    return this.#connections.listen(service, onRequest, options);
+  }
+
+  /**
+   * Connects a queue pair with one of a program that listens: a program with librdmacm, or {@link Endpoint.listen}. The active side of
+   * the connection manager.
+   *
+   * @param address - IPv4 or IPv6 address of the peer, of the same family as the endpoint's
+   * @param service - the port of `RDMA_PS_TCP` at which it listens, 1..65535, or a 64-bit service id as a bigint
+   * @returns a promise of the connection, whose queue pair is in RTS. It rejects with an {@link RdmaError}: `ECONNREFUSED`: the peer has
+   *   rejected the request, see `detail.value` (8: nobody listens, 28: the program) and `privateData`; `ETIMEDOUT`: it did not answer;
+   *   `EINVAL`: the address is not that of one host, or of another family than the endpoint's; the queue pair is not in RESET or INIT, or
+   *   is of another device; there is too much private data; `EBUSY`: the queue pair has a connection; `EACCES`: too many requests of the
+   *   peer were refused; `EMFILE`; `EBADF`: the endpoint is closed; `ENOMEM`. And with the reason of `signal`
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   */
+  connect(address: string, service: number | bigint, options: ServiceConnectOptions): Promise<Connection> {
+    return this.#connections.connect(address, service, options);
+  }
+
   /** Returns what the endpoint counted since it was opened. Those of a closed endpoint stay as they were. */
   counters(): EndpointCounters {
     const counts = new BigUint64Array(EndpointCounter.Count);
@@ -283,6 +362,7 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
       tooLong: of(EndpointCounter.TooLong),
       unsent: of(EndpointCounter.Unsent),
       unreported: of(EndpointCounter.Unreported),
+      connections: this.#connections.counters(),
     };
   }
 
@@ -359,6 +439,7 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
         if (isWatched()) reportWireRefusal(refusal);
         this.emit('refused', refusal);
       }
+      this.#connections.deliver();
       if (this.#native.live() < 0) this.#end();
       isDone = true;
     } finally {
@@ -374,6 +455,7 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
     if (this.#isEnded) return;
     this.#isEnded = true;
     dropEntry(this.#entry);
+    this.#connections.end();
     this.emit('close');
   }
 

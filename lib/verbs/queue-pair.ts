@@ -35,7 +35,7 @@ import { PlainNumbers } from '../internal/intrinsics';
 import { Limit, QpAttribute, QpAttrWord, QpState, VerbsEvent } from '../internal/layout';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
 import { type Method, operationOf } from '../internal/methods';
-import { type NativeQueuePair, type Status } from '../internal/native';
+import { type NativeEndpoint, type NativeQueuePair, type Status } from '../internal/native';
 import { OperationQueue, type OwnRequest } from './operation-queue';
 import { type LocalSge } from './protection-domain';
 import { decodeQuery, encodeAttributes, mtuNumber, type QpAttributes, type QpQuery } from './qp-attributes';
@@ -108,6 +108,46 @@ export let nativeQpOf: (value: unknown) => NativeQueuePair | undefined;
 /** Returns what a peer at the other end of a network must know of a queue pair, or throws ({@link Endpoint.describe}). */
 export let localEndOf: (method: Method, value: unknown, home: VerbsHome) => { qpn: number; psn: number };
 
+/** Attributes of a connection through an endpoint. */
+export interface WireAttributes {
+  readonly address: string;
+  readonly port: number;
+  readonly destQpn: number;
+  /** Numbers of the first packets: of the peer's, and of those that are sent. */
+  readonly rqPsn: number;
+  readonly sqPsn: number | undefined;
+  readonly access: Access;
+  readonly pathMtu: unknown;
+  readonly maxRdAtomic: number;
+  readonly maxDestRdAtomic: number;
+  readonly minRnrTimer: unknown;
+  readonly rnrRetry: unknown;
+  readonly retryCnt: unknown;
+  readonly timeout: unknown;
+}
+
+/** What connections of an endpoint's connection manager do with a queue pair. */
+export interface ManagedQueuePair {
+  readonly qp: QueuePair<'RC'>;
+  readonly qpn: number;
+  /** Most reads and atomics that can be outstanding in either direction. */
+  readonly mostReads: number;
+  readonly hasSrq: boolean;
+  /** Brings the queue pair from RESET or INIT to RTS, or throws; then it is in RESET. */
+  connect(method: Method, endpoint: NativeEndpoint, attributes: WireAttributes): void;
+  /** Takes `connect` back: the queue pair is in RESET. */
+  undo(): void;
+  /** Puts the queue pair into the error state, unless it was connected again or reset since `connect`. Never throws. */
+  stop(): void;
+}
+
+/**
+ * Prepares a queue pair for a connection of the connection manager.
+ *
+ * @throws RdmaError `EINVAL`, `EOPNOTSUPP`, `EBADF`; TypeError (`ERR_INVALID_ARG_TYPE`)
+ */
+export let manageQp: (method: Method, value: unknown, home: VerbsHome) => ManagedQueuePair;
+
 let describeQueuePair: (object: QueuePair) => ShownQueuePair;
 /** Filled by every query; read before any other call. */
 const queried = new PlainNumbers(QpAttrWord.Words);
@@ -174,6 +214,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
   /** Number of the first packet of the connection through an endpoint, or of the next one. */
   #psn: number | undefined;
   #isPsnUsed = false;
+  /** Counts connections through endpoints. */
+  #connections = 0;
   #sends: OperationQueue | undefined;
   #receives: OperationQueue | undefined;
   /** @internal */
@@ -601,13 +643,35 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
         ? undefined
         : integer(given.localPsn, 'options.localPsn', 0, PSN_RANGE - 1);
     this.#expectReset(method);
+    const reads = { maxRdAtomic, maxDestRdAtomic };
+    const limits = { minRnrTimer, rnrRetry, retryCnt, timeout };
+    this.#wire(method, endpoint, {
+      address,
+      port,
+      destQpn,
+      rqPsn,
+      sqPsn,
+      access,
+      pathMtu,
+      ...reads,
+      ...limits,
+    });
+  }
+
+  /** Connects a queue pair in RESET or INIT through an endpoint, and brings it to RTS. On failure it is in RESET. */
+  #wire(method: Method, endpoint: NativeEndpoint, attributes: WireAttributes): void {
+    const { address, port, destQpn, rqPsn, sqPsn, access, maxRdAtomic, maxDestRdAtomic } = attributes;
+    const { pathMtu, minRnrTimer, rnrRetry, retryCnt, timeout } = attributes as Partial<QpAttributes>;
     const wasWired = this.#isWired;
+    const isInit = queried[QpAttrWord.State] === (QpState.Init as number);
     throwOnError(method, endpoint.connect(this.#native, address, port));
     this.#isWired = true;
+    this.#connections++;
     const psn = sqPsn ?? this.#firstPsn();
     const isReliable = this.type === 'RC';
     try {
-      this.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, access });
+      // In INIT the program may have posted receives already.
+      if (!isInit) this.#modify(method, { state: 'INIT', pkeyIndex: 0, port: 1, access });
       this.#modify(method, {
         state: 'RTR',
         av: { dlid: 1 },
@@ -615,6 +679,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
         destQpn,
         rqPsn,
         ...(isReliable ? { maxDestRdAtomic, minRnrTimer } : {}),
+        ...(isInit && { access }),
       });
       const reliable = isReliable ? { timeout, retryCnt, rnrRetry, maxRdAtomic } : {};
       this.#modify(method, { state: 'RTS', sqPsn: psn, ...reliable });
@@ -1050,6 +1115,51 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       if (state === (QpState.Reset as number) || state === (QpState.Init as number))
         return { qpn: qp.#qpn, psn: qp.#firstPsn() };
       return { qpn: qp.#qpn, psn: qp.#isWired && qp.#isPsnUsed ? (qp.#psn ?? sqPsn) : sqPsn };
+    };
+    manageQp = (method, value, home) => {
+      if (nativeQpOf(value) === undefined) throw invalidType('options.qp', 'an instance of QueuePair', value);
+      const qp = value as QueuePair<'RC'>;
+      const expectUnused = (): void => {
+        qp.#query(method);
+        const state = queried[QpAttrWord.State] ?? 0;
+        if (state !== (QpState.Reset as number) && state !== (QpState.Init as number))
+          throw explainedError(method, 'EINVAL', 'QpMove', {
+            value: BigInt(QpState.Rtr),
+            limit: BigInt(state),
+            argument: 'options.qp',
+          });
+      };
+      qp.#query(method);
+      if ((qp as QueuePair).type !== 'RC')
+        throw explainedError(method, 'EOPNOTSUPP', 'QpType', {
+          value: BigInt(queried[QpAttrWord.Type] ?? 0),
+        });
+      if (qp.#setup?.home.registry !== home.registry)
+        throw explainedError(method, 'EINVAL', 'QpOnOtherDevice');
+      expectUnused();
+      let connection = 0;
+      return {
+        qp,
+        qpn: qp.#qpn,
+        mostReads: Math.min(maxRdmaAtomicOf(qp.#setup.home), MOST_INCOMING_READS),
+        hasSrq: qp.#setup.srq !== undefined,
+        connect: (by, endpoint, attributes) => {
+          expectUnused();
+          qp.#wire(by, endpoint, attributes);
+          connection = qp.#connections;
+        },
+        undo: () => {
+          qp.#reset();
+        },
+        stop: () => {
+          if (connection === 0 || qp.#connections !== connection || qp.#native.query(queried) !== 0) return;
+          const state = queried[QpAttrWord.State];
+          if (state === (QpState.Reset as number) || state === (QpState.Init as number)) return;
+          const words = new PlainNumbers(QpAttrWord.SetWords);
+          words[QpAttrWord.State] = QpState.Err;
+          qp.#native.modify(QpAttribute.State, words);
+        },
+      };
     };
     nativeQpOf = (value) =>
       typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;

@@ -27,6 +27,8 @@ enum {
     RVT_EOPNOTSUPP = 95,
     RVT_EADDRINUSE = 98,
     RVT_EADDRNOTAVAIL = 99,
+    RVT_ETIMEDOUT = 110,
+    RVT_ECONNREFUSED = 111,
 };
 
 /* ts: constants */
@@ -259,6 +261,16 @@ enum rvt_cause {
     RVT_CAUSE_WR_LENGTH = 197, /* value: bytes of the message; limit: the most allowed */
     /* the address handle leads to another network than the queue pair's; value: 1 if it names a host, else 0 */
     RVT_CAUSE_WR_AH_UNREACHABLE = 198,
+    /* Causes of the connection manager. */
+    RVT_CAUSE_CONNECTION_GONE = 200,  /* the request or the connection is over */
+    RVT_CAUSE_CONNECTION_STATE = 201, /* the request was answered before */
+    RVT_CAUSE_SERVICE_IN_USE = 202,   /* another listener of the endpoint has the service */
+    /* the queue pair has a connection, or had one for which late packets may come */
+    RVT_CAUSE_QP_CONNECTED = 203,
+    RVT_CAUSE_TOO_MANY_CONNECTIONS = 204, /* limit: how many connections or listeners an endpoint can have */
+    RVT_CAUSE_PRIVATE_DATA = 205, /* value: bytes of private data; limit: the most that the message has */
+    RVT_CAUSE_CONNECTION_REJECTED = 206, /* value: enum rvt_cm_reject or another reason of the peer */
+    RVT_CAUSE_CONNECTION_TIMEOUT = 207,  /* the peer did not answer */
 };
 
 /* ts: FailureNumber, RVT_FAILURE_ */
@@ -757,6 +769,79 @@ enum rvt_endpoint_counter {
     RVT_ENDPOINT_COUNTER_UNSENT = 23,     /* packets that the system refused for another reason */
     RVT_ENDPOINT_COUNTER_UNREPORTED = 24, /* refusals that were not reported, because too many waited */
     RVT_ENDPOINT_COUNTER_COUNT = 25,
+};
+
+/* ts: CmEventKind, RVT_CM_EVENT_ */
+/* What the connection manager of an endpoint tells its host. */
+enum rvt_cm_event_kind {
+    RVT_CM_EVENT_NONE = 0,
+    RVT_CM_EVENT_REQUEST = 1,      /* a peer asks a listener for a connection: accept or reject it */
+    RVT_CM_EVENT_REPLY = 2,        /* the peer has accepted: bring the queue pair to RTS, and confirm */
+    RVT_CM_EVENT_ESTABLISHED = 3,  /* the peer has confirmed what was accepted here */
+    RVT_CM_EVENT_REJECTED = 4,     /* the peer has rejected; the connection is over */
+    RVT_CM_EVENT_TIMEOUT = 5,      /* the peer has not answered; the connection is over */
+    RVT_CM_EVENT_DISCONNECT = 6,   /* the peer disconnects: stop the queue pair, and answer */
+    RVT_CM_EVENT_DISCONNECTED = 7, /* this end has disconnected, and the peer has answered or is silent */
+};
+
+/* ts: CmEventWord, RVT_CM_EVENT_WORD_ */
+/* An event of the connection manager (struct rvt_cm_event); the peer's address is told as text, private data as bytes. */
+enum rvt_cm_event_word {
+    RVT_CM_EVENT_WORD_KIND = 0, /* enum rvt_cm_event_kind */
+    RVT_CM_EVENT_WORD_ID = 1,   /* of the connection */
+    RVT_CM_EVENT_WORD_LISTENER = 2,
+    RVT_CM_EVENT_WORD_PORT = 3, /* UDP port of the peer */
+    /* REJECTED: enum rvt_cm_reject */
+    RVT_CM_EVENT_WORD_REASON = 4,
+    RVT_CM_EVENT_WORD_SERVICE = 5, /* 2 words */
+    RVT_CM_EVENT_WORD_SOURCE_PORT = 7,
+    /* REQUEST and REPLY: what the peer's queue pair has and offers (struct rvt_cm_offer) */
+    RVT_CM_EVENT_WORD_QPN = 8,
+    RVT_CM_EVENT_WORD_PSN = 9,
+    RVT_CM_EVENT_WORD_RESPONDER_RESOURCES = 10,
+    RVT_CM_EVENT_WORD_INITIATOR_DEPTH = 11,
+    RVT_CM_EVENT_WORD_PATH_MTU = 12,
+    RVT_CM_EVENT_WORD_RETRY_CNT = 13,
+    RVT_CM_EVENT_WORD_RNR_RETRY = 14,
+    RVT_CM_EVENT_WORD_ACK_TIMEOUT = 15,
+    RVT_CM_EVENT_WORD_SRQ = 16,
+    RVT_CM_EVENT_WORD_DATA_LENGTH = 17, /* bytes of private data */
+    RVT_CM_EVENT_WORD_WORDS = 18,
+};
+
+/* ts: CmOfferWord, RVT_CM_OFFER_ */
+/* What this end's queue pair has and offers (struct rvt_cm_offer). */
+enum rvt_cm_offer_word {
+    RVT_CM_OFFER_QPN = 0,
+    RVT_CM_OFFER_PSN = 1, /* of the first packet that the peer sends */
+    RVT_CM_OFFER_RESPONDER_RESOURCES = 2,
+    RVT_CM_OFFER_INITIATOR_DEPTH = 3,
+    RVT_CM_OFFER_PATH_MTU = 4,
+    RVT_CM_OFFER_RETRY_CNT = 5,
+    RVT_CM_OFFER_RNR_RETRY = 6,
+    RVT_CM_OFFER_ACK_TIMEOUT = 7,
+    RVT_CM_OFFER_SRQ = 8,
+    RVT_CM_OFFER_WORDS = 9,
+};
+
+/* ts: CmCounter, RVT_CM_COUNTER_ */
+/* Counters of a connection manager (struct rvt_cm_counters). */
+enum rvt_cm_counter {
+    RVT_CM_COUNTER_RECEIVED = 0,   /* messages */
+    RVT_CM_COUNTER_SENT = 1,       /* messages, with repeated ones */
+    RVT_CM_COUNTER_REPEATED = 2,   /* messages that were sent again because no answer came */
+    RVT_CM_COUNTER_MALFORMED = 3,  /* dropped: no message of the connection manager */
+    RVT_CM_COUNTER_DUPLICATES = 4, /* messages that came again, or too late */
+    RVT_CM_COUNTER_UNKNOWN = 5,    /* messages about connections that do not exist */
+    RVT_CM_COUNTER_REQUESTS = 6,   /* requests for a connection that a listener was told */
+    RVT_CM_COUNTER_REFUSED = 7,    /* requests that were rejected before a listener was told */
+    RVT_CM_COUNTER_STALE = 8,      /* of them because of a connection that the peer has forgotten */
+    RVT_CM_COUNTER_OVERFLOWS =
+        9, /* requests and answers that were dropped, because too many were half-open */
+    RVT_CM_COUNTER_TIMEOUTS = 10,  /* connections that ended because the peer was silent */
+    RVT_CM_COUNTER_HALF_OPEN = 11, /* requests that are neither established nor ended now */
+    RVT_CM_COUNTER_OPEN = 12, /* connections that are not gone now, with those that wait for late packets */
+    RVT_CM_COUNTER_COUNT = 13,
 };
 
 /* ts: CqAttrWord, RVT_CQ_ATTR_ */
@@ -1485,6 +1570,38 @@ enum rvt_bth_opcode {
     RVT_BTH_UD_SEND_ONLY = 0x64,
     RVT_BTH_UD_SEND_ONLY_WITH_IMM = 0x65,
     RVT_BTH_CNP = 0x81, /* congestion notification packet */
+};
+
+/* ts: CmAttribute, RVT_CM_ATTRIBUTE_ */
+/* Messages of the connection manager: attribute ids of its management datagrams. */
+enum rvt_cm_attribute {
+    RVT_CM_ATTRIBUTE_REQ = 0x10,
+    RVT_CM_ATTRIBUTE_MRA = 0x11,
+    RVT_CM_ATTRIBUTE_REJ = 0x12,
+    RVT_CM_ATTRIBUTE_REP = 0x13,
+    RVT_CM_ATTRIBUTE_RTU = 0x14,
+    RVT_CM_ATTRIBUTE_DREQ = 0x15,
+    RVT_CM_ATTRIBUTE_DREP = 0x16,
+    RVT_CM_ATTRIBUTE_SIDR_REQ = 0x17,
+    RVT_CM_ATTRIBUTE_SIDR_REP = 0x18,
+    RVT_CM_ATTRIBUTE_LAP = 0x19,
+    RVT_CM_ATTRIBUTE_APR = 0x1a,
+};
+
+/* ts: CmReject, RVT_CM_REJECT_ */
+/* Reasons of a REJ that this package gives or looks at; the specification has more. */
+enum rvt_cm_reject {
+    RVT_CM_REJECT_NO_RESOURCES = 3,
+    RVT_CM_REJECT_TIMEOUT = 4,
+    RVT_CM_REJECT_UNSUPPORTED = 5,
+    RVT_CM_REJECT_INVALID_ID = 6,
+    RVT_CM_REJECT_INVALID_SERVICE = 8,
+    RVT_CM_REJECT_INVALID_TRANSPORT = 9,
+    RVT_CM_REJECT_STALE = 10,
+    RVT_CM_REJECT_INVALID_GID = 12,
+    RVT_CM_REJECT_INVALID_MTU = 26,
+    RVT_CM_REJECT_PROGRAM = 28, /* by the program */
+    RVT_CM_REJECT_DUPLICATE_ID = 30,
 };
 
 #endif

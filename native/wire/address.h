@@ -21,4 +21,10 @@ static inline void rvt_store_ipv4(uint8_t address[16], const void *bytes) {
     memcpy(address + RVT_IPV4_AT, bytes, 4);
 }
 
+/* The other end of a path. */
+struct rvt_wire_peer {
+    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t port;       /* UDP port to which packets are sent; 4791 at ordinary peers */
+};
+
 #endif

@@ -5,6 +5,10 @@
   'include_dirs': ['..'],
   'sources': [
     'capture.c',
+    'cm/cm.c',
+    'cm/cm_receive.c',
+    'cm/cm_table.c',
+    'cm/messages.c',
     'crc32.c',
     'endpoint/answers.c',
     'endpoint/endpoint.c',

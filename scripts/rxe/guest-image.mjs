@@ -1,7 +1,7 @@
 // The initramfs of the guest: modules, busybox and the programs of test/rxe/guest. And the programs of test/rxe/host, which run beside the
 // tests.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NotHere, output } from './machine-needs.mjs';
@@ -48,7 +48,9 @@ export function buildInitramfs(modules) {
 }
 
 /** Programs of Debian that run in the guest as they are. */
-const PROGRAMS = ['ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong'];
+const PROGRAMS = ['ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong', 'rping', 'ucmatose'];
+/** What programs load when they run: the C library ends threads with libgcc. */
+const LOADED_LATER = 'libgcc_s.so.1';
 const DRIVERS = '/etc/libibverbs.d';
 
 /**
@@ -62,7 +64,9 @@ function programs() {
   const needed = [...files, provider].flatMap((file) =>
     [...output('ldd', [file]).matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, library = '']) => library),
   );
-  const all = [...new Set([...needed, provider, join(DRIVERS, 'rxe.driver')])];
+  const libraries = needed.map(dirname).filter((path) => existsSync(join(path, LOADED_LATER)));
+  const later = libraries.slice(0, 1).map((path) => join(path, LOADED_LATER));
+  const all = [...new Set([...needed, ...later, provider, join(DRIVERS, 'rxe.driver')])];
   /** @type {Set<string>} */
   const folders = new Set();
   for (const file of all) for (let at = dirname(file); at !== '/'; at = dirname(at)) folders.add(at.slice(1));
@@ -111,7 +115,7 @@ function compile(where, name, options) {
   return program;
 }
 
-/** The guest has no shared libraries. */
+/** The guest has no shared libraries but those of `programs`. */
 function staticBusybox() {
   const [found = ''] = output('which', ['busybox']).split('\n');
   const file = found && realpathSync(found);

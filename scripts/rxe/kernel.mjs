@@ -19,9 +19,17 @@ import { NotHere, aptGet, mayInstall, output } from './machine-needs.mjs';
 /** The package that depends on the newest kernel. */
 const META_PACKAGE = 'linux-image-amd64';
 /** Raise this when the content of a kernel's folder changes: folders with another number are not used. */
-const FORMAT = 1;
+const FORMAT = 2;
 /** Modules of the guest; their dependencies are found. crc32_generic is none of rdma_rxe's, but `rdma link add` fails without it. */
-const MODULES = ['virtio_pci', 'virtio_net', 'virtio_console', 'crc32_generic', 'ib_uverbs', 'rdma_rxe'];
+const MODULES = [
+  'virtio_pci',
+  'virtio_net',
+  'virtio_console',
+  'crc32_generic',
+  'ib_uverbs',
+  'rdma_rxe',
+  'rdma_ucm',
+];
 /** What is unpacked of the package: the modules above, and what they may depend on. */
 const UNPACKED = [
   './boot/vmlinuz-*',
@@ -33,6 +41,7 @@ const UNPACKED = [
     'drivers/net/net_failover*',
     'drivers/net/virtio_net*',
     'drivers/virtio',
+    'fs/configfs',
     'lib',
     'net/core',
     'net/ipv4',

@@ -16,6 +16,7 @@ const COMMANDS = new Map([
   ['unshare', 'util-linux'],
   ['setpriv', 'util-linux'],
   ['gcc', 'gcc'],
+  ['rping', 'rdmacm-utils'],
   ['ibv_rc_pingpong', 'ibverbs-utils'],
 ]);
 /** Files that have no command, and the packages that have them. */

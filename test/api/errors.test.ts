@@ -89,6 +89,8 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
         [
           ...['EndpointClosed', 'HostAddress', 'KeysForeseen', 'Socket', 'QpOnOtherDevice'],
           ...['QpNumberForeseen', 'AddressFamily', 'TooManyRefusals', 'WrAhUnreachable'],
+          ...['ConnectionGone', 'ConnectionState', 'ConnectionRejected', 'ConnectionTimeout'],
+          ...['ServiceInUse', 'QpConnected', 'TooManyConnections', 'PrivateData'],
         ].map((cause) => [cause, 'this operating system has no endpoints']),
       )),
   Argument: 'the classes check all arguments first; this is the second barrier',

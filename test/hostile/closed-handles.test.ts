@@ -86,6 +86,7 @@ describe('closed objects', () => {
       address: 'ok',
       port: 'ok',
       counters: 'ok',
+      connect: 'ERR_INVALID_ARG_TYPE',
       poll: 'ok',
       ref: 'ok',
       unref: 'ok',

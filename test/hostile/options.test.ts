@@ -362,6 +362,49 @@ const takers: Taker[] = [
           required: true,
         },
         {
+          type: 'ListenOptions',
+          name: 'endpoint.listen',
+          all: { backlog: 1 },
+          call: ({ device }, options) => {
+            const endpoint = new Endpoint({ device, address: '127.0.0.1', port: 0 });
+            try {
+              endpoint.listen(1, () => {}, options).close();
+            } finally {
+              endpoint.close();
+            }
+          },
+        },
+        {
+          type: 'ServiceConnectOptions',
+          name: 'endpoint.connect',
+          all: {
+            qp: null,
+            access: 1,
+            privateData: Buffer.alloc(1),
+            minRnrTimer: 1,
+            rnrRetry: 1,
+            timeout: 1,
+            maxRdAtomic: 1,
+            maxDestRdAtomic: 1,
+            port: 1,
+            pathMtu: 1024,
+            retryCnt: 1,
+            attempts: 1,
+            attemptMs: 1,
+            signal,
+          },
+          call: ({ device, a }, options) => {
+            if (options?.qp !== undefined && Object.hasOwn(options, 'qp')) options.qp = a;
+            const endpoint = new Endpoint({ device, address: '127.0.0.1', port: 0 });
+            try {
+              start(endpoint.connect('127.0.0.1', 1, options));
+            } finally {
+              endpoint.close();
+            }
+          },
+          required: true,
+        },
+        {
           type: 'WireConnectOptions',
           name: 'qp.connect, through an endpoint',
           all: {

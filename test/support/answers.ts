@@ -30,6 +30,8 @@ const errnos: Record<ErrnoName, number> = {
   EOPNOTSUPP: -95,
   EADDRINUSE: -98,
   EADDRNOTAVAIL: -99,
+  ETIMEDOUT: -110,
+  ECONNREFUSED: -111,
 };
 
 /** For `toThrow`: an RdmaError with this code, and this operation and reason if given. */

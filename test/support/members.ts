@@ -156,6 +156,7 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     setRemote: [0, 0, 256],
     setId: [0, 0],
     setSignaled: [0, true],
+    listen: [1, () => {}],
   };
   const found: [string, (self: unknown) => unknown][] = [];
   // Node's methods of EventEmitter accept every object, and so do the overriding ones, which have nothing to do for it.

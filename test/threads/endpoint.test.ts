@@ -47,6 +47,43 @@ describeIf(isLinux, 'endpoints need Linux')('an endpoint of a worker', () => {
     expect(await peer.run((w) => w.bytes.toString())).toBe('TOom the worker');
   });
 
+  test('listens, accepts and disconnects in its own thread', async () => {
+    peer = new Peer();
+    const a = wireEnd();
+    await openThere();
+    const port = await peer.run((w) => {
+      w.endpoint.listen(7174, (request: any) => {
+        w.connection = request.accept({ qp: w.qp, access: 0xe, privateData: Buffer.from('a worker') });
+      });
+      return w.endpoint.port;
+    });
+    const connection = await a.endpoint.connect('127.0.0.1', 7174, { port, qp: a.qp, access: REMOTE });
+    expect(Buffer.from(connection.privateData).toString('latin1', 0, 8)).toBe('a worker');
+    const remote = await peer.run((w) => {
+      w.bytes = Buffer.from('from the worker');
+      const mr = w.pd.regUserMr(w.bytes, { access: 31 });
+      return { vaddr: mr.iova, rkey: mr.rkey };
+    });
+    const m = memory(a.pd, 15);
+    await a.qp.read(m.sge(), remote);
+    expect(m.bytes.toString()).toBe('from the worker');
+    await peer.run(async (w) => (await w.connection).disconnect());
+    expect(await connection.closed).toBe('peer');
+  });
+
+  test('disconnects when its thread ends', async () => {
+    peer = new Peer();
+    const a = wireEnd();
+    await openThere();
+    const port = await peer.run((w) => {
+      w.endpoint.listen(7174, (request: any) => void request.accept({ qp: w.qp, access: 0 }));
+      return w.endpoint.port;
+    });
+    const connection = await a.endpoint.connect('127.0.0.1', 7174, { port, qp: a.qp, access: 0 });
+    await peer.worker.terminate();
+    expect(await connection.closed).toBe('peer');
+  });
+
   test('serves shared and device memory of other threads, and refuses their other buffers', async () => {
     const b = wireEnd();
     peer = new Peer({ token: b.device.share() });

@@ -132,6 +132,8 @@ export function reasons(error: RdmaError): void {
     | 'EOPNOTSUPP'
     | 'EADDRINUSE'
     | 'EADDRNOTAVAIL'
+    | 'ETIMEDOUT'
+    | 'ECONNREFUSED'
   >(true);
   // @ts-expect-error: no such reason
   const none: RefusalReason = 'Forbidden';

@@ -49,6 +49,15 @@ private:
     Napi::Value Reference(const Napi::CallbackInfo &info);
     Napi::Value Counters(const Napi::CallbackInfo &info);
     Napi::Value TakeRefusal(const Napi::CallbackInfo &info);
+    Napi::Value Listen(const Napi::CallbackInfo &info);
+    Napi::Value Unlisten(const Napi::CallbackInfo &info);
+    Napi::Value CmConnect(const Napi::CallbackInfo &info);
+    Napi::Value CmAccept(const Napi::CallbackInfo &info);
+    Napi::Value CmReject(const Napi::CallbackInfo &info);
+    Napi::Value CmConfirm(const Napi::CallbackInfo &info);
+    Napi::Value CmDisconnect(const Napi::CallbackInfo &info);
+    Napi::Value TakeCmEvent(const Napi::CallbackInfo &info);
+    Napi::Value CmCounters(const Napi::CallbackInfo &info);
     Napi::Value Poll(const Napi::CallbackInfo &info);
     Napi::Value Close(const Napi::CallbackInfo &info);
     Napi::Value Feed(const Napi::CallbackInfo &info);
@@ -80,6 +89,15 @@ void Endpoint::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("reference", &Endpoint::Reference),
                                           InstanceMethod("counters", &Endpoint::Counters),
                                           InstanceMethod("takeRefusal", &Endpoint::TakeRefusal),
+                                          InstanceMethod("listen", &Endpoint::Listen),
+                                          InstanceMethod("unlisten", &Endpoint::Unlisten),
+                                          InstanceMethod("cmConnect", &Endpoint::CmConnect),
+                                          InstanceMethod("cmAccept", &Endpoint::CmAccept),
+                                          InstanceMethod("cmReject", &Endpoint::CmReject),
+                                          InstanceMethod("cmConfirm", &Endpoint::CmConfirm),
+                                          InstanceMethod("cmDisconnect", &Endpoint::CmDisconnect),
+                                          InstanceMethod("takeCmEvent", &Endpoint::TakeCmEvent),
+                                          InstanceMethod("cmCounters", &Endpoint::CmCounters),
                                           InstanceMethod("poll", &Endpoint::Poll),
                                           InstanceMethod("close", &Endpoint::Close),
                                           InstanceMethod("feed", &Endpoint::Feed),
@@ -196,6 +214,193 @@ Napi::Value Endpoint::TakeRefusal(const Napi::CallbackInfo &info) {
     words[RVT_WIRE_REFUSAL_REASON] = refusal.why.refused.reason;
     std::memcpy(out.data, words, sizeof(words));
     return Napi::String::New(info.Env(), HostAddressText(refusal.peer.address));
+}
+
+// --- the connection manager ---
+
+// What a program may ask for: repetitions of a REQ for a minute each.
+constexpr double kMostInterval = 60000000;
+
+// Reads the words of enum rvt_cm_offer_word, each of which is cut to its field.
+rvt_cm_offer ReadOffer(const ArrayView &view) {
+    uint32_t words[RVT_CM_OFFER_WORDS];
+    std::memcpy(words, view.data, sizeof(words)); // once: it may be shared memory
+    rvt_cm_offer offer = {};
+    offer.qpn = words[RVT_CM_OFFER_QPN] & 0xffffff;
+    offer.psn = words[RVT_CM_OFFER_PSN] & 0xffffff;
+    offer.responder_resources = static_cast<uint8_t>(words[RVT_CM_OFFER_RESPONDER_RESOURCES]);
+    offer.initiator_depth = static_cast<uint8_t>(words[RVT_CM_OFFER_INITIATOR_DEPTH]);
+    offer.path_mtu = words[RVT_CM_OFFER_PATH_MTU] & 15;
+    offer.retry_count = words[RVT_CM_OFFER_RETRY_CNT] & 7;
+    offer.rnr_retry_count = words[RVT_CM_OFFER_RNR_RETRY] & 7;
+    offer.ack_timeout = words[RVT_CM_OFFER_ACK_TIMEOUT] & 31;
+    offer.srq = words[RVT_CM_OFFER_SRQ] != 0;
+    return offer;
+}
+
+// Private data, of which the connection manager judges the length. More than any message has is not looked at.
+uint32_t DataLength(const ArrayView &data) {
+    return data.length < UINT32_MAX ? static_cast<uint32_t>(data.length) : UINT32_MAX;
+}
+
+// listen(service, backlog): the listener's number, or an errno.
+Napi::Value Endpoint::Listen(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint64_t service = arguments.U64(0);
+    const uint32_t backlog = arguments.U32(1);
+    uint32_t listener = 0;
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(payload_.endpoint->device());
+    const int error = payload_.endpoint->WithCm(
+        [&](rvt_cm *cm, uint64_t) { return rvt_cm_listen(cm, service, backlog, &listener); });
+    return Napi::Number::New(info.Env(), error ? error : static_cast<double>(listener));
+}
+
+// unlisten(listener)
+Napi::Value Endpoint::Unlisten(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint32_t listener = arguments.U32(0);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(payload_.endpoint->device());
+    return Napi::Number::New(info.Env(), payload_.endpoint->WithCm([&](rvt_cm *cm, uint64_t) {
+        rvt_cm_unlisten(cm, listener);
+        return 0;
+    }));
+}
+
+// cmConnect(address, port, service, offer, data, interval, retries): the connection's number, or an errno.
+Napi::Value Endpoint::CmConnect(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    std::string address = Text(arguments, info, 0);
+    rvt_cm_ask ask = {};
+    uint32_t scope, id = 0;
+    ask.peer.port = static_cast<uint16_t>(arguments.Integer(1, 1, UINT16_MAX));
+    ask.service = arguments.U64(2);
+    ArrayView offer = arguments.Array(3, napi_uint32_array, RVT_CM_OFFER_WORDS);
+    ArrayView data = arguments.Array(4, napi_uint8_array);
+    ask.interval = static_cast<uint64_t>(arguments.Integer(5, 1000, kMostInterval));
+    ask.retries = static_cast<uint32_t>(arguments.Integer(6, 0, RVT_CM_MOST_RETRIES));
+    if (!arguments.ok())
+        return arguments.Undefined();
+    ask.offer = ReadOffer(offer);
+    ask.data = static_cast<const unsigned char *>(data.data);
+    ask.length = DataLength(data);
+    WireEndpoint &endpoint = *payload_.endpoint;
+    EngineCall call(endpoint.device());
+    int error = 0;
+    if (!endpoint.open())
+        error = rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
+    else if (!ReadHostAddress(address, ask.peer.address, &scope))
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_HOST_ADDRESS);
+    else if (!endpoint.SameFamily(ask.peer.address))
+        error = rvt_fail(RVT_EINVAL, RVT_CAUSE_ADDRESS_FAMILY);
+    else
+        error = endpoint.WithCm([&](rvt_cm *cm, uint64_t now) { return rvt_cm_connect(cm, &ask, now, &id); });
+    return Napi::Number::New(info.Env(), error ? error : static_cast<double>(id));
+}
+
+// cmAccept(id, offer, data)
+Napi::Value Endpoint::CmAccept(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint32_t id = arguments.U32(0);
+    ArrayView words = arguments.Array(1, napi_uint32_array, RVT_CM_OFFER_WORDS);
+    ArrayView data = arguments.Array(2, napi_uint8_array);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    const rvt_cm_offer offer = ReadOffer(words);
+    EngineCall call(payload_.endpoint->device());
+    return Napi::Number::New(info.Env(), payload_.endpoint->WithCm([&](rvt_cm *cm, uint64_t now) {
+        return rvt_cm_accept(cm, id, &offer, static_cast<const unsigned char *>(data.data), DataLength(data),
+                             now);
+    }));
+}
+
+// cmReject(id, data)
+Napi::Value Endpoint::CmReject(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint32_t id = arguments.U32(0);
+    ArrayView data = arguments.Array(1, napi_uint8_array);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(payload_.endpoint->device());
+    return Napi::Number::New(info.Env(), payload_.endpoint->WithCm([&](rvt_cm *cm, uint64_t now) {
+        return rvt_cm_reject(cm, id, static_cast<const unsigned char *>(data.data), DataLength(data), now);
+    }));
+}
+
+// cmConfirm(id)
+Napi::Value Endpoint::CmConfirm(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint32_t id = arguments.U32(0);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(payload_.endpoint->device());
+    return Napi::Number::New(info.Env(), payload_.endpoint->WithCm([&](rvt_cm *cm, uint64_t now) {
+        return rvt_cm_confirm(cm, id, now);
+    }));
+}
+
+// cmDisconnect(id)
+Napi::Value Endpoint::CmDisconnect(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint32_t id = arguments.U32(0);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(payload_.endpoint->device());
+    return Napi::Number::New(info.Env(), payload_.endpoint->WithCm([&](rvt_cm *cm, uint64_t now) {
+        rvt_cm_disconnect(cm, id, now);
+        return 0;
+    }));
+}
+
+// takeCmEvent(words, data): takes the oldest event into `words` (enum rvt_cm_event_word) and its private data into `data`.
+// Returns the peer's address, or undefined if there is none.
+Napi::Value Endpoint::TakeCmEvent(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView out = arguments.Array(0, napi_uint32_array, RVT_CM_EVENT_WORD_WORDS);
+    ArrayView data = arguments.Array(1, napi_uint8_array, RVT_CM_REP_DATA);
+    rvt_cm_event event;
+    if (!arguments.ok())
+        return arguments.Undefined();
+    EngineCall call(payload_.endpoint->device());
+    if (!payload_.endpoint->TakeCmEvent(&event))
+        return arguments.Undefined();
+    uint32_t words[RVT_CM_EVENT_WORD_WORDS] = {};
+    words[RVT_CM_EVENT_WORD_KIND] = event.kind;
+    words[RVT_CM_EVENT_WORD_ID] = event.id;
+    words[RVT_CM_EVENT_WORD_LISTENER] = event.listener;
+    words[RVT_CM_EVENT_WORD_PORT] = event.peer.port;
+    words[RVT_CM_EVENT_WORD_REASON] = event.reason;
+    Store64(words, RVT_CM_EVENT_WORD_SERVICE, event.service);
+    words[RVT_CM_EVENT_WORD_SOURCE_PORT] = event.source_port;
+    words[RVT_CM_EVENT_WORD_QPN] = event.offer.qpn;
+    words[RVT_CM_EVENT_WORD_PSN] = event.offer.psn;
+    words[RVT_CM_EVENT_WORD_RESPONDER_RESOURCES] = event.offer.responder_resources;
+    words[RVT_CM_EVENT_WORD_INITIATOR_DEPTH] = event.offer.initiator_depth;
+    words[RVT_CM_EVENT_WORD_PATH_MTU] = event.offer.path_mtu;
+    words[RVT_CM_EVENT_WORD_RETRY_CNT] = event.offer.retry_count;
+    words[RVT_CM_EVENT_WORD_RNR_RETRY] = event.offer.rnr_retry_count;
+    words[RVT_CM_EVENT_WORD_ACK_TIMEOUT] = event.offer.ack_timeout;
+    words[RVT_CM_EVENT_WORD_SRQ] = event.offer.srq;
+    words[RVT_CM_EVENT_WORD_DATA_LENGTH] = event.length;
+    std::memcpy(out.data, words, sizeof(words));
+    std::memcpy(data.data, event.data, event.length);
+    return Napi::String::New(info.Env(), HostAddressText(event.peer.address));
+}
+
+// cmCounters(out): fills `out` with enum rvt_cm_counter.
+Napi::Value Endpoint::CmCounters(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView out = arguments.Array(0, napi_biguint64_array, RVT_CM_COUNTER_COUNT);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    uint64_t counters[RVT_CM_COUNTER_COUNT];
+    EngineCall call(payload_.endpoint->device());
+    payload_.endpoint->CountCm(counters);
+    std::memcpy(out.data, counters, sizeof(counters));
+    return arguments.Undefined();
 }
 
 // A second: the thread does nothing else meanwhile.

@@ -7,6 +7,7 @@
 
 extern "C" {
 #include "wire/address.h"
+#include "wire/cm/cm.h"
 #include "wire/endpoint/endpoint.h"
 #include "wire/udp/udp_socket.h"
 }

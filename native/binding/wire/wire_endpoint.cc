@@ -26,6 +26,8 @@ constexpr size_t kMostRefusals = 1024;
 constexpr int kRounds = 16;
 // Batches that a call of the program sends at once; the event loop sends the rest.
 constexpr int kBatchesOfCall = 2;
+// The same when an endpoint closes: room for a message to each connection that it can have.
+constexpr int kBatchesOfEnd = RVT_CM_MOST_CONNECTIONS / RVT_MOST_PACKETS;
 // A program that posts one work request at a time, many in one turn of the event loop, would pay a system call for each.
 // So only the first calls of a turn send at once, then every so many do.
 constexpr uint32_t kPromptCalls = 4, kCallsOfBatch = 16;
@@ -189,7 +191,10 @@ int WireEndpoint::Start(const Options &options) {
     std::memcpy(open.address, address_, sizeof(open.address));
     open.port = port_;
     open.refusals_a_minute = options.refusals;
-    open.host = {OnWake, OnRefused, this};
+    open.host.wake = OnWake;
+    open.host.refused = OnRefused;
+    open.host.cm_event = OnCmEvent;
+    open.host.data = this;
     error = rvt_endpoint_open(&open, &endpoint_);
     if (error)
         return error;
@@ -209,9 +214,11 @@ void WireEndpoint::Close() {
         return;
     std::shared_ptr<WireEndpoint> self = std::move(self_);
     Leave(); // first, so that no other thread wakes it
-    RefreshCounters();
     void *environment = rvt_thread_environment();
     rvt_set_thread_environment(&device().environment());
+    HangUp();
+    RefreshCounters();
+    CountCm(last_cm_counters_);
     rvt_endpoint_close(std::exchange(endpoint_, nullptr));
     rvt_set_thread_environment(environment);
     std::exchange(watcher_, nullptr)->Close();
@@ -220,6 +227,19 @@ void WireEndpoint::Close() {
     buffers_.reset(); // now, not when JavaScript's object is collected
     CloseDescriptors();
     Tell();
+}
+
+// Tells the peers of connections that this end goes away, as far as the socket takes that now.
+void WireEndpoint::HangUp() {
+    if (!has_cm_)
+        return;
+    WithCm([](rvt_cm *cm, uint64_t now) {
+        rvt_cm_hang_up(cm, now);
+        return 0;
+    });
+    const uint64_t now = Now();
+    for (int batch = 0; batch < kBatchesOfEnd && SendSome(now); batch++)
+        ;
 }
 
 void WireEndpoint::CloseDescriptors() {
@@ -268,6 +288,11 @@ void WireEndpoint::OnRefused(void *data, const rvt_wire_refusal *refusal) {
     else
         self->unreported_++;
     self->Tell();
+}
+
+// Called with the engine lock held, by any thread.
+void WireEndpoint::OnCmEvent(void *data) {
+    static_cast<WireEndpoint *>(data)->Tell();
 }
 
 // Makes JavaScript look at the endpoint.
@@ -462,6 +487,37 @@ int WireEndpoint::Connect(rvt_qp_handle qp, const rvt_wire_peer &peer) {
     if (!endpoint_)
         return rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
     return rvt_endpoint_connect(endpoint_, qp, &peer, Now());
+}
+
+uint64_t WireEndpoint::Time() {
+    return Now();
+}
+
+bool WireEndpoint::TakeCmEvent(rvt_cm_event *event) {
+    if (!endpoint_ || !has_cm_)
+        return false;
+    told_ = false;
+    bool there = false;
+    WithCm([&](rvt_cm *cm, uint64_t) {
+        there = rvt_cm_take_event(cm, event);
+        return 0;
+    });
+    return there;
+}
+
+void WireEndpoint::CountCm(uint64_t counters[RVT_CM_COUNTER_COUNT]) {
+    static_assert(sizeof(rvt_cm_counters) == RVT_CM_COUNTER_COUNT * sizeof(uint64_t) &&
+                      offsetof(rvt_cm_counters, open) == RVT_CM_COUNTER_OPEN * sizeof(uint64_t),
+                  "copied as they are");
+    if (endpoint_ && has_cm_)
+        WithCm([&](rvt_cm *cm, uint64_t) {
+            rvt_cm_counters counts;
+            rvt_cm_count(cm, &counts);
+            std::memcpy(last_cm_counters_, &counts, sizeof(counts));
+            return 0;
+        });
+    if (counters != last_cm_counters_)
+        std::memcpy(counters, last_cm_counters_, sizeof(last_cm_counters_));
 }
 
 int WireEndpoint::Attach(rvt_qp_handle qp, uint32_t path_mtu) {

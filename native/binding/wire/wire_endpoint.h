@@ -52,6 +52,26 @@ public:
     // The same of a UD queue pair: rvt_endpoint_attach().
     int Attach(rvt_qp_handle qp, uint32_t path_mtu);
     void Reference(bool keeps_alive);
+    // The connection manager of an open endpoint: calls it under the engine lock, with the time. Returns what `call` returns,
+    // or -EBADF, -ENOMEM. wire/cm/cm.h has the errors of its functions.
+    template <typename Call> int WithCm(Call call) {
+        if (!endpoint_)
+            return rvt_fail(RVT_EBADF, RVT_CAUSE_ENDPOINT_CLOSED);
+        rvt_cm *cm;
+        int error = rvt_endpoint_enter_cm(endpoint_, &cm);
+        has_cm_ = error == 0;
+        if (!error)
+            error = call(cm, Time());
+        rvt_endpoint_leave_cm(endpoint_);
+        return error;
+    }
+    bool SameFamily(const uint8_t address[16]) const {
+        return rvt_is_ipv4(address) == rvt_is_ipv4(address_);
+    }
+    // Takes the oldest event of the connection manager. Returns false if there is none.
+    bool TakeCmEvent(rvt_cm_event *event);
+    // Reads enum rvt_cm_counter; those of a closed endpoint stay as they were last.
+    void CountCm(uint64_t counters[RVT_CM_COUNTER_COUNT]);
     // Returns enum rvt_endpoint_counter; those of a closed endpoint stay as they were last.
     const uint64_t *counters();
     // Takes the oldest refusal. Returns false if there is none.
@@ -81,6 +101,9 @@ private:
     int Start(const Options &options);
     static void OnWake(void *data);
     static void OnRefused(void *data, const rvt_wire_refusal *refusal);
+    static void OnCmEvent(void *data);
+    static uint64_t Time();
+    void HangUp();
     static void OnReady(void *data);
     static void OnEnding(void *data);
     void Kick();
@@ -118,6 +141,8 @@ private:
     std::deque<rvt_wire_refusal> refusals_;
     uint64_t unreported_ = 0;
     std::atomic<bool> told_{false}; // JavaScript was told and has not looked since
+    bool has_cm_ = false;           // the connection manager was used
+    uint64_t last_cm_counters_[RVT_CM_COUNTER_COUNT] = {};
     uint64_t counters_[RVT_ENDPOINT_COUNTER_COUNT] =
         {}; // of the last look, or of the moment when it was closed
 };

@@ -7,6 +7,7 @@
 #include "core/base/alloc.h"
 #include "wire/address.h"
 #include "wire/bytes.h"
+#include "wire/cm/cm.h"
 #include "wire/endpoint/connection.h"
 #include "wire/endpoint/refusals.h"
 #include "wire/endpoint/unreliable.h"
@@ -21,6 +22,7 @@ enum {
     UDP = 17,
     MTU_4096 = 5,
     TURN = 16, /* packets that a connection sends before the next one's turn */
+    PSNS = 1 << 24,
 };
 
 struct rvt_endpoint {
@@ -37,6 +39,9 @@ struct rvt_endpoint {
     uint64_t next_deadline; /* no timer of a connection is due before it */
     struct rvt_endpoint_counters counters;
     struct rvt_refusals refusals;
+    struct rvt_cm *cm;   /* NULL: not opened yet */
+    uint32_t psn_of_mad; /* of the next datagram of the connection manager */
+    uint64_t now;        /* when the host last said what time it is */
 };
 
 /* Returns the connection whose `in_connections` is the link. */
@@ -125,6 +130,46 @@ bool rvt_connection_refused(struct rvt_connection *connection, uint8_t opcode, u
     return !is_limited(endpoint, connection->peer.address, now);
 }
 
+/* --- the connection manager --- */
+
+static void cm_changed(void *data) {
+    struct rvt_endpoint *endpoint = data;
+    const uint64_t deadline = rvt_cm_deadline(endpoint->cm);
+    if (deadline < endpoint->next_deadline)
+        endpoint->next_deadline = deadline;
+    if (endpoint->options.host.cm_event && rvt_cm_has_event(endpoint->cm))
+        endpoint->options.host.cm_event(endpoint->options.host.data);
+    wake_host(endpoint);
+}
+
+static bool cm_limited(void *data, const uint8_t address[16], uint64_t now) {
+    struct rvt_endpoint *endpoint = data;
+    const bool limited = is_limited(endpoint, address, now);
+    endpoint->counters.limited += limited;
+    return limited;
+}
+
+int rvt_endpoint_enter_cm(struct rvt_endpoint *endpoint, struct rvt_cm **cm) {
+    const struct rvt_cm_host host = {cm_changed, cm_limited, endpoint};
+    int error = 0;
+    rvt_carrier_begin(endpoint->options.device);
+    if (!endpoint->cm)
+        error = rvt_cm_open(endpoint->options.address, &host, &endpoint->cm);
+    *cm = endpoint->cm;
+    return error;
+}
+
+void rvt_endpoint_leave_cm(struct rvt_endpoint *endpoint) {
+    rvt_carrier_end(endpoint->options.device);
+}
+
+/* The queue pair of the connection has ended or was reset. */
+static void queue_pair_gone(const struct rvt_connection *connection) {
+    struct rvt_endpoint *endpoint = connection->endpoint;
+    if (endpoint->cm)
+        rvt_cm_queue_pair_gone(endpoint->cm, rvt_carrier_qpn(connection->qp), endpoint->now);
+}
+
 /* --- the carrier --- */
 
 static void work(struct rvt_engine_qp *qp) {
@@ -191,6 +236,8 @@ static void changed(struct rvt_engine_qp *qp, unsigned from) {
     case RVT_QPS_RESET:
         rvt_requester_stop(connection);
         rvt_responder_stop(connection, attr->state == RVT_QPS_RESET);
+        if (attr->state == RVT_QPS_RESET)
+            queue_pair_gone(connection);
         break;
     default:
         break;
@@ -200,6 +247,7 @@ static void changed(struct rvt_engine_qp *qp, unsigned from) {
 static void detached(struct rvt_engine_qp *qp, void *data) {
     struct rvt_connection *connection = data;
     (void)qp;
+    queue_pair_gone(connection);
     rvt_list_remove(&connection->in_connections);
     rvt_fifo_remove(&connection->endpoint->output, &connection->in_output);
     rvt_list_remove(&connection->in_timed);
@@ -252,6 +300,9 @@ int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_end
 void rvt_endpoint_close(struct rvt_endpoint *endpoint) {
     struct rvt_dev_info *device = endpoint->options.device;
     rvt_carrier_begin(device);
+    if (endpoint->cm) /* first, so that it does not disconnect what ends now */
+        rvt_cm_close(endpoint->cm);
+    endpoint->cm = NULL;
     while (endpoint->connections) /* detached() takes it off the list */
         rvt_unset_carrier(connection_of(endpoint->connections)->qp);
     rvt_carrier_end(device);
@@ -348,6 +399,27 @@ static bool icrc_fits(const struct rvt_endpoint *endpoint, const struct rvt_data
     return rvt_icrc_solve_ip_id(computed, found, RVT_IPV4_BYTES - 6 + RVT_UDP_BYTES + covered, id, &solved);
 }
 
+/* Takes in a datagram to queue pair 1. Answers go to the port of RoCEv2, whatever port the peer sends from. An endpoint at
+ * another port, which peers of RoCEv2 do not know, talks with its own kind: those send from the port at which they are. */
+static void receive_mad(struct rvt_endpoint *endpoint, const struct rvt_datagram *datagram,
+                        const struct rvt_transport *transport) {
+    struct rvt_wire_peer from = datagram->from;
+    if (transport->opcode != RVT_BTH_UD_SEND_ONLY || transport->qkey != rvt_gsi_qkey ||
+        transport->source_qp != RVT_GSI_QP || (transport->pkey & PARTITION) != PARTITION) {
+        endpoint->counters.malformed++;
+        return;
+    }
+    if (!icrc_fits(endpoint, datagram)) {
+        endpoint->counters.bad_icrc++;
+        return;
+    }
+    if (endpoint->options.port == RVT_ROCE_UDP_PORT)
+        from.port = RVT_ROCE_UDP_PORT;
+    endpoint->counters.bytes_received += transport->payload_length;
+    rvt_cm_receive(endpoint->cm, &from, datagram->bytes + transport->payload_at, transport->payload_length,
+                   endpoint->now);
+}
+
 /* Returns whether a queue pair of this type may receive a packet with this opcode, whose upper three bits name the
  * service. */
 static bool is_of_service(enum rvt_qp_type type, uint8_t opcode) {
@@ -379,6 +451,13 @@ static struct rvt_connection *accept_packet(struct rvt_endpoint *endpoint,
     const enum rvt_wire_fault fault = rvt_decode_transport(datagram->bytes, covered, covered, transport);
     if (transport->opcode == RVT_BTH_CNP && fault == RVT_WIRE_FAULT_NONE) {
         counters->congestion++;
+        return NULL;
+    }
+    if (endpoint->cm && transport->dest_qp == RVT_GSI_QP) {
+        if (fault == RVT_WIRE_FAULT_NONE)
+            receive_mad(endpoint, datagram, transport);
+        else
+            counters->malformed++;
         return NULL;
     }
     packet->payload_fits = fault == RVT_WIRE_FAULT_NONE;
@@ -431,6 +510,7 @@ void rvt_endpoint_receive(struct rvt_endpoint *endpoint, const struct rvt_datagr
                           uint64_t now) {
     rvt_carrier_begin(endpoint->options.device);
     endpoint->working = true;
+    endpoint->now = now;
     for (uint32_t i = 0; i < count && i < RVT_MOST_PACKETS; i++) {
         struct rvt_incoming packet;
         struct rvt_connection *connection = accept_packet(endpoint, &datagrams[i], &packet);
@@ -465,6 +545,29 @@ static bool write_packet(struct rvt_connection *connection, struct rvt_outgoing 
     return true;
 }
 
+/* Writes the next datagram of the connection manager. */
+static bool write_mad(struct rvt_endpoint *endpoint, struct rvt_outgoing *outgoing) {
+    const struct rvt_transport transport = {
+        .opcode = RVT_BTH_UD_SEND_ONLY,
+        .headers = rvt_opcode_headers(RVT_BTH_UD_SEND_ONLY),
+        .migreq = true,
+        .pkey = DEFAULT_PKEY,
+        .dest_qp = RVT_GSI_QP,
+        .psn = endpoint->psn_of_mad,
+        .qkey = rvt_gsi_qkey,
+        .source_qp = RVT_GSI_QP,
+    };
+    const uint32_t headers = rvt_headers_bytes(transport.headers);
+    if (!endpoint->cm || !rvt_cm_send(endpoint->cm, &outgoing->to, outgoing->bytes + headers))
+        return false;
+    rvt_encode_transport(&transport, outgoing->bytes);
+    outgoing->length = headers + RVT_MAD_BYTES + RVT_ICRC_BYTES;
+    endpoint->psn_of_mad = (endpoint->psn_of_mad + 1) % PSNS;
+    endpoint->counters.sent++;
+    endpoint->counters.bytes_sent += RVT_MAD_BYTES;
+    return true;
+}
+
 uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *packets, uint32_t count,
                            uint64_t now) {
     uint32_t sent = 0;
@@ -473,6 +576,8 @@ uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *p
     rvt_carrier_begin(endpoint->options.device);
     endpoint->working = true;
     endpoint->awake = false;
+    while (sent < count && write_mad(endpoint, &packets[sent]))
+        sent++;
     struct rvt_connection *connection;
     while (sent < count && (connection = output_of(endpoint->output.first))) {
         uint32_t turn = 0;
@@ -503,6 +608,7 @@ void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_out
 
 uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
     rvt_carrier_begin(endpoint->options.device);
+    endpoint->now = now;
     if (endpoint->next_deadline <= now) {
         for (struct rvt_link *link = endpoint->timed, *next; link; link = next) {
             struct rvt_connection *connection = timed_of(link);
@@ -516,6 +622,8 @@ uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
         for (struct rvt_link *link = endpoint->timed; link; link = link->next)
             if (timed_of(link)->deadline < endpoint->next_deadline)
                 endpoint->next_deadline = timed_of(link)->deadline;
+        if (endpoint->cm && rvt_cm_tick(endpoint->cm, now) < endpoint->next_deadline)
+            endpoint->next_deadline = rvt_cm_deadline(endpoint->cm);
     }
     const uint64_t next = endpoint->next_deadline;
     rvt_carrier_end(endpoint->options.device);

@@ -17,20 +17,16 @@
 #include <stdint.h>
 
 #include "core/rvt.h"
+#include "wire/address.h"
 
 struct rvt_endpoint;
+struct rvt_cm;
 
 enum {
     /* The longest packet, from the BTH to the ICRC: a WRITE ONLY with RETH, immediate data and 4096 bytes. */
     RVT_MOST_PACKET_BYTES = 12 + 16 + 4 + 4096 + 4,
     /* Most packets of one call of rvt_endpoint_receive() or rvt_endpoint_send(): the engine lock is held meanwhile. */
     RVT_MOST_PACKETS = 64,
-};
-
-/* The other end of a path. */
-struct rvt_wire_peer {
-    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
-    uint16_t port;       /* UDP port to which packets are sent; 4791 at ordinary peers */
 };
 
 /* A request of a peer that was refused, or a failure of a connection: what the host may log. Nothing of it goes to the
@@ -53,6 +49,9 @@ struct rvt_endpoint_host {
     void (*wake)(void *data);
     /* NULL: not wanted. Called with the engine lock held; must not call the core. */
     void (*refused)(void *data, const struct rvt_wire_refusal *refusal);
+    /* NULL: not wanted. The connection manager may have an event: rvt_cm_take_event(). Called with the engine lock held, by
+     * any thread; must not call the core. */
+    void (*cm_event)(void *data);
     void *data;
 };
 
@@ -114,6 +113,14 @@ void rvt_endpoint_close(struct rvt_endpoint *endpoint);
  *   -ENOMEM      no memory */
 int rvt_endpoint_connect(struct rvt_endpoint *endpoint, struct rvt_qp_handle qp,
                          const struct rvt_wire_peer *peer, uint64_t now);
+
+/* Takes the engine lock and gives the connection manager of the endpoint (wire/cm/cm.h), which the first call opens: until
+ * then, messages to queue pair 1 are dropped like those to any unknown queue pair. rvt_endpoint_leave_cm() must follow,
+ * also after a failure; it wakes the host if there is something to send. The thread's environment must be set.
+ *   0        *cm may be used until then
+ *   -ENOMEM  no memory, or no random numbers */
+int rvt_endpoint_enter_cm(struct rvt_endpoint *endpoint, struct rvt_cm **cm);
+void rvt_endpoint_leave_cm(struct rvt_endpoint *endpoint);
 
 /* Lets a UD queue pair send and receive through the endpoint: to the hosts that its address handles name
  * (rvt_create_host_ah), and from any host that knows its number and Q_Key. `path_mtu`: the most bytes of a datagram, as in

@@ -373,7 +373,7 @@ static inline bool link_open_endpoint(struct link_endpoint *end, struct rvt_dev_
         .device = device,
         .port = place->port,
         .refusals_a_minute = refusals_a_minute,
-        .host = {link_wake, link_refused, end},
+        .host = {.wake = link_wake, .refused = link_refused, .data = end},
     };
     struct rvt_endpoint_options with_address = options;
     memset(end, 0, sizeof(*end));

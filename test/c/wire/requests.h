@@ -116,7 +116,7 @@ static inline bool responding_open_with(struct responding *r, struct responding_
     struct rvt_endpoint_options endpoint = {.device = r->v.device,
                                             .port = RVT_ROCE_UDP_PORT,
                                             .refusals_a_minute = options.refusals_a_minute,
-                                            .host = {note_wake, note_refusal, r}};
+                                            .host = {.wake = note_wake, .refused = note_refusal, .data = r}};
     store_ipv4(endpoint.address, 16);
     if (!check_equal((uint64_t)rvt_endpoint_open(&endpoint, &r->endpoint), 0, "opening", "0", __FILE__,
                      __LINE__))

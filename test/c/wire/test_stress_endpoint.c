@@ -103,7 +103,7 @@ static void open_endpoint(struct side *s) {
     struct rvt_endpoint_options options = {
         .device = s->device,
         .port = s->place.port,
-        .host = {on_wake, on_refused, s},
+        .host = {.wake = on_wake, .refused = on_refused, .data = s},
     };
     memcpy(options.address, s->place.address, sizeof(options.address));
     CHECK_EQ(rvt_endpoint_open(&options, &s->endpoint), 0);

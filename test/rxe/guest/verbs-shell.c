@@ -30,6 +30,9 @@
  *   poll id= n= ms=                        WR:STATUS:LENGTH[:imm:DATA or :inv:RKEY][:from:QPN] ...; waits for n
  *   run argv=WORD,WORD,... ms=             status= text=HEX    a program, with its output; 124: it was killed after ms
  *   gids device=                           INDEX:HEX ...
+ *   start id= argv=WORD,WORD,...                               starts a program, which goes on
+ *   end id= ms=                            status= out=HEX     waits for its end, and kills it if it is late:
+ *                                                              then the status is 256 and the signal's number
  *   reset                                  destroys everything
  */
 #include <arpa/inet.h>
@@ -61,6 +64,8 @@ enum {
     HANDLES = 256,
     MOST_OUTPUT = 1 << 16, /* bytes of a program's output that are told */
     TIMED_OUT = 124,
+    MOST_TOLD = 1 << 14, /* bytes of the output of a program that was started: the last ones */
+    END_PAUSE_US = 10000,
 };
 
 struct device {
@@ -635,6 +640,70 @@ static int take_completions(void) {
 
 /* --- programs --- */
 
+static pid_t programs[OBJECTS];
+
+static const char *output_of(uint32_t id) {
+    static char name[32];
+    snprintf(name, sizeof(name), "/tmp/program-%" PRIu32, id);
+    return name;
+}
+
+static int start_program(void) {
+    const uint32_t id = word32("id", 0);
+    char *list = strdup(text("argv", ""));
+    char *arguments[WORDS + 1] = {0};
+    int count = 0;
+    if (list == NULL || id >= OBJECTS || programs[id] != 0)
+        return EINVAL;
+    for (char *word = strtok(list, ","); word != NULL && count < WORDS; word = strtok(NULL, ","))
+        arguments[count++] = word;
+    if (count == 0)
+        return EINVAL;
+    const pid_t child = fork();
+    if (child < 0)
+        return errno;
+    if (child == 0) {
+        const int file = open(output_of(id), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        dup2(file, STDOUT_FILENO);
+        dup2(file, STDERR_FILENO);
+        execvp(arguments[0], arguments);
+        _exit(127);
+    }
+    free(list);
+    programs[id] = child;
+    return 0;
+}
+
+static int end_program(void) {
+    static unsigned char bytes[MOST_TOLD];
+    const uint32_t id = word32("id", 0);
+    uint64_t left = number("ms", 0) * 1000 / END_PAUSE_US;
+    int status = 0;
+    if (id >= OBJECTS || programs[id] == 0)
+        return EINVAL;
+    while (waitpid(programs[id], &status, WNOHANG) == 0) {
+        if (left-- == 0)
+            kill(programs[id], SIGKILL);
+        if (left == UINT64_MAX) {
+            waitpid(programs[id], &status, 0);
+            break;
+        }
+        usleep(END_PAUSE_US);
+    }
+    programs[id] = 0;
+    FILE *file = fopen(output_of(id), "r");
+    if (file == NULL)
+        return errno;
+    if (fseek(file, -MOST_TOLD, SEEK_END) != 0)
+        rewind(file);
+    const size_t length = fread(bytes, 1, sizeof(bytes), file);
+    fclose(file);
+    say(" status=%d out=", WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status));
+    for (size_t i = 0; i < length; i++)
+        say("%02x", bytes[i]);
+    return 0;
+}
+
 /* Reads the output of a program until it ends or the time is up; the rest behind MOST_OUTPUT is thrown away. */
 static size_t read_output(int file, uint64_t end, unsigned char *output) {
     size_t length = 0;
@@ -743,6 +812,7 @@ static const struct {
     {"connect", connect_pair}, {"state", state},           {"post", post},
     {"recv", receive},         {"poll", take_completions}, {"gids", list_gids},
     {"reset", reset},          {"activate", activate},     {"run", run},
+    {"start", start_program},  {"end", end_program},
 };
 
 static int obey(char *line) {

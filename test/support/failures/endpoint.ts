@@ -1,5 +1,5 @@
 // Failures of endpoints, and of queue pairs that are connected through one.
-import { Device, Endpoint, type ErrorDetail } from '../../../lib';
+import { type ConnectionRequest, Device, Endpoint, type ErrorDetail } from '../../../lib';
 import { REMOTE } from '../queue-pairs';
 import { open } from '../scene';
 import { connectEnds, wireEnd, type WireEnd } from '../wire-ends';
@@ -49,7 +49,134 @@ const elsewhere = () => {
   return device.allocPd().createQp({ type: 'RC', sendCq: device.createCq(1) });
 };
 
+/** Failures of `Endpoint.connect`; `call` gets an end, and a function that connects its queue pair with what it is given. */
+const asking = (
+  code: Failure['code'],
+  cause: Cause,
+  detail: Detail,
+  prepare: (
+    end: WireEnd,
+  ) => { address?: string; options?: object } | Promise<{ address?: string; options?: object }>,
+): Failure =>
+  failure('Endpoint.connect', 'connect', code, cause, detail, () => async () => {
+    const end = wireEnd();
+    const { address = '127.0.0.1', options } = await prepare(end);
+    const { port } = end.endpoint;
+    await end.endpoint.connect(address, SERVICE, { port, qp: end.qp, access: REMOTE, ...options });
+  });
+
+const SERVICE = 4000;
+
+/** Failures of the answer to a request; `answer` gets the request and the end that was asked. */
+const answering = (
+  method: 'accept' | 'reject',
+  code: Failure['code'],
+  cause: Cause,
+  detail: Detail,
+  answer: (request: ConnectionRequest, end: WireEnd, other: WireEnd) => unknown,
+): Failure =>
+  failure(`ConnectionRequest.${method}`, method, code, cause, detail, () => async () => {
+    const [end, other] = [wireEnd(), wireEnd()];
+    const asked = new Promise<ConnectionRequest>((resolve) => end.endpoint.listen(SERVICE, resolve));
+    const { port } = end.endpoint;
+    other.endpoint.connect('127.0.0.1', SERVICE, { port, qp: other.qp, access: 0 }).catch(() => {});
+    await answer(await asked, end, other);
+  });
+
+const closed = async ({ endpoint }: WireEnd): Promise<void> => {
+  await new Promise<void>((resolve) => {
+    endpoint.on('close', resolve);
+    endpoint.close();
+  });
+};
+
+const connections: Failure[] = [
+  failure('Endpoint.listen', 'listen', 'EADDRINUSE', 'ServiceInUse', { argument: 'service' }, () => {
+    const { endpoint } = wireEnd();
+    endpoint.listen(SERVICE, () => {});
+    return () => endpoint.listen(SERVICE, () => {});
+  }),
+  failure('Endpoint.listen', 'listen', 'EMFILE', 'TooManyConnections', { limit: 64 }, () => {
+    const { endpoint } = wireEnd();
+    for (let i = 1; i <= 64; i++) endpoint.listen(i, () => {});
+    return () => endpoint.listen(SERVICE, () => {});
+  }),
+  failure('Endpoint.listen', 'listen', 'EBADF', 'EndpointClosed', {}, () => {
+    const { endpoint } = wireEnd();
+    endpoint.close();
+    return () => endpoint.listen(SERVICE, () => {});
+  }),
+  asking('EINVAL', 'HostAddress', { argument: 'address' }, () => ({ address: 'localhost' })),
+  asking('EINVAL', 'AddressFamily', { argument: 'address' }, () => ({ address: '::1' })),
+  asking('EINVAL', 'PrivateData', { argument: 'options.privateData', value: 57, limit: 56 }, () => ({
+    options: { privateData: Buffer.alloc(57) },
+  })),
+  asking('EINVAL', 'QpMove', { argument: 'options.qp', value: 'RTR', limit: 'RTS' }, (end) => {
+    connectEnds(end, wireEnd());
+    return {};
+  }),
+  asking('EINVAL', 'QpOnOtherDevice', { argument: 'options.qp' }, () => ({ options: { qp: elsewhere() } })),
+  asking('EINVAL', 'QpHasNoQueues', {}, ({ pd }) => ({ options: { qp: pd.createQp() } })),
+  asking('EOPNOTSUPP', 'QpType', { value: 'UC' }, ({ pd, cq }) => ({
+    options: { qp: pd.createQp({ type: 'UC', sendCq: cq }) },
+  })),
+  asking('EBADF', 'QpGone', {}, ({ qp }) => {
+    qp.destroy();
+    return {};
+  }),
+  asking('EBADF', 'EndpointClosed', {}, ({ endpoint }) => {
+    endpoint.close();
+    return {};
+  }),
+  asking('EBUSY', 'QpConnected', { argument: 'options.qp' }, ({ endpoint, qp }) => {
+    endpoint.connect('127.0.0.1', SERVICE, { port: endpoint.port, qp, access: 0 }).catch(() => {});
+    return {};
+  }),
+  asking('ECONNREFUSED', 'ConnectionRejected', { value: 8 }, ({ endpoint }) => {
+    endpoint.listen(SERVICE + 1, () => {});
+    return {};
+  }),
+  asking('ETIMEDOUT', 'ConnectionTimeout', {}, () => {
+    const nobody = wireEnd();
+    return { options: { port: nobody.endpoint.port, attempts: 1, attemptMs: 1 } };
+  }),
+  answering('accept', 'EBADF', 'ConnectionGone', {}, async (request, end) => {
+    await closed(end);
+    const qp = end.pd.createQp({ type: 'RC', sendCq: end.cq });
+    await request.accept({ qp, access: 0 });
+  }),
+  answering('accept', 'EINVAL', 'ConnectionState', {}, async (request, end) => {
+    request.reject();
+    await request.accept({ qp: end.qp, access: 0 });
+  }),
+  answering(
+    'accept',
+    'EINVAL',
+    'PrivateData',
+    { argument: 'options.privateData', value: 197, limit: 196 },
+    (request, end) => request.accept({ qp: end.qp, access: 0, privateData: Buffer.alloc(197) }),
+  ),
+  answering('reject', 'EBADF', 'ConnectionGone', {}, async (request, end) => {
+    await closed(end);
+    request.reject();
+  }),
+  answering('reject', 'EINVAL', 'ConnectionState', {}, (request) => {
+    request.reject();
+    request.reject();
+  }),
+  answering(
+    'reject',
+    'EINVAL',
+    'PrivateData',
+    { argument: 'privateData', value: 149, limit: 148 },
+    (request) => {
+      request.reject(Buffer.alloc(149));
+    },
+  ),
+];
+
 const onLinux: Failure[] = [
+  ...connections,
   opening('EINVAL', 'HostAddress', { argument: 'options.address' }, () => {
     const device = open();
     return () => new Endpoint({ device, ...at, address: '0.0.0.0' });
