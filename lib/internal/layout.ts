@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'bd115596dcf39a9c';
+export const LAYOUT_HASH = '0857a04237bdfa82';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -1578,6 +1578,8 @@ export enum RegionNameWord {
 
 /** the UDP destination port of RoCEv2 */
 export const ROCE_UDP_PORT = 4791;
+/** The most READs and atomic operations of a peer that an endpoint keeps open for a queue pair. */
+export const MOST_INCOMING_READS = 16;
 /** The most bytes of a packet that a capture file may hold, as in libpcap and Wireshark. */
 export const CAPTURE_MAX_PACKET = 262144;
 /** the most interfaces of a pcapng section */

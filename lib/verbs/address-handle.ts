@@ -1,4 +1,5 @@
-import { illegalConstructor, integer, invalidType, invalidValue } from '../internal/arguments';
+import { illegalConstructor, invalidType, invalidValue } from '../internal/arguments';
+import { readUdpPort } from '../internal/wire-numbers';
 import { construction } from '../internal/construction';
 import { dispose } from '../internal/disposal';
 import { Errno, rdmaError, throwOnError } from '../internal/errors';
@@ -26,8 +27,6 @@ export interface CreateAhOptions {
   udpPort?: number;
 }
 
-const ROCE_PORT = 4791;
-const MOST_PORT = 65535;
 const ADDRESS_BYTES = 16;
 
 /** Reads and checks the address of {@link CreateAhOptions}. Returns undefined if there is none. */
@@ -39,7 +38,7 @@ export function readDestination(
     throw invalidValue('options.udpPort', 'must come with options.address', udpPort);
   if (address === undefined) return undefined;
   if (typeof address !== 'string') throw invalidType('options.address', 'of type string', address);
-  const port = udpPort === undefined ? ROCE_PORT : integer(udpPort, 'options.udpPort', 1, MOST_PORT);
+  const port = readUdpPort(udpPort, 'options.udpPort', 1);
   const bytes = new PlainBytes(ADDRESS_BYTES);
   throwOnError('ProtectionDomain.createAh', native.readHostAddress(address, bytes));
   return { bytes, port };

@@ -1,5 +1,4 @@
 /** The connections that an endpoint makes by messages of its connection manager: requests, answers, and their ends. */
-import { randomInt } from 'node:crypto';
 import { abortReason, abortSignal, isAborted, listenForAbort, stopListening } from '../internal/abort-signal';
 import { integer, invalidType, invalidValue, u64 } from '../internal/arguments';
 import { explainedError, RdmaError, rdmaError, throwOnError } from '../internal/errors';
@@ -25,12 +24,10 @@ import {
 import { type PathMtu } from './qp-attributes';
 import { type ManagedQueuePair, manageQp } from './queue-pair';
 import { type VerbsHome } from './verbs-registry';
+import { MOST_PORT, randomPsn, readUdpPort } from '../internal/wire-numbers';
 
 const { defineProperty } = Reflect;
 
-const ROCE_PORT = 4791;
-const MOST_PORT = 65535;
-const PSN_RANGE = 2 ** 24;
 const MOST_DATA = 196;
 const USEC_PER_MSEC = 1000;
 const DEFAULT_BACKLOG = 64;
@@ -165,9 +162,9 @@ export class Connections {
       'attemptMs',
       'signal',
     ]);
-    const { port: givenPort = ROCE_PORT, pathMtu: givenMtu = 1024, retryCnt: givenRetries = 7 } = given;
+    const { pathMtu: givenMtu = 1024, retryCnt: givenRetries = 7 } = given;
     const { attempts: givenAttempts = DEFAULT_ATTEMPTS, attemptMs: givenMs = DEFAULT_ATTEMPT_MS } = given;
-    const port = integer(givenPort, 'options.port', 1, MOST_PORT);
+    const port = readUdpPort(given.port, 'options.port', 1);
     const mtuCode = typeof givenMtu === 'number' ? CODES[givenMtu] : undefined;
     if (mtuCode === undefined)
       throw invalidValue('options.pathMtu', 'must be one of: 256, 512, 1024, 2048, 4096', givenMtu);
@@ -243,7 +240,7 @@ export class Connections {
       ...numbersOf,
       maxRdAtomic: integer(maxRdAtomic, 'options.maxRdAtomic', 0, managed.mostReads),
       maxDestRdAtomic: integer(maxDestRdAtomic, 'options.maxDestRdAtomic', 0, managed.mostReads),
-      psn: randomInt(PSN_RANGE),
+      psn: randomPsn(),
     };
   }
 

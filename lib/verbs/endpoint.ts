@@ -1,3 +1,4 @@
+import { readUdpPort } from '../internal/wire-numbers';
 import { boolean, integer, invalidType, u32 } from '../internal/arguments';
 import { dispose } from '../internal/disposal';
 import { explainedError, resultOf } from '../internal/errors';
@@ -27,8 +28,6 @@ import { reportWireRefusal } from './refused-message';
 import { type WireRefusal, wireRefusalOf } from './wire-refusal';
 
 /** UDP port of RoCEv2. */
-const ROCE_PORT = 4791;
-const MOST_PORT = 65535;
 const DEFAULT_REFUSALS = 16;
 /** The longest wait of {@link Endpoint.poll}, in microseconds. */
 const MOST_POLL = 1_000_000;
@@ -203,8 +202,8 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
     if (home === undefined) throw invalidType('options.device', 'an instance of Device', given.device);
     if (typeof given.address !== 'string')
       throw invalidType('options.address', 'of type string', given.address);
-    const { port: givenPort = ROCE_PORT, refusalsPerMinute = DEFAULT_REFUSALS } = given;
-    const port = integer(givenPort, 'options.port', 0, MOST_PORT);
+    const { refusalsPerMinute = DEFAULT_REFUSALS } = given;
+    const port = readUdpPort(given.port, 'options.port', 0);
     const refusals = u32(refusalsPerMinute, 'options.refusalsPerMinute');
     const { allowForeseeableKeys = false } = given;
     const flags = boolean(allowForeseeableKeys, 'options.allowForeseeableKeys') ? EndpointFlag.AnyKeys : 0;

@@ -1,10 +1,8 @@
-import { randomInt } from 'node:crypto';
 import { abortSignal } from '../internal/abort-signal';
 import { type Access, readAccessBits, readRegionAccess } from './access';
 import { type AddressHandle } from './address-handle';
 import {
   illegalConstructor,
-  integer,
   invalidType,
   invalidValue,
   propertiesOf,
@@ -14,7 +12,6 @@ import {
 } from '../internal/arguments';
 import { type Completion } from './completion';
 import { type CompletionQueue } from './completion-queue';
-import { nativeEndpointOf } from './endpoint-native';
 import { dropEntry, holdEntry, watchEvents } from './event-dispatch';
 import { optionsOf, requiredOptionsOf } from '../internal/options';
 import { type Asker } from './asker';
@@ -73,10 +70,19 @@ import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { storeAccess } from '../internal/element';
 import { storeRegion } from '../internal/region-name';
+import { randomPsn } from '../internal/wire-numbers';
 import { nameOf } from './region';
 import { isRemoteRight, remoteRightError } from './remote-right';
 import { type RegionTable } from './region-registry';
 import { CheckBatch, type CheckBatchOptions } from './check-batch';
+import {
+  endpointOption,
+  FirstPsn,
+  mostReadsOf,
+  readPsn,
+  readWireConnectOptions,
+  type WireAttributes,
+} from './wire-connection';
 
 /** The queues and sizes of a new queue pair. */
 export interface QueuePairSetup {
@@ -107,24 +113,6 @@ export let nativeQpOf: (value: unknown) => NativeQueuePair | undefined;
 
 /** Returns what a peer at the other end of a network must know of a queue pair, or throws ({@link Endpoint.describe}). */
 export let localEndOf: (method: Method, value: unknown, home: VerbsHome) => { qpn: number; psn: number };
-
-/** Attributes of a connection through an endpoint. */
-export interface WireAttributes {
-  readonly address: string;
-  readonly port: number;
-  readonly destQpn: number;
-  /** Numbers of the first packets: of the peer's, and of those that are sent. */
-  readonly rqPsn: number;
-  readonly sqPsn: number | undefined;
-  readonly access: Access;
-  readonly pathMtu: unknown;
-  readonly maxRdAtomic: number;
-  readonly maxDestRdAtomic: number;
-  readonly minRnrTimer: unknown;
-  readonly rnrRetry: unknown;
-  readonly retryCnt: unknown;
-  readonly timeout: unknown;
-}
 
 /** What connections of an endpoint's connection manager do with a queue pair. */
 export interface ManagedQueuePair {
@@ -211,9 +199,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
   #isListened = false;
   /** Whether the queue pair is, or was last, connected through an endpoint. */
   #isWired = false;
-  /** Number of the first packet of the connection through an endpoint, or of the next one. */
-  #psn: number | undefined;
-  #isPsnUsed = false;
+  readonly #firstPsn = new FirstPsn();
   /** Counts connections through endpoints. */
   #connections = 0;
   #sends: OperationQueue | undefined;
@@ -578,8 +564,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     const { minRnrTimer = 12, rnrRetry = 7, retryCnt = 7, timeout = 14 } = given;
     const isReliable = type === 'RC';
     const isLoop = (this as QueuePair) === other;
-    const psn = firstPsn(home);
-    const otherPsn = isLoop ? psn : firstPsn(home);
+    const psn = loopPsn(home);
+    const otherPsn = isLoop ? psn : loopPsn(home);
     this.#expectReset(method);
     other.#expectReset(method);
     this.#unwire(method);
@@ -608,54 +594,10 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
 
   #connectWire(options: unknown): void {
     const method = 'QueuePair.connect';
-    const given = requiredOptionsOf<WireConnectOptions>(options, [
-      'endpoint',
-      'address',
-      'port',
-      'qpn',
-      'psn',
-      'localPsn',
-      'access',
-      'pathMtu',
-      'minRnrTimer',
-      'rnrRetry',
-      'retryCnt',
-      'timeout',
-      'maxRdAtomic',
-      'maxDestRdAtomic',
-    ]);
-    const endpoint = nativeEndpointOf(given.endpoint);
-    if (endpoint === undefined)
-      throw invalidType('options.endpoint', 'an instance of Endpoint', given.endpoint);
-    const { address, port: givenPort = ROCE_PORT } = given;
-    if (typeof address !== 'string') throw invalidType('options.address', 'of type string', address);
-    const port = integer(givenPort, 'options.port', 1, MOST_PORT);
-    const destQpn = integer(given.qpn, 'options.qpn', 0, PSN_RANGE - 1);
-    const rqPsn = integer(given.psn, 'options.psn', 0, PSN_RANGE - 1);
-    const access = readAccessBits(method, given.access, 'options.access');
-    const { pathMtu = 1024, minRnrTimer = 12, rnrRetry = 7, retryCnt = 7, timeout = 14 } = given;
-    const most = Math.min(maxRdmaAtomicOf(this.#setup?.home), MOST_INCOMING_READS);
-    const { maxRdAtomic: givenReads = most, maxDestRdAtomic: givenDestReads = most } = given;
-    const maxRdAtomic = u8(givenReads, 'options.maxRdAtomic');
-    const maxDestRdAtomic = u8(givenDestReads, 'options.maxDestRdAtomic');
-    const sqPsn =
-      given.localPsn === undefined
-        ? undefined
-        : integer(given.localPsn, 'options.localPsn', 0, PSN_RANGE - 1);
+    const mostReads = mostReadsOf(maxRdmaAtomicOf(this.#setup?.home));
+    const { endpoint, attributes } = readWireConnectOptions(method, options, mostReads);
     this.#expectReset(method);
-    const reads = { maxRdAtomic, maxDestRdAtomic };
-    const limits = { minRnrTimer, rnrRetry, retryCnt, timeout };
-    this.#wire(method, endpoint, {
-      address,
-      port,
-      destQpn,
-      rqPsn,
-      sqPsn,
-      access,
-      pathMtu,
-      ...reads,
-      ...limits,
-    });
+    this.#wire(method, endpoint, attributes);
   }
 
   /** Connects a queue pair in RESET or INIT through an endpoint, and brings it to RTS. On failure it is in RESET. */
@@ -667,7 +609,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     throwOnError(method, endpoint.connect(this.#native, address, port));
     this.#isWired = true;
     this.#connections++;
-    const psn = sqPsn ?? this.#firstPsn();
+    const psn = sqPsn ?? this.#firstPsn.next();
     const isReliable = this.type === 'RC';
     try {
       // In INIT the program may have posted receives already.
@@ -688,17 +630,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       if (!wasWired) this.#unwire(method);
       throw error;
     }
-    this.#psn = psn;
-    this.#isPsnUsed = true;
-  }
-
-  /** Returns the number of the first packet of the next connection, which stays the same until one was made with it. */
-  #firstPsn(): number {
-    if (this.#psn === undefined || this.#isPsnUsed) {
-      this.#psn = randomInt(PSN_RANGE);
-      this.#isPsnUsed = false;
-    }
-    return this.#psn;
+    this.#firstPsn.use(psn);
   }
 
   /** Lets a queue pair that was connected through an endpoint be connected with one of its own device. */
@@ -732,7 +664,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       throw invalidValue('options.pathMtu', 'must come with options.endpoint', pathMtu);
     if (localPsn !== undefined)
       throw invalidValue('options.localPsn', 'must come with options.endpoint', localPsn);
-    const sqPsn = firstPsn(this.#setup?.home);
+    const sqPsn = loopPsn(this.#setup?.home);
     this.#expectReset(method);
     this.#unwire(method);
     this.#toReady(qkey, sqPsn);
@@ -740,17 +672,14 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
 
   #activateWire(qkey: number, givenEndpoint: unknown, pathMtu: unknown, localPsn: unknown): void {
     const method = 'QueuePair.activate';
-    const endpoint = nativeEndpointOf(givenEndpoint);
-    if (endpoint === undefined)
-      throw invalidType('options.endpoint', 'an instance of Endpoint', givenEndpoint);
+    const endpoint = endpointOption(givenEndpoint);
     const mtu = mtuNumber(pathMtu, 'options.pathMtu');
-    const sqPsn =
-      localPsn === undefined ? undefined : integer(localPsn, 'options.localPsn', 0, PSN_RANGE - 1);
+    const sqPsn = readPsn(localPsn, 'options.localPsn');
     this.#expectReset(method);
     const wasWired = this.#isWired;
     throwOnError(method, endpoint.attach(this.#native, mtu));
     this.#isWired = true;
-    const psn = sqPsn ?? this.#firstPsn();
+    const psn = sqPsn ?? this.#firstPsn.next();
     try {
       this.#toReady(qkey, psn);
     } catch (error) {
@@ -758,8 +687,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       if (!wasWired) this.#unwire(method);
       throw error;
     }
-    this.#psn = psn;
-    this.#isPsnUsed = true;
+    this.#firstPsn.use(psn);
   }
 
   /** Brings a UD queue pair from RESET to RTS. */
@@ -1113,8 +1041,8 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       if (qp.#setup?.home.registry !== home.registry)
         throw explainedError(method, 'EINVAL', 'QpOnOtherDevice');
       if (state === (QpState.Reset as number) || state === (QpState.Init as number))
-        return { qpn: qp.#qpn, psn: qp.#firstPsn() };
-      return { qpn: qp.#qpn, psn: qp.#isWired && qp.#isPsnUsed ? (qp.#psn ?? sqPsn) : sqPsn };
+        return { qpn: qp.#qpn, psn: qp.#firstPsn.next() };
+      return { qpn: qp.#qpn, psn: (qp.#isWired ? qp.#firstPsn.used : undefined) ?? sqPsn };
     };
     manageQp = (method, value, home) => {
       if (nativeQpOf(value) === undefined) throw invalidType('options.qp', 'an instance of QueuePair', value);
@@ -1141,7 +1069,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
       return {
         qp,
         qpn: qp.#qpn,
-        mostReads: Math.min(maxRdmaAtomicOf(qp.#setup.home), MOST_INCOMING_READS),
+        mostReads: mostReadsOf(maxRdmaAtomicOf(qp.#setup.home)),
         hasSrq: qp.#setup.srq !== undefined,
         connect: (by, endpoint, attributes) => {
           expectUnused();
@@ -1187,18 +1115,8 @@ const recvQueueMethods = {
   post: 'RecvQueue.post',
 } as const;
 
-/** UDP port of RoCEv2. */
-const ROCE_PORT = 4791;
-const MOST_PORT = 65535;
-
-/** Packet numbers and numbers of queue pairs have 24 bits. */
-const PSN_RANGE = 2 ** 24;
-/** Most reads and atomics of a peer that an endpoint keeps open for a queue pair. */
-const MOST_INCOMING_READS = 16;
-
-/** Returns the number of the first packet that a queue pair sends. */
-const firstPsn = (home: VerbsHome | undefined): number =>
-  home?.randomKeys === true ? randomInt(PSN_RANGE) : 0;
+/** Returns the number of the first packet that a queue pair sends within its device. */
+const loopPsn = (home: VerbsHome | undefined): number => (home?.randomKeys === true ? randomPsn() : 0);
 
 /** Returns the device's limit of reads and atomics that are outstanding at a queue pair. */
 function maxRdmaAtomicOf(home: VerbsHome | undefined): number {

@@ -1330,6 +1330,8 @@ enum rvt_region_name_word {
 /* ts: constants */
 enum {
     RVT_ROCE_UDP_PORT = 4791, /* the UDP destination port of RoCEv2 */
+    /* The most READs and atomic operations of a peer that an endpoint keeps open for a queue pair. */
+    RVT_MOST_INCOMING_READS = 16,
     /* The most bytes of a packet that a capture file may hold, as in libpcap and Wireshark. */
     RVT_CAPTURE_MAX_PACKET = 262144,
     RVT_CAPTURE_MAX_INTERFACES = 1024, /* the most interfaces of a pcapng section */

@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "bd115596dcf39a9c"
+#define RVT_LAYOUT_HASH "0857a04237bdfa82"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: run npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -814,6 +814,7 @@ static_assert(RVT_REGION_NAME_INDEX == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_REGION_NAME_GENERATION == 2, RVT_LAYOUT_CHANGED);
 static_assert(RVT_REGION_NAME_WORDS == 4, RVT_LAYOUT_CHANGED);
 static_assert(RVT_ROCE_UDP_PORT == 4791, RVT_LAYOUT_CHANGED);
+static_assert(RVT_MOST_INCOMING_READS == 16, RVT_LAYOUT_CHANGED);
 static_assert(RVT_CAPTURE_MAX_PACKET == 262144, RVT_LAYOUT_CHANGED);
 static_assert(RVT_CAPTURE_MAX_INTERFACES == 1024, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WIRE_HEADER_BYTES == 128, RVT_LAYOUT_CHANGED);

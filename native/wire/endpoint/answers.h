@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/layout.h"
+
 /* Most READs and atomic operations of a peer that can be open at a time. */
-enum { RVT_MOST_ANSWERS = 16 };
+enum { RVT_MOST_ANSWERS = RVT_MOST_INCOMING_READS };
 
 struct rvt_answer {
     uint64_t addr;       /* READ: of the next byte */
