@@ -2,6 +2,7 @@
 // IPv4 and IPv6. It says what both sides see: completions, memory, states, and the packets on the wire.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BthOpcode } from '../../lib/internal/layout';
+import { playMixedRequests } from './mixed-requests';
 import { numbersFrom } from './numbers';
 import { ALL_RIGHTS, Nak, type PeerRegion, type PeerRequest, Right } from './peer';
 import type { Scene } from './scene';
@@ -665,57 +666,18 @@ const SLOT = 8192;
 const STORM = 96;
 const STORM_SEED = 18;
 
-/**
- * Requests of every kind, each with a place of its own in both regions, while one packet in some dozens is lost, damaged or repeated.
- * Every request must be carried out once, whatever happened to its packets.
- */
+/** Requests of every kind, while one packet in some dozens is lost, damaged or repeated. */
 const storm: Case = {
   title: `${STORM} requests of every kind over a network that loses, damages and repeats packets`,
   async run(scene) {
     const random = numbersFrom(STORM_SEED);
-    const { asking, answering } = await scene.connect();
-    const { own, target } = await scene.regions(STORM * SLOT);
-    const olds = await scene.requester.region(8 * STORM);
-    const counter = await scene.responder.region(8);
+    const connected = await scene.connect();
     const rules = [scene.requests, scene.answers].flatMap((apply) =>
       (['lose', 'damage', 'repeat'] as const).map((does) =>
         apply.call(scene, { does, picks: () => random() < 0.02, times: Infinity }),
       ),
     );
-    const kinds = ['write', 'read', 'send', 'faa'] as const;
-    const requests = Array.from({ length: STORM }, (_, id) => ({
-      id,
-      operation: kinds[Math.floor(random() * kinds.length)]!,
-      length: 1 + Math.floor(random() * (SLOT - 16)),
-      offset: id * SLOT,
-    }));
-    const sends = requests.filter(({ operation }) => operation === 'send');
-    for (const { id, length, offset } of sends) await answering.receive(id, target, offset, length + 8);
-    for (const { id, operation, length, offset } of requests) {
-      if (operation === 'faa') {
-        const { address, rkey } = counter;
-        await asking.post({ id, operation, region: olds, offset: 8 * id, length: 8, address, rkey, add: 1n });
-        continue;
-      }
-      await (operation === 'read' ? target : own).fill(id, offset, length);
-      const address = target.address + BigInt(offset);
-      await asking.post({ id, operation, region: own, offset, length, address, rkey: target.rkey });
-    }
-    expect(await asking.completions(STORM)).toEqual(requests.map(({ id }) => succeeded(id)));
-    expect(await answering.completions(sends.length)).toEqual(
-      sends.map(({ id, length }) => ({ id, status: 'SUCCESS', length })),
-    );
-    let added = 0n;
-    for (const { id, operation, length, offset } of requests) {
-      if (operation === 'faa') {
-        expect(await olds.word(8 * id)).toBe(added++);
-        continue;
-      }
-      const to = operation === 'read' ? own : target;
-      expect([id, await to.differs(id, offset, length)]).toEqual([id, -1]);
-      expect([id, await to.word(offset + length)]).toEqual([id, 0n]);
-    }
-    expect(await counter.word(0)).toBe(added);
+    await playMixedRequests(scene, connected, random, STORM, SLOT);
     expect(rules.reduce((sum, { treated }) => sum + treated, 0)).toBeGreaterThan(5); // of some 50
   },
 };

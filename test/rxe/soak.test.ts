@@ -4,8 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeIf } from '../support/conditions';
 import { collect } from '../support/garbage';
 import { EndpointPeer } from './endpoint-peer';
+import { playMixedRequests } from './mixed-requests';
 import { numbersFrom } from './numbers';
-import type { PeerCompletion, PeerRegion } from './peer';
+import type { PeerRegion } from './peer';
 import { type Connected, Scene } from './scene';
 import { BOOT_LIMIT_MS, Session, whyNot } from './session';
 
@@ -96,10 +97,12 @@ async function playRound(session: Session, endpoint: EndpointPeer, random: () =>
     const loses = { does: 'lose', picks: () => random() < LOST, times: Infinity } as const;
     const rules = [scene.requests(loses), scene.answers(loses)];
     const work: Promise<void>[] = [];
-    for (let i = 0; i < CONNECTIONS; i++) work.push(playConnection(scene, await scene.connect(), random));
+    for (let i = 0; i < CONNECTIONS; i++)
+      work.push(playMixedRequests(scene, await scene.connect(), random, REQUESTS, SLOT));
     work.push(playRevocation(scene, await scene.connect({ both: GIVES_UP }), random));
     await Promise.all(work);
     told.connections += CONNECTIONS + 1;
+    told.requests += CONNECTIONS * REQUESTS;
     told.lost += rules.reduce((sum, { treated }) => sum + treated, 0);
   } catch (error) {
     if (error instanceof Error)
@@ -108,52 +111,6 @@ async function playRound(session: Session, endpoint: EndpointPeer, random: () =>
   } finally {
     await scene.end();
   }
-}
-
-/** Requests of every kind, each in a place of its own. Each must be carried out once. */
-async function playConnection(
-  scene: Scene,
-  { asking, answering }: Connected,
-  random: () => number,
-): Promise<void> {
-  const { own, target } = await scene.regions(REQUESTS * SLOT);
-  const olds = await scene.requester.region(8 * REQUESTS);
-  const counter = await scene.responder.region(8);
-  const kinds = ['write', 'read', 'send', 'faa'] as const;
-  const requests = Array.from({ length: REQUESTS }, (_, id) => ({
-    id,
-    operation: kinds[Math.floor(random() * kinds.length)]!,
-    length: 1 + Math.floor(random() * (SLOT - 16)),
-    offset: id * SLOT,
-  }));
-  const sends = requests.filter(({ operation }) => operation === 'send');
-  for (const { id, length, offset } of sends) await answering.receive(id, target, offset, length);
-  for (const { id, operation, length, offset } of requests) {
-    if (operation === 'faa') {
-      const { address, rkey } = counter;
-      await asking.post({ id, operation, region: olds, offset: 8 * id, length: 8, address, rkey, add: 1n });
-      continue;
-    }
-    await (operation === 'read' ? target : own).fill(id, offset, length);
-    const address = target.address + BigInt(offset);
-    await asking.post({ id, operation, region: own, offset, length, address, rkey: target.rkey });
-  }
-  const succeeded = (ids: readonly { id: number }[]) => ids.map(({ id }) => ({ id, status: 'SUCCESS' }));
-  expect(outcomes(await asking.completions(REQUESTS))).toEqual(succeeded(requests));
-  expect(outcomes(await answering.completions(sends.length))).toEqual(succeeded(sends));
-  // None twice.
-  expect(await asking.completions(1, 1)).toEqual([]);
-  expect(await answering.completions(1, 1)).toEqual([]);
-  let added = 0n;
-  for (const { id, operation, length, offset } of requests) {
-    if (operation === 'faa') {
-      expect(await olds.word(8 * id)).toBe(added++);
-      continue;
-    }
-    expect([id, await (operation === 'read' ? own : target).differs(id, offset, length)]).toEqual([id, -1]);
-  }
-  expect(await counter.word(0)).toBe(added);
-  told.requests += REQUESTS;
 }
 
 /** A WRITE whose target is taken back at some moment: it is done, or refused, and moves no byte afterwards. */
@@ -182,8 +139,4 @@ async function playRevocation(scene: Scene, { asking }: Connected, random: () =>
 function bytesOf(region: PeerRegion): Buffer | undefined {
   const { bytes } = region as { bytes?: Buffer };
   return bytes && Buffer.from(bytes);
-}
-
-function outcomes(completions: readonly PeerCompletion[]) {
-  return completions.map(({ id, status }) => ({ id, status }));
 }
