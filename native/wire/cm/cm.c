@@ -232,12 +232,17 @@ void rvt_cm_unlisten(struct rvt_cm *cm, uint32_t id) {
     listener->id = 0;
 }
 
-/* Finds a connection for a verb. Returns NULL and fills *error if it is over. */
-static struct rvt_cm_entry *find_for_verb(struct rvt_cm *cm, uint32_t id, int *error) {
+/* Finds a connection for a verb. Returns NULL and fills *error if it is over or in another state. */
+static struct rvt_cm_entry *find_for_verb(struct rvt_cm *cm, uint32_t id, enum rvt_cm_state state,
+                                          int *error) {
     struct rvt_cm_entry *entry = rvt_cm_find(cm, id);
     if (!entry || entry->state == RVT_CM_GONE || entry->state == RVT_CM_TIME_WAIT ||
         (entry->state == RVT_CM_REJECTED && entry->reason != RVT_CM_REJECT_PROGRAM)) {
         *error = rvt_fail(RVT_EBADF, RVT_CAUSE_CONNECTION_GONE);
+        return NULL;
+    }
+    if (entry->state != state) {
+        *error = rvt_fail(RVT_EINVAL, RVT_CAUSE_CONNECTION_STATE);
         return NULL;
     }
     return entry;
@@ -250,11 +255,9 @@ static int check_data(uint32_t length, uint32_t room) {
 int rvt_cm_accept(struct rvt_cm *cm, uint32_t id, const struct rvt_cm_offer *offer, const unsigned char *data,
                   uint32_t length, uint64_t now) {
     int error = 0;
-    struct rvt_cm_entry *entry = find_for_verb(cm, id, &error);
+    struct rvt_cm_entry *entry = find_for_verb(cm, id, RVT_CM_REQ_RECEIVED, &error);
     if (!entry)
         return error;
-    if (entry->state != RVT_CM_REQ_RECEIVED)
-        return rvt_fail(RVT_EINVAL, RVT_CAUSE_CONNECTION_STATE);
     if ((error = check_data(length, RVT_CM_REP_DATA)))
         return error;
     if (rvt_cm_find_local_qp(cm, offer->qpn))
@@ -285,11 +288,9 @@ int rvt_cm_accept(struct rvt_cm *cm, uint32_t id, const struct rvt_cm_offer *off
 
 int rvt_cm_reject(struct rvt_cm *cm, uint32_t id, const unsigned char *data, uint32_t length, uint64_t now) {
     int error = 0;
-    struct rvt_cm_entry *entry = find_for_verb(cm, id, &error);
+    struct rvt_cm_entry *entry = find_for_verb(cm, id, RVT_CM_REQ_RECEIVED, &error);
     if (!entry)
         return error;
-    if (entry->state != RVT_CM_REQ_RECEIVED)
-        return rvt_fail(RVT_EINVAL, RVT_CAUSE_CONNECTION_STATE);
     if ((error = check_data(length, RVT_CM_REJ_DATA)))
         return error;
     entry->reason = RVT_CM_REJECT_PROGRAM;
@@ -378,11 +379,9 @@ int rvt_cm_connect(struct rvt_cm *cm, const struct rvt_cm_ask *ask, uint64_t now
 
 int rvt_cm_confirm(struct rvt_cm *cm, uint32_t id, uint64_t now) {
     int error = 0;
-    struct rvt_cm_entry *entry = find_for_verb(cm, id, &error);
+    struct rvt_cm_entry *entry = find_for_verb(cm, id, RVT_CM_REP_RECEIVED, &error);
     if (!entry)
         return error;
-    if (entry->state != RVT_CM_REP_RECEIVED)
-        return rvt_fail(RVT_EINVAL, RVT_CAUSE_CONNECTION_STATE);
     rvt_cm_queue(cm, entry, RVT_CM_ATTRIBUTE_RTU);
     rvt_cm_enter(cm, entry, RVT_CM_ESTABLISHED, now, UINT64_MAX);
     return 0;
