@@ -8,7 +8,7 @@
     'cm/cm.c',
     'cm/cm_receive.c',
     'cm/cm_table.c',
-    'cm/messages.c',
+    'cm/cm_messages.c',
     'crc32.c',
     'endpoint/answers.c',
     'endpoint/endpoint.c',

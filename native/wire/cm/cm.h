@@ -23,7 +23,7 @@
 
 #include "core/layout.h"
 #include "wire/address.h"
-#include "wire/cm/messages.h"
+#include "wire/cm/cm_messages.h"
 
 struct rvt_cm;
 

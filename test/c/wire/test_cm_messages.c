@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The codec of the connection manager's messages: against the captures of Linux, and field by field against bytes that are
  * written by hand. */
-#include "wire/cm/messages.h"
+#include "wire/cm/cm_messages.h"
 
 #include "roce_packets.h"
 #include "wire/address.h"

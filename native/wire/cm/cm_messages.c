@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "wire/cm/messages.h"
+#include "wire/cm/cm_messages.h"
 
 #include <string.h>
 
