@@ -371,7 +371,7 @@ class PerftestClient {
 }
 
 function lineText({ qpn, psn, rkey: key, remoteAddress, reads, address }: PerftestLine): string {
-  return `queue pair ${hex24(qpn)}, first packet ${hex24(psn)}, key ${hex32(key)}, address ${hex64(remoteAddress)}, ${reads} reads outstanding, GID ${address}`;
+  return `queue pair ${hex24(qpn)}, first packet ${hex24(psn)}, key ${hex32(key)}, address ${hex64(remoteAddress)}, ${reads} ${reads === 1 ? 'read' : 'reads'} outstanding, GID ${address}`;
 }
 
 function resultsText({ bytes, iterations, peak, average, rate }: Results): string {

@@ -34,7 +34,8 @@ const SEND_AT = MESSAGE_BYTES;
 const TEXT_AT = 4096;
 const MEMORY_BYTES = TEXT_AT + MOST_TEXT;
 const CQ_ROOM = 16;
-/** How long a client may be silent, ms. */
+/** How long a client may be silent, ms: before its first message, and later. */
+const FIRST_MESSAGE_MS = 10_000;
 const SILENCE_MS = 60_000;
 /** As many rounds are told in the output, and so much of their text. */
 const TOLD_ROUNDS = 3;
@@ -135,6 +136,7 @@ class RpingClient {
   readonly #memory = Buffer.from(new SharedArrayBuffer(MEMORY_BYTES));
   readonly #region;
   #received: Promise<number> | undefined;
+  #hasSpoken = false;
   #rounds = 0;
   #bytes = 0;
 
@@ -203,8 +205,9 @@ class RpingClient {
   /** Takes the next message; undefined if the client has disconnected. */
   async #take(gone: Promise<undefined>): Promise<Place | undefined> {
     const patience = new AbortController();
-    const silence = sleep(SILENCE_MS, undefined, { signal: patience.signal }).then(() => {
-      throw new Error(`the client has been silent for ${SILENCE_MS / MILLISECONDS} s`);
+    const limit = this.#hasSpoken ? SILENCE_MS : FIRST_MESSAGE_MS;
+    const silence = sleep(limit, undefined, { signal: patience.signal }).then(() => {
+      throw new Error(`the client has been silent for ${limit / MILLISECONDS} s`);
     });
     silence.catch(() => undefined); // aborted
     try {
@@ -212,6 +215,7 @@ class RpingClient {
       if (length === undefined) return undefined;
       if (length !== MESSAGE_BYTES)
         throw new Error(`a message of ${length} bytes is none of rping: those have ${MESSAGE_BYTES}`);
+      this.#hasSpoken = true;
     } finally {
       patience.abort();
     }

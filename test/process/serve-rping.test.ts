@@ -141,6 +141,16 @@ describeIf(process.platform === 'linux', 'endpoints need Linux')('rdmavt serve r
     await until(() => served.output().includes('1 round, 64 bytes'));
   });
 
+  test('a client that never speaks is disconnected after 10 s', async () => {
+    const served = await serve([...RPING, '--once']);
+    const start = performance.now();
+    const connection = await newClient().connect(served);
+    expect(await connection.closed).toBe('peer');
+    expect(performance.now() - start).toBeGreaterThan(9000);
+    expect(await served.ended).toBe(0);
+    expect(served.output()).toContain('silent for 10 s');
+  });
+
   test('the 17th client is rejected', async () => {
     const served = await serve(RPING);
     const connections = await Promise.all(
