@@ -18,6 +18,7 @@ import { expectOwnGid, gidOf } from './host-address';
 import { hex24, hex32, hex64 } from './numbers';
 import { formatPerftestLine, type PerftestLine } from './perftest-line';
 import { greet, nextWord, sayDone, type Results } from './perftest-words';
+import { Patience } from './patience';
 import { TcpService, type TcpServiceOptions } from './tcp-service';
 
 /** What is served for the programs, without the `ib_` of their names: access of the client, and what this end does. */
@@ -53,10 +54,11 @@ const MOST_QPS = 64;
 /** Receives of a queue pair. They share the memory: nobody looks at what came. */
 const RECEIVES = 64;
 const CQ_ROOM = 2 * RECEIVES;
-/** How long a client may take for its greeting and its first line, ms. */
-const GREETING_MS = 10_000;
-/** How long a client may be silent after it, over TCP and as packets, ms. Packets are counted of all clients together. */
-const SILENCE_MS = 60_000;
+/**
+ * A client may be silent over TCP while it runs, but then its packets come. They are counted of all clients together: one that hangs
+ * is ended when the others have gone.
+ */
+const LIMITS = { beginMs: 10_000, silenceMs: 60_000 };
 const KEEP_ALIVE_MS = 10_000;
 /** How long after a failed write the client may need to end its TCP connection: it ends without a word when it has all it wants, ms. */
 const LEAVING_MS = 1000;
@@ -150,7 +152,11 @@ class PerftestServer {
   /** Speaks with the client until it has gone. */
   async #speak(socket: Socket, from: string, client: PerftestClient): Promise<void> {
     const { endpoint, options } = this;
-    const patience = new Patience(endpoint, client);
+    const patience = new Patience(
+      LIMITS,
+      () => client.isConnected,
+      () => endpoint.counters().received,
+    );
     const words = new ClientWords(socket, () => patience.whyNoMore());
     const { version, mtu } = await greet(words, options.mtu);
     const pathMtu = Math.min(mtu, options.mtu) as PathMtu;
@@ -175,39 +181,6 @@ class PerftestServer {
         await words.say(formatPerftestLine(client.answer(line, pathMtu), this.#gid));
       }
     }
-  }
-}
-
-/** How long a client may be silent. */
-class Patience {
-  readonly #begin = performance.now();
-  #packets: number;
-  #last = this.#begin;
-
-  constructor(
-    private readonly endpoint: Endpoint,
-    private readonly client: PerftestClient,
-  ) {
-    this.#packets = endpoint.counters().received;
-  }
-
-  renew(): void {
-    this.#last = performance.now();
-  }
-
-  whyNoMore(): string | undefined {
-    const now = performance.now();
-    if (!this.client.isConnected) {
-      if (now - this.#begin < GREETING_MS) return undefined;
-      return `the client has not told a queue pair for ${GREETING_MS / MILLISECONDS} s`;
-    }
-    const { received } = this.endpoint.counters();
-    if (received !== this.#packets) {
-      this.#packets = received;
-      this.renew();
-    }
-    if (now - this.#last < SILENCE_MS) return undefined;
-    return `the client has been silent for ${SILENCE_MS / MILLISECONDS} s; does it have the program, the type and the size that are served?`;
   }
 }
 
