@@ -37,7 +37,7 @@ says what it asked for, and what was done.
             ib_write_bw -x INDEX ADDRESS
             Messages have at most 8 MiB, a client at most 64 queue pairs (-q).
             Not served: both directions (-b), other types than RC (-c), connections by
-            rdma_cm (-R), and all sizes (-a) of ib_write_lat.
+            rdma_cm (-R), IPv6, and all sizes (-a) of ib_write_lat.
   rping     rping -c (package rdmacm-utils), which connects by rdma_cm:
             rping -c -a ADDRESS -C 10 -v
 
