@@ -210,6 +210,14 @@ describeIf(process.platform === 'linux', noMachine)('rdmavt serve perftest, and 
     expect(served.output()).toContain('0 messages, 0 bytes, written back');
   });
 
+  test.each(['send_bw', 'write_lat'])('%s can be ended while a client is served', async (program) => {
+    const { client, served } = await begin(program);
+    served.child.kill('SIGTERM');
+    expect(await served.ended).toBe(0);
+    await until(() => client.tcp.isClosed);
+    expect(served.output()).not.toMatch(/Error| {4}at /);
+  });
+
   test('several queue pairs, up to 64', async () => {
     const { client, served } = await begin('send_bw');
     const line = (qpn: number): Buffer => formatPerftestLine({ ...client.there, qpn }, gid);

@@ -151,6 +151,15 @@ describeIf(process.platform === 'linux', 'endpoints need Linux')('rdmavt serve r
     expect(served.output()).toContain('silent for 10 s');
   });
 
+  test('it can be ended while clients are served', async () => {
+    const served = await serve(RPING);
+    const connection = await newClient().connect(served);
+    served.child.kill('SIGTERM');
+    expect(await served.ended).toBe(0);
+    expect(await connection.closed).toBe('peer');
+    expect(served.output()).not.toMatch(/Error| {4}at /);
+  });
+
   test('the 17th client is rejected', async () => {
     const served = await serve(RPING);
     const connections = await Promise.all(
