@@ -1,8 +1,7 @@
 /**
  * The line by which the programs of perftest (`ib_write_bw`, `ib_read_lat`, ...) tell each other how to connect, over TCP, on a
  * port with GIDs: LID, outstanding reads, number of the queue pair, number of its first packet, remote key, remote address, the 16
- * bytes of the GID, number of the shared receive queue. 107 characters and a zero byte. Everything else that such a program says to a
- * server (version, sizes, MTU, numbers of its report, `done`) is of another length, and is said back.
+ * bytes of the GID, number of the shared receive queue. 107 characters and a zero byte.
  */
 import { formatAddress } from '../internal/host-text';
 

@@ -1,11 +1,9 @@
 /**
  * Serves the pingpongs of libibverbs: `ibv_rc_pingpong`, `ibv_uc_pingpong` and `ibv_ud_pingpong` as client. Sends every message back.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import { type Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatAddress } from '../internal/host-text';
-import { native } from '../internal/native';
 import { Access } from '../verbs/access';
 import { type AddressHandle } from '../verbs/address-handle';
 import { type Completion } from '../verbs/completion';
@@ -14,23 +12,20 @@ import { Endpoint } from '../verbs/endpoint';
 import { type PathMtu } from '../verbs/qp-attributes';
 import { type LocalSge, type ProtectionDomain } from '../verbs/protection-domain';
 import { type QueuePair } from '../verbs/queue-pair';
+import { expectOwnGid, gidOf } from './host-address';
+import { hex24 } from './numbers';
 import { formatLine, LINE_BYTES, parseLine, type PingpongLine } from './pingpong-line';
+import { TcpService, type TcpServiceOptions } from './tcp-service';
 
 /** The type of queue pair that the client's program has. */
 export type PingpongType = 'rc' | 'uc' | 'ud';
 
 /** How to serve. */
-export interface PingpongOptions {
-  /** Address of a network interface: of the TCP socket and of the endpoint. */
-  readonly address: string;
+export interface PingpongOptions extends TcpServiceOptions {
   readonly type: PingpongType;
-  /** TCP port; 0: a free one. */
-  readonly port: number;
   /** UDP port of the endpoint, and of the client's. */
   readonly udpPort: number;
   readonly mtu: PathMtu;
-  /** Ends after the first client. */
-  readonly once: boolean;
 }
 
 /** Q_Key of `ibv_ud_pingpong`. */
@@ -42,7 +37,6 @@ const MOST_MESSAGE = 1 << 20;
 const MOST_DATAGRAM = 4096;
 /** Receives of a client. Its programs wait for each message to come back. */
 const RECEIVES = 4;
-const MOST_CLIENTS = 16;
 /** How long a client may take to tell its line, ms. */
 const LINE_MS = 10_000;
 /**
@@ -86,105 +80,59 @@ export async function servePingpong(
 
 class PingpongServer {
   readonly #pd: ProtectionDomain;
-  readonly #gid = new Uint8Array(16);
-  readonly #server: Server;
-  /** Of clients that are served; most of them are closed. */
-  readonly #sockets = new Set<Socket>();
-  readonly #clients = new Set<PingpongClient>();
+  readonly #gid: Uint8Array;
+  readonly #service: TcpService;
 
   constructor(
     private readonly device: Device,
     private readonly endpoint: Endpoint,
     private readonly options: PingpongOptions,
-    private readonly output: Writable,
+    output: Writable,
   ) {
     this.#pd = device.allocPd();
-    native.readHostAddress(endpoint.address, this.#gid);
+    this.#gid = gidOf(endpoint.address);
+    this.#service = new TcpService(options, output, (socket, from) => this.#serve(socket, from));
     endpoint.on('refused', (refusal) => {
-      this.#say(refusal.explain());
-    });
-    this.#server = createServer((socket) => {
-      void this.#take(socket);
+      this.#service.say(refusal.explain());
     });
   }
 
-  async run(signal: AbortSignal | undefined): Promise<void> {
-    const { address, port, type } = this.options;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.once('close', resolve);
-      signal?.addEventListener('abort', () => {
-        this.#end();
-      });
-      this.#server.listen(port, address, () => {
-        const at = this.#server.address();
-        const bound = typeof at === 'object' && at !== null ? at.port : port;
-        this.#say(
-          `serving ibv_${type}_pingpong at ${address}: TCP port ${bound}, UDP port ${this.endpoint.port}`,
-        );
-      });
-    });
-  }
-
-  #say(text: string): void {
-    this.output.write(`${text}\n`);
-  }
-
-  #end(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    for (const client of this.#clients) client.end();
-  }
-
-  async #take(socket: Socket): Promise<void> {
-    const from = plainAddress(socket.remoteAddress ?? '');
-    if (this.#sockets.size >= MOST_CLIENTS) {
-      this.#say(`${from}: refused, because ${MOST_CLIENTS} clients are served`);
-      socket.destroy();
-      return;
-    }
-    this.#sockets.add(socket);
-    socket.on('error', () => {
-      // The client is gone, which its close tells.
-    });
-    try {
-      await this.#serve(socket, from);
-    } catch (error) {
-      this.#say(`${from}: ${error instanceof Error ? error.message : String(error)}`);
-    } finally {
-      socket.destroy();
-      this.#sockets.delete(socket);
-      if (this.options.once) this.#end();
-    }
+  run(signal: AbortSignal | undefined): Promise<void> {
+    const { address, type } = this.options;
+    return this.#service.run(
+      (port) =>
+        `serving ibv_${type}_pingpong at ${address}: TCP port ${port}, UDP port ${this.endpoint.port}`,
+      signal,
+    );
   }
 
   async #serve(socket: Socket, from: string): Promise<void> {
     const line = parseLine(await readLine(socket));
     if (line === undefined) throw new Error('what the client says is not the line of a pingpong');
-    this.#say(
-      `${from}: queue pair ${hex(line.qpn)}, first packet ${hex(line.psn)}, GID ${line.address}; wants ${QP_TYPES[this.options.type]}`,
+    const service = this.#service;
+    service.say(
+      `${from}: queue pair ${hex24(line.qpn)}, first packet ${hex24(line.psn)}, GID ${line.address}; wants ${QP_TYPES[this.options.type]}`,
     );
-    // Else anybody who reaches the TCP port could make this end send packets to others.
-    if (line.address !== from)
-      throw new Error(
-        `its GID is not the address that it comes from; choose the GID of ${from} with -g (show_gids, ibv_devinfo -v)`,
-      );
+    expectOwnGid(line.address, from, '-g');
     const client = new PingpongClient(this.device, this.#pd, this.endpoint, this.options, line);
-    this.#clients.add(client);
+    const end = (): void => {
+      client.end();
+    };
+    service.stopped.addEventListener('abort', end);
     try {
       const failed = client.start();
       const { qpn, psn } = client.here;
       socket.write(formatLine(qpn, psn, this.#gid));
       socket.resume(); // `done`, and the end
       await Promise.race([failed, client.silence()]);
-      this.#say(`${from}: ${summaryOf(client.count)}`);
+      service.say(`${from}: ${summaryOf(client.count)}`);
     } catch (error) {
       // The last acknowledgement can be lost with a client that has ended.
-      if (client.count.messages > 0) this.#say(`${from}: ${summaryOf(client.count)}`);
+      if (client.count.messages > 0) service.say(`${from}: ${summaryOf(client.count)}`);
       throw error;
     } finally {
       client.end();
-      this.#clients.delete(client);
+      service.stopped.removeEventListener('abort', end);
     }
   }
 }
@@ -318,21 +266,6 @@ function readLine(socket: Socket): Promise<Uint8Array> {
       reject(new Error('the client has gone without a word'));
     });
   });
-}
-
-/** A socket of both families calls an IPv4 address `::ffff:a.b.c.d`; the zone of a link-local address is not in the GID. */
-function plainAddress(address: string): string {
-  const bytes = new Uint8Array(16);
-  if (native.readHostAddress(address, bytes) < 0) return address;
-  const view = new DataView(bytes.buffer);
-  return formatAddress(
-    [0, 1, 2, 3].map((i) => view.getUint32(4 * i)),
-    0,
-  );
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16).padStart(6, '0')}`;
 }
 
 function summaryOf({ messages, bytes, first, last }: Count): string {

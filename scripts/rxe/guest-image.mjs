@@ -48,7 +48,11 @@ export function buildInitramfs(modules) {
 }
 
 /** Programs of Debian that run in the guest as they are. */
-const PROGRAMS = ['ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong', 'rping', 'ucmatose'];
+const PROGRAMS = [
+  ...['ibv_rc_pingpong', 'ibv_uc_pingpong', 'ibv_ud_pingpong', 'rping', 'ucmatose'],
+  ...['ib_write_bw', 'ib_write_lat', 'ib_read_bw', 'ib_read_lat'],
+  ...['ib_send_bw', 'ib_send_lat', 'ib_atomic_bw', 'ib_atomic_lat'],
+];
 /** What programs load when they run: the C library ends threads with libgcc. */
 const LOADED_LATER = 'libgcc_s.so.1';
 const DRIVERS = '/etc/libibverbs.d';

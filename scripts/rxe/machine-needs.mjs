@@ -18,6 +18,7 @@ const COMMANDS = new Map([
   ['gcc', 'gcc'],
   ['rping', 'rdmacm-utils'],
   ['ibv_rc_pingpong', 'ibverbs-utils'],
+  ['ib_write_bw', 'perftest'],
 ]);
 /** Files that have no command, and the packages that have them. */
 const FILES = new Map([

@@ -9,6 +9,17 @@ import { BOOT_LIMIT_MS, Session, whyNot } from './session';
 
 const PROGRAM_MS = 20_000;
 const ITERATIONS = 200;
+/** Programs of perftest, the size of their messages, and what the server says when they are done. */
+const PERFTEST: readonly [name: string, size: number, done: string][] = [
+  ['write_bw', 65_536, `${ITERATIONS * 65_536} bytes came in`],
+  ['write_lat', 64, `${ITERATIONS} messages, ${ITERATIONS * 64} bytes, written back`],
+  ['read_bw', 4096, 'bytes came in'],
+  ['read_lat', 64, 'bytes came in'],
+  ['send_bw', 4096, `${ITERATIONS} messages, ${ITERATIONS * 4096} bytes, received`],
+  ['send_lat', 64, `${ITERATIONS} messages, ${ITERATIONS * 64} bytes, sent back`],
+  ['atomic_bw', 8, 'the number in memory is'],
+  ['atomic_lat', 8, 'the number in memory is'],
+];
 const because = whyNot('sockets');
 const families: readonly Family[] = ['ipv4', 'ipv6'];
 
@@ -66,6 +77,25 @@ describeIf(because === undefined, because ?? '')('programs of the guest', () => 
     return found;
   }
 
+  // They find their server over IPv4 only.
+  test.each(PERFTEST)('ib_%s', async (name, size, done) => {
+    const address = socketPlace.host.ipv4;
+    const ofServer = name === 'write_lat' ? ['--size', `${size}`] : [];
+    await serve(['perftest', '--program', name, '--address', address, '--once', ...ofServer]);
+    const { status, text } = await run([
+      ...[`ib_${name}`, '-d', socketPlace.rxe, '-x', await gidIndex('ipv4'), '-n', `${ITERATIONS}`],
+      ...(size === 8 ? [] : ['-s', `${size}`]),
+      address,
+    ]);
+    expect(`${status}\n${text}\n${said}`).toMatch(/^0\n/);
+    expect(text).toMatch(new RegExp(`^ *${size} +${ITERATIONS} `, 'm'));
+    await until(() => server?.exitCode !== null);
+    expect(said).toContain('path MTU 1024');
+    expect(said).toContain(done);
+    expect(said).not.toContain('refused');
+    console.log(`ib_${name}: ${text.split('\n').slice(-3).join(' ').trim()}\n${said}`);
+  });
+
   describe.each(families)('over %s', (family) => {
     test.each(['rc', 'uc', 'ud'] as const)('ibv_%s_pingpong', async (type) => {
       const address = socketPlace.host[family];
@@ -81,6 +111,18 @@ describeIf(because === undefined, because ?? '')('programs of the guest', () => 
       await until(() => server?.exitCode !== null);
       expect(said).toContain(`${ITERATIONS} messages, ${ITERATIONS * Number(sizes)} bytes`);
       console.log(`ibv_${type}_pingpong, ${family}: ${text.split('\n').slice(-3).join(' ').trim()}`);
+    });
+
+    test('rping -c', async () => {
+      const address = socketPlace.host[family];
+      await serve(['rping', '--address', address, '--once']);
+      const { status, text } = await run(['rping', '-c', '-a', address, '-C', '10', '-v', '-V']);
+      expect(`${status}\n${text}\n${said}`).toMatch(/^0\n/);
+      expect(text.match(/ping data: rdma-ping-\d/g)).toHaveLength(10);
+      await until(() => server?.exitCode !== null);
+      expect(said).toContain(`${socketPlace.guest[family]}: asks for a connection`);
+      expect(said).toContain('rdma-ping-0: ');
+      expect(said).toContain('10 rounds, 640 bytes read and written back');
     });
   });
 });

@@ -1,116 +1,124 @@
-// An endpoint of Node as the server of perftest's one-sided programs: the client is Debian's, in a process of its own with the shim;
-// this process speaks its lines over TCP, and then only serves memory.
+// `rdmavt serve perftest` as the server of perftest's programs: the clients are Debian's, each in a process of its own with the shim.
 import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { Access, Device, Endpoint, type PathMtu } from '../../lib';
-import { formatPerftestLine, parsePerftestLine, PERFTEST_LINE_BYTES } from '../../lib/serve/perftest-line';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { testIf } from '../support/conditions';
+import { killServed, serve } from '../support/served';
 import { networkAddress, Program, whyNot } from './pair';
 import { rowsOf } from './results';
 
-const UDP_PORT = 4791;
-const MTU: PathMtu = 1024;
+const MTU = 1024;
 const SERVER = networkAddress(3);
 const CLIENT = networkAddress(4);
-const MEMORY_BYTES = 1 << 20;
-const ACCESS = Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead | Access.RemoteAtomic;
-const DONE = 'done\0';
+/** A bandwidth test: 65,536 bytes, a latency test: 2 bytes, unless they are told another size; an atomic operation: 8. */
+const BANDWIDTH = 65_536;
+/** Sizes of the option -a. */
+const ALL_SIZES = Array.from({ length: 23 }, (_, i) => 2 ** (i + 1));
 
-/** The GID of an IPv4 address. */
-function gidOf(address: string): Uint8Array {
-  return Uint8Array.from([...Array<number>(10).fill(0), 0xff, 0xff, ...address.split('.').map(Number)]);
-}
+afterEach(killServed);
 
-/** A queue pair of a device of its own, and memory that its peer may use. */
-class Server {
-  readonly device = new Device();
-  readonly endpoint = new Endpoint({ device: this.device, address: SERVER, port: UDP_PORT });
-  readonly memory = new Uint8Array(new SharedArrayBuffer(MEMORY_BYTES)).fill(0xee);
-  readonly #pd = this.device.allocPd();
-  readonly #mr = this.#pd.regUserMr(this.memory, { access: ACCESS });
-  readonly #qp = this.#pd.createQp({ type: 'RC', sendCq: this.device.createCq(16) });
-  readonly #here = this.endpoint.describe(this.#qp);
-  #isConnected = false;
-  isDone = false;
-
-  /** Returns what to say to something that the client has said. */
-  answer(said: Buffer): Buffer {
-    const line = parsePerftestLine(said);
-    if (!line) return said;
-    expect(line.address).toBe(CLIENT);
-    if (!this.#isConnected) {
-      const { address, qpn, psn, reads } = line;
-      this.#qp.connect({
-        ...{ endpoint: this.endpoint, address, port: UDP_PORT, qpn, psn },
-        ...{ access: ACCESS, pathMtu: MTU, maxDestRdAtomic: Math.max(reads, 1) },
-      });
-      this.#isConnected = true;
-    }
-    const { qpn, psn } = this.#here;
-    const own = { reads: line.reads, qpn, psn, rkey: this.#mr.rkey, remoteAddress: this.#mr.iova };
-    return formatPerftestLine(own, gidOf(SERVER));
-  }
-
-  /** Speaks with the client until it says that it is done. A line may come in pieces. */
-  talk(socket: Socket): void {
-    let said = Buffer.alloc(0);
-    socket.on('error', () => undefined);
-    socket.on('data', (chunk: Buffer) => {
-      said = Buffer.concat([said, chunk]);
-      const isBegun = /^[0-9a-f]{4}:/.test(said.subarray(0, 5).toString('latin1'));
-      if (isBegun && said.length < PERFTEST_LINE_BYTES) return;
-      const whole = said;
-      said = Buffer.alloc(0);
-      if (whole.toString('latin1') === DONE) {
-        this.isDone = true;
-        socket.end();
-      } else socket.write(this.answer(whole));
-    });
-  }
-
-  close(): void {
-    this.device.close({ cascade: true });
-  }
-}
-
-/** Runs a program of perftest as client of a server in this process. */
-async function run(program: string, options: string[]) {
-  const server = new Server();
-  const tcp = createServer((socket) => {
-    server.talk(socket);
+/** The programs' TCP connections come from 127.0.0.1, whatever address their device has: this forwards them from the client's address. */
+async function forward(port: number): Promise<Server> {
+  const relay = createServer((client) => {
+    const server = connect({ host: SERVER, port, localAddress: CLIENT });
+    for (const socket of [client, server]) socket.on('error', () => undefined);
+    client.pipe(server).pipe(client);
   });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  return relay;
+}
+
+/** Runs a program as client of `rdmavt serve perftest`, and returns its rows and what the server has said. */
+async function run(name: string, options: readonly string[], serverOptions: readonly string[]) {
+  const served = await serve([
+    ...['perftest', '--program', name, '--address', SERVER, '--port', '0', '--mtu', `${MTU}`, '--once'],
+    ...serverOptions,
+  ]);
+  const relay = await forward(served.port);
   try {
-    tcp.listen(0, '127.0.0.1');
-    await once(tcp, 'listening');
-    const { port } = tcp.address() as AddressInfo;
-    const args = [...options, '-m', String(MTU), '-p', String(port), '127.0.0.1'];
-    const client = await new Program(program, args, CLIENT).ended;
-    expect(client).toMatchObject({ status: 0, signal: null });
-    expect(server.isDone).toBe(true);
-    const counters = server.endpoint.counters();
-    return { rows: rowsOf(client.stdout), counters, memory: server.memory };
+    const { port } = relay.address() as AddressInfo;
+    const client = await new Program(`ib_${name}`, [...options, '-p', String(port), '127.0.0.1'], CLIENT)
+      .ended;
+    expect({ ...client, said: served.output() }).toMatchObject({ status: 0, signal: null });
+    expect(await served.ended).toBe(0);
+    return { rows: rowsOf(client.stdout), said: served.output() };
   } finally {
-    tcp.close();
-    server.close();
+    relay.close();
   }
 }
 
-const with_ = (program: string) => testIf(whyNot(program) === undefined, whyNot(program) ?? '');
+interface Run {
+  readonly name: string;
+  readonly options: string;
+  readonly server?: string;
+  readonly sizes: readonly number[];
+  readonly iterations: number;
+  /** What the output says at the end. */
+  readonly done: string;
+}
 
-with_('ib_write_bw')('ib_write_bw writes to the memory of a Node endpoint', async () => {
-  const { rows, counters, memory } = await run('ib_write_bw', ['-n', '200', '-s', '65536']);
-  expect(rows.map((row) => [row.bytes, row.iterations])).toEqual([[65_536, 200]]);
-  expect(rows[0]?.numbers[1]).toBeGreaterThan(0);
-  expect(counters.bytesReceived).toBeGreaterThanOrEqual(200 * 65_536);
-  expect(counters.fatalNaks).toBe(0);
-  expect(memory.subarray(0, 65_536).some((byte) => byte !== 0xee)).toBe(true);
-  expect(memory.subarray(MEMORY_BYTES / 2).every((byte) => byte === 0xee)).toBe(true);
-});
+const received = (messages: number, bytes: number, how: string): string =>
+  `${messages} messages, ${bytes} bytes, ${how}`;
 
-with_('ib_read_lat')('ib_read_lat reads the memory of a Node endpoint', async () => {
-  const { rows, counters } = await run('ib_read_lat', ['-n', '300', '-s', '64']);
-  expect(rows.map((row) => [row.bytes, row.iterations])).toEqual([[64, 300]]);
-  expect(rows[0]?.numbers[0]).toBeGreaterThan(0);
-  expect(counters.bytesSent).toBeGreaterThanOrEqual(300 * 64);
-  expect(counters.fatalNaks).toBe(0);
+const runs: readonly Run[] = [
+  ...[
+    {
+      name: 'write_bw',
+      options: '-n 200',
+      sizes: [BANDWIDTH],
+      iterations: 200,
+      done: '13107200 bytes came in',
+    },
+    {
+      name: 'write_bw',
+      options: '-n 20 -q 4',
+      sizes: [BANDWIDTH],
+      iterations: 80,
+      done: '5242880 bytes came in',
+    },
+    {
+      ...{ name: 'write_bw', options: '-n 5 -a', sizes: ALL_SIZES, iterations: 5 },
+      done: 'bytes came in',
+    },
+    { name: 'read_bw', options: '-n 100', sizes: [BANDWIDTH], iterations: 100, done: '6553600 went out' },
+    { name: 'read_lat', options: '-n 300 -s 64', sizes: [64], iterations: 300, done: '19200 went out' },
+    { name: 'atomic_bw', options: '-n 200', sizes: [8], iterations: 200, done: 'the number in memory is' },
+    { name: 'atomic_lat', options: '-n 200', sizes: [8], iterations: 200, done: 'the number in memory is' },
+  ],
+  ...[
+    {
+      ...{ name: 'send_bw', options: '-n 200 -q 2', sizes: [BANDWIDTH], iterations: 400 },
+      done: received(400, 400 * BANDWIDTH, 'received'),
+    },
+    {
+      ...{ name: 'send_lat', options: '-n 300', sizes: [2], iterations: 300 },
+      done: received(300, 600, 'sent back'),
+    },
+    {
+      ...{ name: 'send_lat', options: '-n 20 -s 100000', sizes: [100_000], iterations: 20 },
+      done: received(20, 2_000_000, 'sent back'),
+    },
+    {
+      ...{ name: 'write_lat', options: '-n 300', sizes: [2], iterations: 300 },
+      done: received(300, 600, 'written back'),
+    },
+    {
+      ...{ name: 'write_lat', options: '-n 20 -s 100000', server: '--size 100000', sizes: [100_000] },
+      ...{ iterations: 20, done: received(20, 2_000_000, 'written back') },
+    },
+  ],
+];
+
+describe.each(runs)('ib_$name $options', ({ name, options, server, sizes, iterations, done }) => {
+  const why = whyNot(`ib_${name}`);
+  testIf(why === undefined, why ?? '')('and rdmavt serve perftest', async () => {
+    const { rows, said } = await run(name, options.split(' '), server?.split(' ') ?? []);
+    expect(rows.map((row) => [row.bytes, row.iterations])).toEqual(sizes.map((size) => [size, iterations]));
+    // The bandwidth of few short messages is rounded to 0.
+    for (const { bytes, numbers } of rows)
+      if (name.endsWith('_lat') || bytes >= 4096) expect(numbers[0]).toBeGreaterThan(0);
+    expect(said).toContain(`${CLIENT}: version 6.06 of perftest's exchange, path MTU ${MTU}`);
+    expect(said).toContain(done);
+    expect(said).not.toContain('refused');
+  });
 });

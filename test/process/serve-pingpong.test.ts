@@ -1,47 +1,20 @@
 // `rdmavt serve`: the pingpongs of libibverbs, with a client that speaks their lines, and clients that do not.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { Device, Endpoint, type QueuePair } from '../../lib';
-import { commandFile, rdmavt } from '../support/command-line';
+import { rdmavt } from '../support/command-line';
 import { describeIf } from '../support/conditions';
 import { memory } from '../support/queue-pairs';
+import { CLIENT, CLIENT_GID, killServed, serve, SERVER } from '../support/served';
 import { until } from '../support/wire-ends';
 
 const isLinux = process.platform === 'linux';
-const SERVER = '127.0.0.1';
-const CLIENT = '127.0.0.2';
-const CLIENT_GID = '00000000000000000000ffff7f000002';
 const QKEY = 0x11111111;
 const LINE_BYTES = 52;
 const TURNS = 200;
 
-interface Served {
-  child: ChildProcess;
-  port: number;
-  output: () => string;
-  ended: Promise<number | null>;
-}
+afterEach(killServed);
 
-const children: ChildProcess[] = [];
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL');
-});
-
-async function serve(args: string[]): Promise<Served> {
-  const child = spawn(process.execPath, [
-    commandFile,
-    ...['serve', 'pingpong', '--address', SERVER, '--port', '0', ...args],
-  ]);
-  children.push(child);
-  let text = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-    });
-  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-  await until(() => text.includes('serving') || child.exitCode !== null);
-  return { child, port: Number(/TCP port (\d+)/.exec(text)?.[1]), output: () => text, ended };
-}
+const PINGPONG = ['pingpong', '--address', SERVER, '--port', '0'];
 
 /** Connects as a client, says a line, and returns the server's. */
 async function exchange(port: number, line: string): Promise<{ socket: Socket; answer: string }> {
@@ -70,7 +43,10 @@ describeIf(isLinux, 'endpoints need Linux')('rdmavt serve pingpong', () => {
     const qp = pd.createQp({ type: type.toUpperCase() as 'RC', sendCq: cq });
     const { qpn, psn } = endpoint.describe(qp);
     const [from, to] = [memory(pd, 4096), memory(pd, 4096)];
-    const served = await serve(['--type', type, '--udp-port', `${endpoint.port}`, '--once']);
+    const served = await serve([
+      ...[...PINGPONG, '--type', type],
+      ...['--udp-port', `${endpoint.port}`, '--once'],
+    ]);
     const { socket, answer } = await exchange(served.port, lineOf(qpn, psn));
     const [, theirQpn = '', theirPsn = '', gid] = /^0000:(\w{6}):(\w{6}):(\w{32})\0$/.exec(answer) ?? [];
     expect(gid).toBe('00000000000000000000ffff7f000001');
@@ -96,7 +72,7 @@ describeIf(isLinux, 'endpoints need Linux')('rdmavt serve pingpong', () => {
   });
 
   test('refuses lines that are none, GIDs of others, and clients without a word', async () => {
-    const served = await serve([]);
+    const served = await serve(PINGPONG);
     for (const line of [
       'x'.repeat(LINE_BYTES),
       `${lineOf(1, 2).slice(0, -1)}x`,
@@ -124,10 +100,14 @@ describeIf(isLinux, 'endpoints need Linux')('rdmavt serve pingpong', () => {
   });
 
   test.each([
-    [['serve'], 'a program is required'],
+    [['serve'], 'a program is required: pingpong, perftest, rping'],
     [['serve', 'pong'], "unknown program 'pong'"],
     [['serve', 'pingpong'], '--address is required'],
     [['serve', 'pingpong', '--address', SERVER, '--type', 'xrc'], '--type takes'],
+    [
+      ['serve', 'pingpong', '--address', SERVER, '--size', '2'],
+      '--size is an option of perftest, not of pingpong',
+    ],
     [['serve', 'pingpong', '--address', SERVER, '--mtu', '1500'], '--mtu takes'],
     [['serve', 'pingpong', '--address', SERVER, '--port', '65536'], '--port takes'],
     [['serve', 'pingpong', '--address', SERVER, '--udp-port', '-1'], 'udp-port'],
