@@ -1,6 +1,10 @@
 /** The header in front of datagrams from the network. */
+import { types } from 'node:util';
 import { invalidType, invalidValue } from '../internal/arguments';
 import { formatAddress } from '../internal/host-text';
+import { byteLengthOf } from '../internal/memory-argument';
+
+const { isUint8Array } = types;
 
 /** Bytes in front of each datagram that a UD queue pair receives. */
 const GRH_BYTES = 40;
@@ -29,16 +33,18 @@ const IPV6_SOURCE_AT = 8;
  * ```
  */
 export function grhSource(grh: Uint8Array): string {
-  if (!(grh instanceof Uint8Array)) throw invalidType('grh', 'an instance of Uint8Array', grh);
-  if (grh.byteLength < GRH_BYTES) throw invalidValue('grh', `must have ${GRH_BYTES} bytes`, grh);
-  const view = new DataView(grh.buffer, grh.byteOffset, GRH_BYTES);
-  const word = (at: number): number => view.getUint32(at);
-  if (view.getUint8(0) >>> 4 === IPV6_VERSION)
+  if (!isUint8Array(grh)) throw invalidType('grh', 'an instance of Uint8Array', grh);
+  // The prototype's length: a property of the program's own may say anything. Bytes by index are always those of the array.
+  if (byteLengthOf(grh) < GRH_BYTES) throw invalidValue('grh', `must have ${GRH_BYTES} bytes`, grh);
+  const byte = (at: number): number => grh[at] ?? 0;
+  const word = (at: number): number =>
+    ((byte(at) << 24) | (byte(at + 1) << 16) | (byte(at + 2) << 8) | byte(at + 3)) >>> 0;
+  if (byte(0) >>> 4 === IPV6_VERSION)
     return formatAddress(
       [0, 1, 2, 3].map((i) => word(IPV6_SOURCE_AT + i * WORD_BYTES)),
       0,
     );
-  if (view.getUint8(0) === 0 && view.getUint8(IPV4_AT) === IPV4_START)
+  if (byte(0) === 0 && byte(IPV4_AT) === IPV4_START)
     return formatAddress([0, 0, 0xffff, word(IPV4_SOURCE_AT)], 0);
   throw invalidValue('grh', 'must be the header of a datagram from the network', grh);
 }

@@ -383,6 +383,9 @@ describe('grhSource', () => {
   test('refuses what is no such header', () => {
     expect(() => grhSource('x' as never)).toThrow(wrongType('grh'));
     expect(() => grhSource(Buffer.alloc(39))).toThrow('40 bytes');
+    const lies = Object.defineProperty(new Uint8Array(8), 'byteLength', { value: 40 });
+    expect(() => grhSource(lies)).toThrow('40 bytes');
+    expect(() => grhSource(new Proxy(new Uint8Array(40), {}))).toThrow(wrongType('grh'));
     expect(() => grhSource(Buffer.alloc(40))).toThrow('header of a datagram');
   });
 });
