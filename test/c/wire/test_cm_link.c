@@ -387,7 +387,7 @@ enum { DETH_AT = 12 };
 static void gives_only_good_datagrams(void) {
     struct play play;
     REQUIRE(open_play(&play, 1));
-    unsigned char good[RVT_MOST_PACKET_BYTES], bytes[RVT_MOST_PACKET_BYTES];
+    unsigned char good[RVT_MOST_PACKET_BYTES] = {0}, bytes[RVT_MOST_PACKET_BYTES];
     struct rvt_outgoing out = {.bytes = good};
     ask(&play, 0);
     CHECK_EQ(rvt_endpoint_send(play.ends[0].link.endpoint, &out, 1, play.link.now), 1);
