@@ -39,7 +39,7 @@ const excluded = [
       'they explain a thousand altered captures, which takes minutes here; the fuzzer of the wire reads worse ones',
   },
   {
-    file: 'test/explain/resident-memory',
+    file: 'test/(explain/|process/serve-)resident-memory',
     because: 'the sanitizer takes memory for itself, which the test would measure',
   },
   {

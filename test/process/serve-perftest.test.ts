@@ -1,19 +1,23 @@
 // `rdmavt serve perftest`: with a client that speaks the exchange of perftest's programs, and clients that speak wrongly or not at all.
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Access, Device, Endpoint, rkey } from '../../lib';
 import { formatPerftestLine, parsePerftestLine, type PerftestLine } from '../../lib/serve/perftest-line';
 import { rdmavt } from '../support/command-line';
 import { describeIf } from '../support/conditions';
+import {
+  CACHE_LINE,
+  CYCLE,
+  gid,
+  GREETING,
+  MTU,
+  PERFTEST,
+  someLine,
+  VERSION,
+} from '../support/perftest-client';
 import { memory } from '../support/queue-pairs';
-import { CLIENT, CLIENT_GID, killServed, serve, SERVER, TcpClient, within } from '../support/served';
+import { CLIENT, killServed, serve, SERVER, TcpClient, within } from '../support/served';
 import { until } from '../support/wire-ends';
 
-const VERSION = '6.06'.padEnd(16, '\0');
-const CYCLE = '\0\0\x10\0';
-const CACHE_LINE = '\0\0\0@';
-const GREETING = `${VERSION}${CYCLE}${CACHE_LINE}`;
-const gid = Buffer.from(CLIENT_GID, 'hex');
 const ROUNDS = 300;
 const REMOTE = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
 
@@ -230,13 +234,7 @@ describeIf(process.platform === 'linux', noMachine)('rdmavt serve perftest, and 
   });
 });
 
-/** The line of a queue pair that nobody has. */
-function someLine(address = gid): Buffer {
-  return formatPerftestLine({ reads: 1, qpn: 77, psn: 1, rkey: 5, remoteAddress: 4096n }, address);
-}
-
 const line = someLine().toString('latin1');
-const MTU = '3\0';
 const HOSTILE: readonly [what: string, said: string, answer: string][] = [
   ['a word that is no version', 'x'.repeat(16), 'not the version of a perftest'],
   ['a version with text behind it', '6.06'.padEnd(16, 'x'), 'not the version of a perftest'],
@@ -262,8 +260,6 @@ const CUT: readonly [what: string, said: string, answer: string][] = [
 ];
 
 describeIf(process.platform === 'linux', noMachine)('rdmavt serve perftest, and hostile clients', () => {
-  const PERFTEST = ['perftest', '--address', SERVER, '--port', '0', '--udp-port', '0'];
-
   test('what a client says wrongly ends it, with the reason', async () => {
     const served = await serve([...PERFTEST, '--program', 'write_bw']);
     for (const [, said, answer] of HOSTILE) {
@@ -300,27 +296,6 @@ describeIf(process.platform === 'linux', noMachine)('rdmavt serve perftest, and 
     clearInterval(trickle);
     expect(performance.now() - start).toBeGreaterThan(9000);
     expect(served.output().match(/has not told a queue pair for 10 s/g)).toHaveLength(16);
-  });
-
-  test('a client that asks without end and never listens costs no memory, and others are served', async () => {
-    const served = await serve([...PERFTEST, '--program', 'write_bw']);
-    const resident = (): number =>
-      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${served.child.pid}/status`, 'utf8'))?.[1]) * 1024;
-    const client = new TcpClient(served.port);
-    client.say(`${GREETING}${MTU}`);
-    client.say(line);
-    await until(() => served.output().includes('queue pair'));
-    const before = resident();
-    const block = Buffer.from(line.repeat(1000), 'latin1');
-    for (let i = 0; i < 600; i++) client.socket.write(block);
-    await sleep(2000);
-    // 64 MB, of which the server has taken what the system's buffers hold.
-    expect(client.socket.writableLength).toBeGreaterThan(20_000_000);
-    expect(resident() - before).toBeLessThan(40_000_000);
-    const other = new TcpClient(served.port).listen();
-    expect(await other.ask(VERSION)).toHaveLength(VERSION.length);
-    served.child.kill('SIGTERM');
-    expect(await served.ended).toBe(0);
   });
 });
 
