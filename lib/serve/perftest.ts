@@ -7,14 +7,15 @@ import { type Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Access } from '../verbs/access';
-import { Device } from '../verbs/device';
-import { Endpoint } from '../verbs/endpoint';
+import { type Device } from '../verbs/device';
+import { type Endpoint } from '../verbs/endpoint';
 import { type PathMtu } from '../verbs/qp-attributes';
 import { type LocalSge, type ProtectionDomain } from '../verbs/protection-domain';
 import { type QueuePair } from '../verbs/queue-pair';
 import { rkey } from '../verbs/keys';
 import { ClientWords } from './client-words';
 import { expectOwnGid, gidOf } from './host-address';
+import { withEndpoint } from './endpoint-of';
 import { hex24, hex32, hex64 } from './numbers';
 import { formatPerftestLine, type PerftestLine } from './perftest-line';
 import { greet, nextWord, sayDone, type Results } from './perftest-words';
@@ -82,13 +83,9 @@ export async function servePerftest(
   output: Writable,
   signal?: AbortSignal,
 ): Promise<void> {
-  const device = new Device();
-  try {
-    const endpoint = new Endpoint({ device, address: options.address, port: options.udpPort });
-    await new PerftestServer(device, endpoint, options, output).run(signal);
-  } finally {
-    device.close({ cascade: true });
-  }
+  await withEndpoint(options, (device, endpoint) =>
+    new PerftestServer(device, endpoint, options, output).run(signal),
+  );
 }
 
 class PerftestServer {

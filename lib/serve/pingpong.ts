@@ -7,12 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Access } from '../verbs/access';
 import { type AddressHandle } from '../verbs/address-handle';
 import { type Completion } from '../verbs/completion';
-import { Device } from '../verbs/device';
-import { Endpoint } from '../verbs/endpoint';
+import { type Device } from '../verbs/device';
+import { type Endpoint } from '../verbs/endpoint';
 import { type PathMtu } from '../verbs/qp-attributes';
 import { type LocalSge, type ProtectionDomain } from '../verbs/protection-domain';
 import { type QueuePair } from '../verbs/queue-pair';
 import { expectOwnGid, gidOf } from './host-address';
+import { withEndpoint } from './endpoint-of';
 import { hex24 } from './numbers';
 import { formatLine, LINE_BYTES, parseLine, type PingpongLine } from './pingpong-line';
 import { TcpService, type TcpServiceOptions } from './tcp-service';
@@ -69,13 +70,9 @@ export async function servePingpong(
   output: Writable,
   signal?: AbortSignal,
 ): Promise<void> {
-  const device = new Device();
-  try {
-    const endpoint = new Endpoint({ device, address: options.address, port: options.udpPort });
-    await new PingpongServer(device, endpoint, options, output).run(signal);
-  } finally {
-    device.close({ cascade: true });
-  }
+  await withEndpoint(options, (device, endpoint) =>
+    new PingpongServer(device, endpoint, options, output).run(signal),
+  );
 }
 
 class PingpongServer {

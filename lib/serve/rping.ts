@@ -3,11 +3,12 @@ import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Access } from '../verbs/access';
 import { type ConnectionRequest } from '../verbs/connection-options';
-import { Device } from '../verbs/device';
-import { Endpoint } from '../verbs/endpoint';
+import { type Device } from '../verbs/device';
+import { type Endpoint } from '../verbs/endpoint';
 import { rkey } from '../verbs/keys';
 import { type LocalSge, type ProtectionDomain } from '../verbs/protection-domain';
 import { type QueuePair } from '../verbs/queue-pair';
+import { withEndpoint } from './endpoint-of';
 import { hex24, hex32, hex64 } from './numbers';
 
 /** How to serve. */
@@ -52,13 +53,9 @@ export async function serveRping(
   output: Writable,
   signal?: AbortSignal,
 ): Promise<void> {
-  const device = new Device();
-  try {
-    const endpoint = new Endpoint({ device, address: options.address, port: options.udpPort });
-    await new RpingServer(device, endpoint, options, output).run(signal);
-  } finally {
-    device.close({ cascade: true });
-  }
+  await withEndpoint(options, (device, endpoint) =>
+    new RpingServer(device, endpoint, options, output).run(signal),
+  );
 }
 
 class RpingServer {

@@ -124,7 +124,7 @@ async function playRevocation(scene: Scene, { asking }: Connected, random: () =>
   await target.deregister();
   const seen = bytesOf(target);
   const [{ status } = { status: undefined }] = await asking.completions(1);
-  // If the NAK is lost, the responder says nothing more.
+  // RETRY_EXC_ERR: the NAK was lost, and the responder, in ERR by then, answers nothing more.
   expect(['SUCCESS', 'REM_ACCESS_ERR', 'RETRY_EXC_ERR']).toContain(status);
   expect(bytesOf(target)).toEqual(seen);
   if (status === 'SUCCESS' && seen) expect(await target.differs(seed)).toBe(-1);

@@ -72,7 +72,7 @@ public:
     bool TakeCmEvent(rvt_cm_event *event);
     // Reads enum rvt_cm_counter; those of a closed endpoint stay as they were last.
     void CountCm(uint64_t counters[RVT_CM_COUNTER_COUNT]);
-    // Returns enum rvt_endpoint_counter; those of a closed endpoint stay as they were last.
+    // Returns the counters, in the order of enum rvt_endpoint_counter. After Close() they are those of that moment.
     const uint64_t *counters();
     // Takes the oldest refusal. Returns false if there is none.
     bool TakeRefusal(rvt_wire_refusal *refusal);
