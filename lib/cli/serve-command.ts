@@ -1,10 +1,10 @@
 /** The command `rdmavt serve`. */
 import { parse, rejectSurplus, UsageError, type Command } from './command';
+import { ROCE_UDP_PORT } from '../internal/layout';
 import { suggestNearest } from './suggest';
 
 const PERFTEST_PORT = 18515;
 const RPING_PORT = 7174;
-const ROCE_PORT = 4791;
 const MOST_PORT = 65535;
 const DEFAULT_MTU = 1024;
 const MTUS = [256, 512, 1024, 2048, 4096] as const;
@@ -137,7 +137,7 @@ async function serverOf(
 ): Promise<(output: NodeJS.WriteStream, signal: AbortSignal) => Promise<void>> {
   const { address, once = false } = values;
   if (address === undefined) throw new UsageError('--address is required');
-  const udpPort = portOf(values['udp-port'], '--udp-port', ROCE_PORT);
+  const udpPort = portOf(values['udp-port'], '--udp-port', ROCE_UDP_PORT);
   if (server === 'rping') {
     const port = portOf(values.port, '--port', RPING_PORT);
     if (port === 0) throw new UsageError('--port takes a number from 1 for rping');
