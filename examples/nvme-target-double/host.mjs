@@ -126,7 +126,7 @@ export class Host {
   }
 
   /**
-   * Registers memory by a work request, so that its key can be invalidated by the target's answer.
+   * Registers memory for one command, as hosts do that let the target's answer invalidate the key.
    *
    * @param {Buffer} bytes
    */
