@@ -228,14 +228,9 @@ napi_value UnmapFmr(napi_env env, napi_callback_info info) {
 } // namespace
 
 std::vector<CommandFunction> RegionCommands() {
-    return {{"regUserMr", CommandWith<RegUserMr>},
-            {"reregMr", CommandWith<ReregMr>},
-            {"queryMr", Command<QueryMr>},
-            {"releaseMr", Command<ReleaseMr>},
-            {"placeOfMr", Command<PlaceOfMr>},
-            {"placeOfView", CommandWith<PlaceOfView>},
-            {"countMr", Command<CountMr>},
-            {"mapPhys", CommandWith<MapPhys>},
-            {"mapSg", CommandWith<MapSg>},
-            {"unmapFmr", UnmapFmr}};
+    return {{"regUserMr", CommandWith<RegUserMr>}, {"reregMr", CommandWith<ReregMr>},
+            {"queryMr", Command<QueryMr>},         {"releaseMr", Command<ReleaseMr>},
+            {"placeOfMr", Command<PlaceOfMr>},     {"placeOfView", CommandWith<PlaceOfView>},
+            {"countMr", Command<CountMr>},         {"mapPhys", CommandWith<MapPhys>},
+            {"mapSg", CommandWith<MapSg>},         {"unmapFmr", UnmapFmr}};
 }
