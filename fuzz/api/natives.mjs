@@ -226,7 +226,8 @@ export class Natives {
     );
     if (!/^(acquireOne|take)$/.test(key) && random.chance(0.9)) this.#command.storeElement(this.#element());
     const region = this.#region();
-    if (/^(reregMr|queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key)) this.#command.storeRegion(region);
+    if (/^(reregMr|queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key))
+      this.#command.storeRegion(region);
     if (random.chance(0.1)) this.#scribble();
     return checker;
   }
