@@ -73,10 +73,9 @@ async function refuse(/** @type {StoreClient} */ client, /** @type {StoreClient}
   }
 }
 
-// The store ends with this process.
 process.once('uncaughtException', (error) => {
   console.error(`s3-over-rdma: ${error.message}`);
-  process.exit(1);
+  process.exit(1); // the store ends with this process
 });
 const number = /** @type {const} */ ({ type: 'string', default: '20' });
 const { values } = parseArgs({ options: { bytes: { ...number, default: '8388608' }, rounds: number } });

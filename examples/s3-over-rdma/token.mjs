@@ -17,7 +17,10 @@ export function formatToken(/** @type {import('rdmavt').Advertisement} */ memory
 
 /** Reads a token that a stranger may have written. Only the client's device can judge the key and the bounds. */
 export function parseToken(/** @type {string} */ text) {
-  const [, memory, qpn] = /^([0-9a-f:]{34}):([0-9a-f]{6})$/.exec(text) ?? [];
-  if (!memory || !qpn) throw new Refusal(400, 'a token has the form address:length:rkey:qpn');
-  return { ...parseAdvertisement(memory), qpn: parseInt(qpn, 16) };
+  const [, memory = '', qpn = ''] = /^(.*):([0-9a-f]{6})$/.exec(text) ?? [];
+  try {
+    return { ...parseAdvertisement(memory), qpn: parseInt(qpn, 16) };
+  } catch (error) {
+    throw new Refusal(400, `a token has the form address:length:rkey:qpn (${String(error)})`);
+  }
 }

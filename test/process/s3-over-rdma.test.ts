@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 import { describeIf } from '../support/conditions';
 
@@ -57,6 +58,81 @@ describeIf(process.platform === 'linux', 'endpoints need Linux')('examples/s3-ov
       },
     ]);
     expect(stdout).toMatch(/^A good token still works\.$/m);
+  });
+
+  it('answers what is no request for it with the status that says so', () => {
+    const urlOf = (name: string) => JSON.stringify(pathToFileURL(join(folder, name)).href);
+    const program = `
+      import { fork } from 'node:child_process';
+      import { once } from 'node:events';
+      import { fileURLToPath } from 'node:url';
+      import { Device, Endpoint } from 'rdmavt';
+      import { StoreClient } from ${urlOf('client.mjs')};
+      const store = fork(fileURLToPath(${urlOf('store.mjs')}), { execArgv: [] });
+      const [ports] = await once(store, 'message');
+      const client = new StoreClient(ports);
+      await client.connect();
+      const small = client.offer(Buffer.alloc(10, 's'));
+      const device = new Device();
+      const endpoint = new Endpoint({ device, address: '127.0.0.1', port: 0 });
+      const qp = device.allocPd().createQp({ type: 'RC', sendCq: device.createCq(4) });
+      const connection = await endpoint.connect('127.0.0.1', 7174, { qp, port: ports.rdma, access: 0 });
+      const authorization = 'Bearer ' + Buffer.from(connection.privateData).toString('hex', 0, 16);
+      const own = qp.qpn.toString(16).padStart(6, '0');
+      const say = async (method, token, headers = { authorization }, body) => {
+        const address = 'http://127.0.0.1:' + ports.http + '/bucket/object';
+        const tokens = token === undefined ? {} : { 'x-rdma-token': token };
+        const response = await fetch(address, { method, headers: { ...tokens, ...headers }, body });
+        console.log(method, response.status, (await response.text()).replace(/\\(.*/, ''));
+      };
+      const place = '0000000000001000:0000000a:00000001:';
+      await say('DELETE');
+      await say('GET');
+      await say('PUT', undefined, {}, 'twelve bytes');
+      await say('GET', undefined, {});
+      await say('GET', place + own, {});
+      await say('GET', place + own, { authorization: 'Bearer 00' });
+      await say('GET', '');
+      await say('GET', place);
+      await say('GET', place + own + '0');
+      await say('GET', '0000000000001000:00000000:00000001:' + own);
+      await say('GET', 'fffffffffffffff0:000000ff:00000001:' + own);
+      await say('GET', place + '000001');
+      await say('GET', place + own);
+      await say('PUT', '0000000000001000:ffffffff:00000001:' + own);
+      await say('PUT', undefined, {}, '');
+      await say('PUT', place + own); // the rights of the queue pair do not allow it
+      console.log((await client.ask('PUT', '/bucket/object', { memory: small })).status);
+      await say('GET', undefined, {});
+      process.exit();`;
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--input-type=module', '--eval', program],
+      {
+        cwd: root,
+        encoding: 'utf8',
+        timeout: 50_000,
+        killSignal: 'SIGKILL',
+      },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const form = 'a token has the form address:length:rkey:qpn ';
+    expect(stdout.trimEnd().split('\n')).toEqual([
+      'DELETE 405 GET or PUT',
+      'GET 404 no such object',
+      'PUT 200 ',
+      'GET 200 twelve bytes',
+      'GET 401 no connection has this secret',
+      'GET 401 no connection has this secret',
+      ...[1, 2, 3, 4, 5].map(() => `GET 400 ${form}`),
+      "GET 403 queue pair 0x1 is not this client's",
+      'GET 400 the object has 12 bytes',
+      'PUT 413 not 1 to 268435456 bytes',
+      'PUT 413 not 1 to 268435456 bytes',
+      expect.stringMatching(/^PUT 502 RDMA_READ of queue pair /),
+      '200',
+      'GET 200 ssssssssss',
+    ]);
   });
 
   it('has fewer than 300 lines', () => {
