@@ -59,11 +59,20 @@ export function namedOptionsOf<T extends object>(
   return options;
 }
 
-function read(value: unknown, names: readonly string[]): Given {
-  const options = propertiesOf<Record<string, unknown>>(value, 'options');
+/** As {@link requiredOptionsOf}, for options that are themselves an option: `prefix` is its name, such as `options.faults`. */
+export function namedOptions<T>(
+  value: unknown,
+  prefix: string,
+  names: readonly (keyof T & string)[],
+): Unchecked<T> {
+  return read(value, names, prefix) as Unchecked<T>;
+}
+
+function read(value: unknown, names: readonly string[], prefix = 'options'): Given {
+  const options = propertiesOf<Record<string, unknown>>(value, prefix);
   const given = new Given();
   for (const name in options) {
-    if (!isListed(name, names)) throw unknownOption(name, names, options);
+    if (!isListed(name, names)) throw unknownOption(name, names, options, prefix);
     if (!hasOwn(options, name)) continue;
     const option = options[name];
     if (option === undefined) {
@@ -76,10 +85,15 @@ function read(value: unknown, names: readonly string[]): Given {
   return given;
 }
 
-function unknownOption(name: string, names: readonly string[], options: object): TypeError {
+function unknownOption(
+  name: string,
+  names: readonly string[],
+  options: object,
+  prefix = 'options',
+): TypeError {
   const inherited = hasOwn(options, name) ? '' : ' (it is an inherited property)';
   const known =
     names.length === 1 ? `the only option is ${listOf(names)}` : `the options are ${listOf(names)}`;
   const shown = name.length > 64 ? `${name.slice(0, 64)}...` : name;
-  return unknownProperty(`options.${shown}`, `is not a known option${inherited}; ${known}`);
+  return unknownProperty(`${prefix}.${shown}`, `is not a known option${inherited}; ${known}`);
 }
