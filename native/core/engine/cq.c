@@ -97,13 +97,6 @@ static void take_back(struct rvt_cq *cq) {
 
 /* --- late completions --- */
 
-struct rvt_late_completion {
-    struct rvt_late_completion *next;
-    struct rvt_wc entry;
-    bool solicited;
-    bool slow; /* it waits for a time of its own, not only for those before it */
-};
-
 /* Removes the first late completion, which the caller must free. */
 static struct rvt_late_completion *take_late(struct rvt_cq *cq) {
     struct rvt_late_completion *first = cq->late.first;

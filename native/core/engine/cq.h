@@ -31,6 +31,13 @@ enum rvt_cq_arming {
     RVT_CQ_FOR_BOTH = RVT_NOTIFY_SOLICITED | RVT_NOTIFY_NEXT, /* the same as FOR_NEXT */
 };
 
+struct rvt_late_completion {
+    struct rvt_late_completion *next;
+    struct rvt_wc entry;
+    bool solicited;
+    bool slow; /* it waits for a time of its own, not only for those before it */
+};
+
 /* The completions that a fault keeps from being visible, in order, until the time of the first one is over. They take room in
  * the queue, but are not in it. */
 struct rvt_late_completions {

@@ -37,7 +37,6 @@ struct rvt_engine {
     struct rvt_limits limits;
     struct rvt_engine_host host;
     bool manual, random_qp_numbers;
-    const struct rvt_carrier *loopback; /* the carrier of new queue pairs */
 
     struct rvt_mutex lock;     /* the engine lock */
     _Atomic(uint32_t) waiting; /* threads that wait for the engine lock */
@@ -52,7 +51,6 @@ struct rvt_engine {
     struct rvt_qp_table table; /* every queue pair with queues, by its number */
     struct rvt_fifo ready;     /* queue pairs with work: rvt_engine_qp.in_ready */
     struct rvt_fifo timers; /* RNR timers in the order in which they were started: rvt_engine_qp.in_timers */
-    struct rvt_fifo late;   /* completion queues with late completions: rvt_late_completions.in_late */
     struct rvt_fifo triggered; /* completion queues whose event is due: rvt_cq.in_triggered */
     struct rvt_completion_counts completions;
     struct rvt_data_call call; /* valid if in_section */
@@ -68,6 +66,10 @@ struct rvt_engine {
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
     uint32_t ahs; /* how many exist; protected by the device lock */
+    /* What faults need. Behind the members that every request uses. */
+    const struct rvt_carrier *loopback; /* constant: the carrier of new queue pairs */
+    /* Protected by the engine lock: completion queues with late completions: rvt_late_completions.in_late. */
+    struct rvt_fifo late;
 };
 
 /* --- lock and sections --- */
