@@ -122,6 +122,7 @@ export { fastRegKey, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
 export { type AddonsDisabledError } from './internal/addons-disabled';
 export { type MissingBinaryError, type StaleBinaryError } from './internal/binary-errors';
 export { type MemoryLike } from './internal/memory-argument';
+export { type ReregOptions, type ReregTranslation } from './verbs/rereg';
 export { type MapSgOptions, MemoryRegion, type SgEntry } from './verbs/memory-region';
 export {
   type AllocFmrOptions,

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '825a3cc4468c599e';
+export const LAYOUT_HASH = '229155e19238233b';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -154,6 +154,10 @@ export enum Cause {
   CqInUse = 50,
   /** value: queue pairs that use the shared receive queue */
   SrqInUse = 51,
+  /** value: elements that hold the region, which is not re-registered */
+  ReregHeld = 52,
+  /** another thread is re-registering the region */
+  ReregRunning = 53,
   /**
    * Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here.
    * the operation needs a trusted domain, not a user domain
@@ -290,6 +294,10 @@ export enum Cause {
   ElementOnOtherDevice = 147,
   /** the domain is on another device */
   PdOnOtherDevice = 149,
+  /** a re-registration that changes nothing, or value: unknown flags */
+  ReregNothing = 150,
+  /** the region's key is invalid, so the region cannot be re-registered */
+  ReregInvalid = 151,
   /** the binding rejected an argument, although lib checks arguments first */
   Argument = 148,
   /**
@@ -452,6 +460,16 @@ export enum ReleaseMode {
   Await = 1,
   /** end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
   Force = 2,
+}
+
+/** What rvt_rereg_mr() changes, with the values of the verbs' IBV_REREG_MR_*. */
+export enum ReregFlag {
+  /** the memory and its addresses */
+  Translation = 1,
+  /** the domain */
+  Pd = 2,
+  /** the access bits */
+  Access = 4,
 }
 
 /** The page size of DMA memory and of rvt_map_mr_sg(), in bytes, and its log2. */
@@ -1602,6 +1620,8 @@ export enum CommandWord {
   Compare = 58,
   /** out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
   RecordSequence = 60,
+  /** in: number of the domain that a region is re-registered in */
+  NewChecker = 62,
 }
 
 export enum CommandFlag {
@@ -1611,6 +1631,10 @@ export enum CommandFlag {
   IovaGiven = 2,
   /** write the last 8 bytes of a copy last, one by one in ascending order */
   Ordered = 4,
+  /** what a re-registration changes: the bits of enum rvt_rereg_flag, times 8 */
+  ReregTranslation = 8,
+  ReregPd = 16,
+  ReregAccess = 32,
 }
 
 /** The name of an element in a list of elements, as 32-bit words. */

@@ -103,6 +103,7 @@ const operations = {
   'CheckBatch.scatter': 'scatter',
   'CheckBatch.copyTo': 'copy_batch',
   'MemoryRegion.mapSg': 'map_mr_sg',
+  'MemoryRegion.rereg': 'rereg_mr',
   'MemoryRegion.dereg': 'dereg_mr',
   'MemoryRegion.deregAsync': 'dereg_mr',
   'MemoryRegion.countAccesses': 'count_mr',

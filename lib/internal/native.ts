@@ -174,6 +174,12 @@ export interface NativeModule {
    */
   readonly regUserMr: (memory: Uint8Array) => void;
   /**
+   * Calls `rvt_rereg_mr` on the region CHECKER, REGION, REGION_GENERATION, with the memory of a Uint8Array (for
+   * `ReregTranslation`); reads FLAGS, START, IOVA, ACCESS, NEW_CHECKER. Stores the same as `regUserMr`, but Length only for a new
+   * memory.
+   */
+  readonly reregMr: (memory: Uint8Array) => void;
+  /**
    * Writes the {@link RegionField}s of the region CHECKER, REGION, REGION_GENERATION to FIELDS. All calls on a region answer
    * -EBADF after its release.
    */

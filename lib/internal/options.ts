@@ -59,25 +59,25 @@ export function namedOptionsOf<T extends object>(
   return options;
 }
 
-/** As {@link requiredOptionsOf}, for options that are themselves an option: `prefix` is its name, such as `options.faults`. */
-export function namedOptions<T>(
+/** As {@link requiredOptionsOf}, for an option that is itself an object of options. `path`: its name, `'options.translation'`. */
+export function nestedOptionsOf<T>(
   value: unknown,
-  prefix: string,
+  path: string,
   names: readonly (keyof T & string)[],
 ): Unchecked<T> {
-  return read(value, names, prefix) as Unchecked<T>;
+  return read(value, names, path) as Unchecked<T>;
 }
 
-function read(value: unknown, names: readonly string[], prefix = 'options'): Given {
-  const options = propertiesOf<Record<string, unknown>>(value, prefix);
+function read(value: unknown, names: readonly string[], path = 'options'): Given {
+  const options = propertiesOf<Record<string, unknown>>(value, path);
   const given = new Given();
   for (const name in options) {
-    if (!isListed(name, names)) throw unknownOption(name, names, options, prefix);
+    if (!isListed(name, names)) throw unknownOption(name, names, options, path);
     if (!hasOwn(options, name)) continue;
     const option = options[name];
     if (option === undefined) {
-      if (name === 'access') throw invalidType('options.access', 'of type number', undefined);
-      if (name === 'pd') throw invalidType('options.pd', 'an instance of ProtectionDomain', undefined);
+      if (name === 'access') throw invalidType(`${path}.access`, 'of type number', undefined);
+      if (name === 'pd') throw invalidType(`${path}.pd`, 'an instance of ProtectionDomain', undefined);
     } else {
       given[name] = option;
     }
@@ -85,15 +85,10 @@ function read(value: unknown, names: readonly string[], prefix = 'options'): Giv
   return given;
 }
 
-function unknownOption(
-  name: string,
-  names: readonly string[],
-  options: object,
-  prefix = 'options',
-): TypeError {
+function unknownOption(name: string, names: readonly string[], options: object, path = 'options'): TypeError {
   const inherited = hasOwn(options, name) ? '' : ' (it is an inherited property)';
   const known =
     names.length === 1 ? `the only option is ${listOf(names)}` : `the options are ${listOf(names)}`;
   const shown = name.length > 64 ? `${name.slice(0, 64)}...` : name;
-  return unknownProperty(`${prefix}.${shown}`, `is not a known option${inherited}; ${known}`);
+  return unknownProperty(`${path}.${shown}`, `is not a known option${inherited}; ${known}`);
 }

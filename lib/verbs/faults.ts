@@ -3,7 +3,7 @@ import { integer, invalidType, oneOf, outOfRange, type Unchecked, u64 } from '..
 import { rdmaError } from '../internal/errors';
 import { FaultCount, FaultDirection, FaultKind, FaultWord } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
-import { namedOptions } from '../internal/options';
+import { nestedOptionsOf } from '../internal/options';
 import { type CheckReason, checkReasons } from '../internal/reasons';
 
 /**
@@ -161,7 +161,7 @@ function readRule(value: unknown, kind: FaultName, rules: Float64Array): void {
   }
   if (typeof value !== 'object' || value === null)
     throw invalidType(name, 'of type number or an instance of Object', value);
-  const rule: Unchecked<AnyRule> = namedOptions<AnyRule>(value, name, optionNames[kind]);
+  const rule: Unchecked<AnyRule> = nestedOptionsOf<AnyRule>(value, name, optionNames[kind]);
   if (rule.probability !== undefined)
     rules[at + FaultWord.Probability] = probability(rule.probability, `${name}.probability`);
   if (rule.at !== undefined) rules[at + FaultWord.At] = occasion(rule.at, `${name}.at`);
@@ -188,7 +188,7 @@ function reasonNumber(reason: CheckReason): number {
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
  */
 export function readFaults(value: unknown): FaultWords {
-  const given = namedOptions<DeviceFaults>(value, 'options.faults', ['seed', ...kinds]);
+  const given = nestedOptionsOf<DeviceFaults>(value, 'options.faults', ['seed', ...kinds]);
   const seed = new BigUint64Array(1);
   seed[0] = u64(given.seed, 'options.faults.seed');
   const rules = new Float64Array(FaultKind.Kinds * FaultWord.Count);

@@ -116,9 +116,11 @@ enum rvt_cause {
     RVT_CAUSE_MAPPING_IN_USE = 47,
     /* value: uses by objects that have just ended; counts: live regions and mappings that use it */
     RVT_CAUSE_MEMORY_IN_USE = 48,
-    RVT_CAUSE_BATCH_HELD = 49, /* index: of an element that still holds a reference */
-    RVT_CAUSE_CQ_IN_USE = 50,  /* value: queue pairs that use the completion queue */
-    RVT_CAUSE_SRQ_IN_USE = 51, /* value: queue pairs that use the shared receive queue */
+    RVT_CAUSE_BATCH_HELD = 49,    /* index: of an element that still holds a reference */
+    RVT_CAUSE_CQ_IN_USE = 50,     /* value: queue pairs that use the completion queue */
+    RVT_CAUSE_SRQ_IN_USE = 51,    /* value: queue pairs that use the shared receive queue */
+    RVT_CAUSE_REREG_HELD = 52,    /* value: elements that hold the region, which is not re-registered */
+    RVT_CAUSE_REREG_RUNNING = 53, /* another thread is re-registering the region */
 
     /* Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here. */
     RVT_CAUSE_USER_PD = 60,       /* the operation needs a trusted domain, not a user domain */
@@ -201,7 +203,9 @@ enum rvt_cause {
     RVT_CAUSE_WORD_MEMORY = 146,
     RVT_CAUSE_ELEMENT_ON_OTHER_DEVICE = 147, /* the element's region is on another device */
     RVT_CAUSE_PD_ON_OTHER_DEVICE = 149,      /* the domain is on another device */
-    RVT_CAUSE_ARGUMENT = 148, /* the binding rejected an argument, although lib checks arguments first */
+    RVT_CAUSE_REREG_NOTHING = 150, /* a re-registration that changes nothing, or value: unknown flags */
+    RVT_CAUSE_REREG_INVALID = 151, /* the region's key is invalid, so the region cannot be re-registered */
+    RVT_CAUSE_ARGUMENT = 148,      /* the binding rejected an argument, although lib checks arguments first */
 
     /* Causes of EINVAL of the verbs start here. */
     RVT_CAUSE_LIMIT =
@@ -322,6 +326,14 @@ enum rvt_release_mode {
     RVT_RELEASE = 0,       /* the verbs' behavior: -EBUSY while the region is held; may be called again */
     RVT_RELEASE_AWAIT = 1, /* as RVT_RELEASE; while the region is held, each put wakes its context */
     RVT_RELEASE_FORCE = 2, /* end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
+};
+
+/* ts: ReregFlag, RVT_REREG_ */
+/* What rvt_rereg_mr() changes, with the values of the verbs' IBV_REREG_MR_*. */
+enum rvt_rereg_flag {
+    RVT_REREG_TRANSLATION = 1, /* the memory and its addresses */
+    RVT_REREG_PD = 2,          /* the domain */
+    RVT_REREG_ACCESS = 4,      /* the access bits */
 };
 
 /* ts: constants */
@@ -1342,6 +1354,7 @@ enum rvt_command_word {
     RVT_COMMAND_COMPARE = 58,
     /* out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
     RVT_COMMAND_RECORD_SEQUENCE = 60,
+    RVT_COMMAND_NEW_CHECKER = 62, /* in: number of the domain that a region is re-registered in */
 };
 
 /* ts: CommandFlag, RVT_COMMAND_FLAG_ */
@@ -1351,6 +1364,10 @@ enum rvt_command_flag {
     /* the region's iova is IOVA; otherwise it equals its start, or stays unchanged */
     RVT_COMMAND_FLAG_IOVA_GIVEN = 2,
     RVT_COMMAND_FLAG_ORDERED = 4, /* write the last 8 bytes of a copy last, one by one in ascending order */
+    /* what a re-registration changes: the bits of enum rvt_rereg_flag, times 8 */
+    RVT_COMMAND_FLAG_REREG_TRANSLATION = 8,
+    RVT_COMMAND_FLAG_REREG_PD = 16,
+    RVT_COMMAND_FLAG_REREG_ACCESS = 32,
 };
 
 /* ts: ElementNameWord, RVT_ELEMENT_NAME_ */

@@ -36,6 +36,7 @@ extern "C" {
 #include "core/objects/pd.h"
 #include "core/objects/qp.h"
 #include "core/objects/region.h"
+#include "core/objects/rereg.h"
 #include "core/objects/resource.h"
 #include "core/objects/share.h"
 #include "core/objects/ucontext.h"

@@ -29,7 +29,8 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     mr->pd = pd;
     mr->kind = kind;
     mr->max_segments = 0;
-    mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = mr->noted = false;
+    mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = mr->noted =
+        mr->reregistering = false;
     mr->valid = true;
     mr->no_dma = rvt_ucontext_restricted(in.context) && atomic_load_explicit(&pd->user, memory_order_relaxed);
     mr->access = 0;
@@ -110,7 +111,7 @@ uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
 }
 
 uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, uint64_t length) {
-    uint32_t shape = rvt_shape(map->offset, mr->shift, mr->valid);
+    uint32_t shape = rvt_shape(map->offset, mr->shift, mr->valid && !mr->reregistering);
     if (rvt_mr_has_one_word(mr))
         shape |= RVT_SHAPE_ONE_WORD;
     if (map == &mr->extent)
