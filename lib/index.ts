@@ -71,6 +71,18 @@ export {
   type ShareOptions,
   type ShownDevice,
 } from './verbs/device';
+export {
+  type DeviceFaults,
+  type FaultCounter,
+  type FaultCounters,
+  type FaultName,
+  type FaultRule,
+  type LatePacketFault,
+  type PacketDirection,
+  type PacketFault,
+  type RefuseFault,
+  type SlowFault,
+} from './verbs/faults';
 export { type AllocDmOptions, DeviceMemory, type ShownDeviceMemory } from './verbs/device-memory';
 export {
   Endpoint,

@@ -420,7 +420,14 @@ export class Natives {
     const random = this.#random;
     /** @type {Record<string, () => unknown[]>} */
     const shapes = {
-      openDevice: () => [random.pick([1, 4, 8, 23, 24]), p.flag(), p.flag(), p.flag(), this.#queues.limits()],
+      openDevice: () => [
+        random.pick([1, 4, 8, 23, 24]),
+        p.flag(),
+        p.flag(),
+        p.flag(),
+        this.#queues.limits(),
+        ...this.#queues.faults(),
+      ],
       unmapFmr: () => [this.#names('region')],
       deregMany: () => [this.#names('region'), p.flag()],
       createSgeState: () => [this.#names('element')],

@@ -21,6 +21,7 @@ const operations = {
   'Device.queryPort': 'query_port',
   'Device.createCq': 'create_cq',
   'Device.run': 'run_engine',
+  'Device.faults': 'count_faults',
   'Device.fireTimers': 'fire_timers',
   'Device.close': 'mr_exit',
   'Device.detach': 'dealloc_ucontext',

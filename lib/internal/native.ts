@@ -29,6 +29,10 @@ export interface NativeModule {
     remoteKeyZero: boolean,
     manual: boolean,
     limits: Uint32Array,
+    /** Undefined: no faults. */
+    faultSeed?: BigUint64Array,
+    /** {@link FaultWord.Count} numbers for each {@link FaultKind}. */
+    faultRules?: Float64Array,
   ): NativeDevice | Status;
   /** Attaches to a device of another environment by its token. -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
@@ -271,6 +275,8 @@ export interface NativeDevice {
   takeEvents(): Float64Array;
   /** Fills `out` with the number of completions by {@link WcStatus}, then the number of lost ones. */
   completionCounts(out: BigUint64Array): void;
+  /** Fills {@link FaultCount.Count} numbers. Returns 0; 1: the device makes no faults; -EPERM, -EBADF. */
+  faults(out: BigUint64Array): Status;
 }
 
 export interface NativeCompletionQueue {

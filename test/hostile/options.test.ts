@@ -49,6 +49,7 @@ const takers: Taker[] = [
       remoteKeyZero: true,
       captureStacks: true,
       reportLeaks: false,
+      faults: { seed: 1 },
     },
     call: (_, options) => new Device(options).close(),
   },
