@@ -72,7 +72,8 @@ export interface DeviceFaults {
   overflow?: number | FaultRule;
   /**
    * A completion becomes visible later, and with it those behind it in its queue. Like an RNR timer, the time needs the event loop
-   * of a thread that uses the device ({@link Device.fireTimers} in the manual mode). An occasion is a completion.
+   * of a thread that uses the device ({@link Device.fireTimers} in the manual mode). It ends early if a queue pair that uses the queue
+   * is reset or destroyed. An occasion is a completion.
    */
   slow?: number | SlowFault;
   /** A packet is lost. An occasion is a packet, also of {@link DeviceFaults.late} and the other two. */

@@ -297,6 +297,32 @@ describe('slow', () => {
     expect(countOf(device, 'slow')).toEqual({ seen: 6, made: 3 });
   });
 
+  test.each(['reset', 'destroy'] as const)(
+    'after a %s no completion is late: promises are settled by it, and none is left over',
+    async (way) => {
+      const { device, pd, b } = ends({
+        device: { engine: 'auto', faults: { seed: 1, slow: { probability: 1, usec: 50_000 } } },
+      });
+      const cq = device.createCq(4);
+      const at = memory(pd, 64);
+      const connected = () => {
+        const a = pd.createQp({ type: 'RC', sendCq: cq });
+        a.connect(pd.createQp({ type: 'RC', sendCq: b.sendCq! }), { access: 15 });
+        return a;
+      };
+      // More than the queue has room for: completions that nobody takes would fill it.
+      for (let round = 0; round < 6; round++) {
+        const a = connected();
+        const written = a.write(at.sge(0, 8), at.at(8));
+        if (way === 'reset') a.modify({ state: 'RESET' });
+        else a.destroy();
+        await written;
+      }
+      await connected().write(at.sge(0, 8), at.at(8));
+      expect(cq.poll(10)).toEqual([]);
+    },
+  );
+
   test('a queue is destroyed, and a device closed, with completions that are late', () => {
     const { device, pd, a, aCq, b } = ends({ device: { engine: 'auto', faults: { seed: 1, slow: 1 } } });
     const at = memory(pd, 64);
