@@ -254,6 +254,21 @@ describe('overflow', () => {
   });
 });
 
+test('a completion that is late when its queue overflows is not lost: its promise is resolved', async () => {
+  const { pd, a, aCq } = ends({
+    device: {
+      engine: 'auto',
+      faults: { seed: 1, slow: { probability: 1, usec: 20_000 }, overflow: { at: 3 } },
+    },
+  });
+  const at = memory(pd, 64);
+  const settled = await Promise.allSettled([1, 2, 3].map(() => a.write(at.sge(0, 8), at.at(8))));
+  expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+  expect(aCq.isBroken).toBe(true);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  expect(aCq.poll(8)).toEqual([]);
+});
+
 describe('slow', () => {
   test.each([false, true])('in the manual mode, until the timers are fired (ring: %s)', (ring) => {
     const { device, pd, b } = ends({ device: { faults: { seed: 1, slow: { at: 2 } } } });
