@@ -479,19 +479,21 @@ static void live(struct worker *w) {
     }
 }
 
-static void nothing_is_lost_doubled_or_held(void) {
+static void run_peers(const struct rvt_fault_options *faults) {
     const long live_before = rvt_test_alloc_live();
     struct rvt_limits limits = {{0}};
     for (int i = 0; i < RVT_LIMIT_COUNT; i++)
         limits.of[i] = 255; /* as many elements as there can be, and enough of the rest */
     limits.of[RVT_LIMIT_MAX_CQE] = CQE;
-    const struct rvt_device_options options = {.lkey_table_bits = 10};
+    const struct rvt_device_options options = {.lkey_table_bits = 10, .faults = faults};
     const struct rvt_engine_options engine = {.limits = limits};
     REQUIRE(rvt_register_device(&options, &engine, &device) == 0);
     struct rvt_ucontext *keeper;
     struct rvt_reader *reader = rvt_reader_register();
     REQUIRE(rvt_alloc_ucontext(device, reader, &keeper) == 0);
     atomic_store(&stop, false);
+    memset(peers, 0, sizeof(peers));
+    memset(memory_of, 0, sizeof(memory_of));
     for (unsigned i = 0; i < PEERS; i++) {
         for (unsigned k = 0; k < QPS; k++) {
             peers[i].places[k].owner = i;
@@ -514,6 +516,7 @@ static void nothing_is_lost_doubled_or_held(void) {
         for (unsigned k = 0; k < QPS; k++)
             error_place(&peers[i].places[k]);
     CHECK_EQ(rvt_run_engine(device), 0);
+    (void)rvt_fire_timers(device, NULL, NULL); /* shows late completions */
     unsigned left = 0, in_srqs = 0, lost = 0;
     for (unsigned i = 0; i < PEERS; i++) {
         struct peer *p = &peers[i];
@@ -568,4 +571,20 @@ static void nothing_is_lost_doubled_or_held(void) {
     CHECK_EQ(rvt_test_alloc_live(), live_before);
 }
 
-CHECK_MAIN(TEST(nothing_is_lost_doubled_or_held))
+static void nothing_is_lost_doubled_or_held(void) {
+    run_peers(NULL);
+}
+
+/* The same holds for completions that are late, and for requests that faults refuse, delay or flush. */
+static void nor_with_faults(void) {
+    const struct rvt_fault_options faults = {
+        .seed = 20,
+        .rules = {[RVT_FAULT_REFUSE] = {.probability = 0.02, .value = RVT_REVOKED},
+                  [RVT_FAULT_RNR] = {.probability = 0.05},
+                  [RVT_FAULT_FLUSH] = {.probability = 0.005},
+                  [RVT_FAULT_SLOW] = {.probability = 0.3, .value = 100}},
+    };
+    run_peers(&faults);
+}
+
+CHECK_MAIN(TEST(nothing_is_lost_doubled_or_held), TEST(nor_with_faults))
