@@ -79,10 +79,11 @@ const takers: Taker[] = [
     type: 'AnyRule',
     name: `new Device, faults, ${kind}`,
     all: { probability: 0.5, at: 1, every: 2, ...faultOptions[kind] },
-    call: (_, options) =>
-      new Device({
-        faults: { seed: 1, [kind]: options === undefined ? null : options },
-      } as DeviceOptions).close(),
+    call: (_, options) => {
+      // A number is allowed: it stands for a probability.
+      const rule = options === undefined || typeof options === 'number' ? null : options;
+      new Device({ faults: { seed: 1, [kind]: rule } }).close();
+    },
     required: true,
     path: `options.faults.${kind}`,
   })),
