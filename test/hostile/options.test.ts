@@ -2,7 +2,7 @@
 // rejected.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Device, type DeviceOptions, Endpoint, explainCapture, type FaultName, SgeState } from '../../lib';
+import { Device, Endpoint, explainCapture, type FaultName, SgeState } from '../../lib';
 import { argumentError, wrongType } from '../support/answers';
 import { everything as everyClass } from '../support/everything';
 import { runProgram } from '../support/programs';
