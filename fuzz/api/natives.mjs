@@ -13,7 +13,7 @@ const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
 const MOST_NAMES = 40;
 /** The functions that read their parameters from the command block. */
 const COMMANDS =
-  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr queryMr releaseMr countMr mapPhys mapSg'.split(
+  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr queryMr releaseMr worksMr stampOfKey countMr mapPhys mapSg'.split(
     ' ',
   );
 /** Calls that create a region and store its name in the command block. */
@@ -225,7 +225,8 @@ export class Natives {
     );
     if (!/^(acquireOne|take)$/.test(key) && random.chance(0.9)) this.#command.storeElement(this.#element());
     const region = this.#region();
-    if (/^(queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key)) this.#command.storeRegion(region);
+    if (/^(queryMr|releaseMr|worksMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key))
+      this.#command.storeRegion(region);
     if (random.chance(0.1)) this.#scribble();
     return checker;
   }

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '0857a04237bdfa82';
+export const LAYOUT_HASH = 'e249822040b85220';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -1556,6 +1556,8 @@ export enum CommandFlag {
   IovaGiven = 2,
   /** write the last 8 bytes of a copy last, one by one in ascending order */
   Ordered = 4,
+  /** the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+  Weak = 8,
 }
 
 /** The name of an element in a list of elements, as 32-bit words. */

@@ -1306,6 +1306,8 @@ enum rvt_command_flag {
     /* the region's iova is IOVA; otherwise it equals its start, or stays unchanged */
     RVT_COMMAND_FLAG_IOVA_GIVEN = 2,
     RVT_COMMAND_FLAG_ORDERED = 4, /* write the last 8 bytes of a copy last, one by one in ascending order */
+    /* the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+    RVT_COMMAND_FLAG_WEAK = 8,
 };
 
 /* ts: ElementNameWord, RVT_ELEMENT_NAME_ */

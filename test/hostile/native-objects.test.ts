@@ -33,7 +33,7 @@ describe('the native objects', () => {
     const turn = () => new Promise((resolve) => setImmediate(resolve));
     const nameOf = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'object' : String(answer); } catch (error) { return error.code ?? error.name; } };
     /** The functions of the module that read the command block. */
-    const commands = ['checkOne', 'placeOne', 'acquireOne', 'describeSge', 'putOne', 'copyOut', 'copyIn', 'fetchAdd', 'compareSwap', 'regUserMr', 'queryMr', 'releaseMr',
+    const commands = ['checkOne', 'placeOne', 'acquireOne', 'describeSge', 'putOne', 'copyOut', 'copyIn', 'fetchAdd', 'compareSwap', 'regUserMr', 'queryMr', 'releaseMr', 'worksMr', 'stampOfKey',
       'countMr', 'mapPhys', 'mapSg', 'empty'];
   `;
 

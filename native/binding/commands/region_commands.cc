@@ -21,7 +21,8 @@ int RegUserMr(Commands &commands, napi_env env, napi_value array) {
     uint32_t access = block.Read(RVT_COMMAND_ACCESS), flags = block.Read(RVT_COMMAND_FLAGS);
     uint64_t start = block.ReadLong(RVT_COMMAND_START), iova = block.ReadLong(RVT_COMMAND_IOVA);
     rvt_memory *memory = nullptr;
-    int error = NewJsMemory(in->device->environment_ptr(), env, array, &memory);
+    Keeping keeping = flags & RVT_COMMAND_FLAG_WEAK ? Keeping::kWeak : Keeping::kStrong;
+    int error = NewJsMemory(in->device->environment_ptr(), env, array, keeping, &memory);
     if (error)
         return error;
     rvt_mr_handle handle = {};
@@ -99,6 +100,19 @@ int PlaceOfMr(Commands &commands) {
     block.WriteField(RVT_PLACE_OF_MR_KIND, static_cast<uint64_t>(place.kind));
     block.WriteField(RVT_PLACE_OF_MR_WORKS, place.works);
     return 0;
+}
+
+// worksMr(): answers 1 if checks find the region by its key, otherwise 0.
+int WorksMr(Commands &commands) {
+    return rvt_mr_works(ReadRegion(commands.block, commands.checkers).handle);
+}
+
+// stampOfKey(): answers the stamp of KEY for the checker, see rvt_key_stamp.
+int StampOfKey(Commands &commands) {
+    const NumberedChecker *asker = commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
+    if (!asker)
+        return 0;
+    return static_cast<int>(rvt_key_stamp(&asker->checker, commands.block.Read(RVT_COMMAND_KEY)));
 }
 
 // placeOfView(bytes): fills the fields (enum rvt_view_field).
@@ -192,6 +206,8 @@ std::vector<CommandFunction> RegionCommands() {
             {"queryMr", Command<QueryMr>},
             {"releaseMr", Command<ReleaseMr>},
             {"placeOfMr", Command<PlaceOfMr>},
+            {"worksMr", Command<WorksMr>},
+            {"stampOfKey", Command<StampOfKey>},
             {"placeOfView", CommandWith<PlaceOfView>},
             {"countMr", Command<CountMr>},
             {"mapPhys", CommandWith<MapPhys>},

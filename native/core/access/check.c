@@ -187,3 +187,30 @@ int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uin
     }
     return rvt_place_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, place, reason);
 }
+
+bool rvt_mr_works(struct rvt_mr_handle handle) {
+    const struct rvt_mregion *mr = rvt_mr_live(handle);
+    if (!mr)
+        return false;
+    const struct rvt_lkey_table *table = &mr->owned.device->lkey_table;
+    uint32_t key = atomic_load_explicit(&mr->lkey, memory_order_acquire);
+    struct rvt_lkey_entry entry;
+    rvt_record_read(table, rvt_lkey_record(table, key), key, &entry);
+    if (entry.key != key || entry.region != rvt_mr_index(mr) || !rvt_shape_valid(entry.shape))
+        return false;
+    /* The object may have become another region meanwhile, whose key was read above. */
+    return rvt_mr_live(handle) != NULL;
+}
+
+uint32_t rvt_key_stamp(const struct rvt_checker *checker, uint32_t key) {
+    const struct rvt_lkey_record *record = rvt_lkey_record(&checker->device->lkey_table, key);
+    uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
+    /* The name first, the sequence again last, as rvt_record_read() does. */
+    uint64_t name = atomic_load_explicit(&record->line0.name, memory_order_acquire);
+    uint64_t rights = atomic_load_explicit(&record->line0.rights, memory_order_acquire);
+    if ((sequence & 1) || !key || name != rvt_record_name(key, checker->pd) ||
+        !rvt_shape_valid((uint32_t)(rights >> 32)) ||
+        atomic_load_explicit(&record->sequence, memory_order_relaxed) != sequence)
+        return 0;
+    return (uint32_t)(sequence >> 1 & INT32_MAX); /* at least 1, see rvt_alloc_lkey() */
+}
