@@ -9,7 +9,7 @@ import { PlainNumbers } from './intrinsics';
 import { CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
 import { type NativeProtectionDomain, native, type Status } from './native';
 
-const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr } = native;
+const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr, stampOfKey: readStamp, worksMr } = native;
 
 /** Identifies a region, and caches the attributes that never change. */
 export interface RegionName {
@@ -109,6 +109,22 @@ export function queryRegion(name: RegionName): Status {
   storeRegion(name);
   queryMr();
   return readAnswer();
+}
+
+/** Returns whether checks find the region by its key: it is not released, and its key is not invalidated. Takes no lock. */
+export function regionWorks(name: RegionName): boolean {
+  storeRegion(name);
+  worksMr();
+  return words[CommandWord.Answer] === 1;
+}
+
+/** Returns the stamp of a key in a domain; see {@link NativeModule.stampOfKey}. */
+export function stampOfKey(checker: number, key: number): number {
+  words[CommandWord.Checker] = checker;
+  words[CommandWord.Key] = key;
+  words[CommandWord.Answer] = 0;
+  readStamp();
+  return words[CommandWord.Answer];
 }
 
 /** Calls `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. Returns 0 or a negative errno. */
