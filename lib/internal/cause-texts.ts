@@ -49,6 +49,14 @@ export interface CauseText {
 /** Names the key to invalidate. */
 const keyArgument = (facts: Facts): string => inWr(facts, 'invalidateRkey') ?? 'rkey';
 
+/** Names an argument of registration, which re-registration has one level deeper. */
+const registered =
+  (argument: 'memory' | 'start' | 'iova') =>
+  ({ method }: Facts): string => {
+    if (method === 'MemoryRegion.rereg') return `options.translation.${argument}`;
+    return argument === 'memory' ? argument : `options.${argument}`;
+  };
+
 const EXIST = ['still exists', 'still exist'] as const;
 const CASCADE = 'close these objects first, or pass { cascade: true }';
 
@@ -145,6 +153,12 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     counts: 'elements',
     text: (f) => `${countsAre(f)} still held on the region; nothing was changed`,
   },
+  ReregHeld: {
+    counts: 'elements',
+    text: (f) =>
+      `${countsAre(f)} still held on the region, also by queued work requests; it is not re-registered, and its old registration stays valid`,
+  },
+  ReregRunning: { text: byOwn('another thread is re-registering the region now') },
   HalfDead: {
     argument: listedIfMany,
     counts: 'elements',
@@ -241,7 +255,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: ({ value, limit }) =>
       `the memory has ${bytes(value)}, but the cache holds at most ${limit} (maxBytes)`,
   },
-  EmptyMemory: { argument: 'memory', text: byOwn('the memory is empty') },
+  EmptyMemory: { argument: registered('memory'), text: byOwn('the memory is empty') },
   MemoryDetached: {
     text: (f) =>
       `the "${f.argument ?? 'memory'}" argument is detached: its buffer was transferred or replaced`,
@@ -257,30 +271,31 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
       'pass a view of a part of it',
   },
   StartTooHigh: {
-    argument: 'options.start',
+    argument: registered('start'),
     value: 'address',
     limit: 'address',
-    text: ({ value, limit }) =>
-      `options.start ${hex(value)} is ${bytes(value - limit)} too high: the last page would end above 2^64`,
+    text: ({ argument, value, limit }) =>
+      `${argument ?? 'start'} ${hex(value)} is ${bytes(value - limit)} too high: the last page would end above 2^64`,
   },
   IovaTooHigh: {
     value: 'address',
     limit: 'address',
-    argument: (f) => (f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'mr') ?? 'options.iova')),
+    argument: (f) =>
+      f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'mr') ?? registered('iova')(f)),
     text: ({ value, limit }) =>
       `iova ${hex(value)} is ${bytes(value - limit)} too high: the region would end above 2^64`,
   },
   TooManyPages: {
-    argument: 'memory',
+    argument: registered('memory'),
     value: 'number',
     limit: 'number',
     text: ({ value, limit }) => `the memory has ${pages(value)}, but a region has at most ${limit}`,
   },
   AddressesUsedUp: {
-    argument: 'options.start',
+    argument: registered('start'),
     value: 'number',
-    text: ({ value }) =>
-      `no free range of ${bytes(value)} is left in the local address space; pass options.start`,
+    text: ({ argument, value }) =>
+      `no free range of ${bytes(value)} is left in the local address space; pass ${argument ?? 'start'}`,
   },
   DmaAddressUnaligned: {
     argument: 'options.address',
@@ -354,6 +369,15 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'regionKind',
     text: (f) =>
       `the region${whichListed(f)} is of kind ${regionKindName(Number(f.value))}, which this method does not accept`,
+  },
+  ReregNothing: {
+    argument: 'options',
+    text: byOwn('one of translation, access and pd must be given'),
+  },
+  ReregInvalid: {
+    value: 'number',
+    text: ({ value }) =>
+      `the region's key ${hex(value)} was invalidated; the region cannot be re-registered, only released`,
   },
   ListedNoRegion: {
     argument: listed,

@@ -1,6 +1,7 @@
 /** A region of a {@link RegistrationCache}, and the lists that such regions are in. */
 import { type IntervalTree } from '../internal/interval-tree';
 import { type RegionName } from '../internal/region-name';
+import { type RegionPlace } from '../internal/region-place';
 import { type CachedRegions } from './cached-regions';
 import { type MemoryRegion } from './memory-region';
 
@@ -57,6 +58,8 @@ export class CachedRegion extends ListPlace {
   /** Number of the domain, and the region's key. */
   readonly checker: number;
   readonly key: number;
+  /** Where the region was when it was registered; a program can re-register it elsewhere. */
+  readonly place: RegionPlace | undefined;
   /** The key's stamp when the region last worked; see `stampOfKey`. 0: unknown. */
   stamp = 0;
   readonly of: CachedBuffer;
@@ -78,6 +81,7 @@ export class CachedRegion extends ListPlace {
     start: number,
     end: number,
     access: number,
+    place: RegionPlace | undefined,
   ) {
     super();
     this.self = this;
@@ -90,6 +94,7 @@ export class CachedRegion extends ListPlace {
     this.start = start;
     this.end = end;
     this.access = access;
+    this.place = place;
   }
 
   get length(): number {

@@ -8,7 +8,8 @@ import { RegionField, ReleaseMode } from '../internal/layout';
 import { bytesAt, canShrink, lengthOfBufferNow } from '../internal/memory-argument';
 import { type ProtectionDomain, registerWeakly } from './protection-domain';
 import { endRegion, nameOf } from './region';
-import { queryRegion, regionWorks, stampOfKey } from '../internal/region-name';
+import { queryRegion, stampOfKey } from '../internal/region-name';
+import { placeOfRegion } from '../internal/region-place';
 
 /** References of a region that nobody holds; 1 once it is half-dead. */
 const OWN_REFS = 2;
@@ -294,7 +295,10 @@ export class CachedRegions {
     access: Access,
   ): CachedRegion {
     try {
-      const entry = new CachedRegion(this, region, nameOf(region), known, start, end, access);
+      const name = nameOf(region);
+      const place = placeOfRegion(name);
+      const found = typeof place === 'object' ? place : undefined; // undefined: another thread has closed the device
+      const entry = new CachedRegion(this, region, name, known, start, end, access, found);
       known.regions.add(start, end, entry.name.id, entry);
       known.latest = entry;
       moveToEnd(entry, this.#open);
@@ -388,19 +392,27 @@ export class CachedRegions {
 }
 
 /**
- * Returns whether checks find the region by its key. Asks first whether the record of the key has changed at all, which is much
- * cheaper.
+ * Returns whether checks find the region by its key, as it was registered. Asks first whether the record of the key has changed at
+ * all, which is much cheaper.
  */
 function keyWorks(entry: CachedRegion): boolean {
-  return stampOfKey(entry.checker, entry.key) === entry.stamp && entry.stamp !== 0
-    ? true
-    : keyWorksNow(entry);
+  return (entry.stamp !== 0 && stampOfKey(entry.checker, entry.key) === entry.stamp) || keyWorksNow(entry);
 }
 
 function keyWorksNow(entry: CachedRegion): boolean {
-  // The stamp first: if the region works afterwards, the stamp is one of this region.
+  // The stamp first: if the region is found unchanged afterwards, the stamp is one of the unchanged region.
   const stamp = stampOfKey(entry.checker, entry.key);
-  const works = regionWorks(entry.name);
+  const { place: before } = entry;
+  const place = placeOfRegion(entry.name);
+  const works =
+    typeof place === 'object' &&
+    before !== undefined &&
+    place.works &&
+    place.pd === before.pd &&
+    place.buffer === before.buffer &&
+    place.offset === before.offset &&
+    place.length === before.length &&
+    place.access === before.access;
   entry.stamp = works ? stamp : 0;
   return works;
 }

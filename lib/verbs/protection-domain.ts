@@ -15,6 +15,7 @@ import { type Asker } from './asker';
 import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
+import { setDomainLookUp } from './domain-native';
 import { storeLong, words } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
@@ -128,9 +129,6 @@ export interface AcquireOptions {
 
 const DEFAULT_MAX_MAPS = 32;
 const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
-
-/** Returns the native object of a domain; undefined for any other value. */
-export let nativeDomainOf: (value: unknown) => NativeProtectionDomain | undefined;
 
 /**
  * As {@link ProtectionDomain.regUserMr}, but the region does not keep an ArrayBuffer alive: once the buffer was collected, its
@@ -615,8 +613,9 @@ export class ProtectionDomain {
   }
 
   static {
-    nativeDomainOf = (value) =>
-      typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;
+    setDomainLookUp((value) =>
+      typeof value === 'object' && value !== null && #native in value ? value.#native : undefined,
+    );
     registerWeakly = (pd, method, access, bytes) => pd.#register(method, access, CommandFlag.Weak, bytes);
   }
 

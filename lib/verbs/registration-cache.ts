@@ -13,7 +13,8 @@ import {
   typedByteOffsetOf,
 } from '../internal/memory-argument';
 import { optionsOf } from '../internal/options';
-import { nativeDomainOf, type ProtectionDomain } from './protection-domain';
+import { nativeDomainOf } from './domain-native';
+import { type ProtectionDomain } from './protection-domain';
 import { RegionUse } from './region-use';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 

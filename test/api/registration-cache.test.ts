@@ -609,6 +609,41 @@ describe('regions that end without the cache', () => {
     expect(registered(device)).toBe(1);
   });
 
+  test.each([
+    ['other memory', { translation: { memory: new Uint8Array(64) } }],
+    ['fewer rights', { access: 0 }],
+    ['more rights', { access: READ | WRITE }],
+  ])('re-registered with %s are not given out', (_, change) => {
+    const { device, pd } = scene();
+    const cache = new RegistrationCache(pd);
+    const bytes = new Uint8Array(64).fill(7);
+    const use = cache.get(bytes, READ);
+    const { region } = use;
+    use.put();
+    region.rereg(change);
+    using again = cache.get(bytes, READ);
+    expect(again.region).not.toBe(region);
+    expect(region.state).toBe('Closed');
+    const sge = accepted(pd.acquire({ addr: again.start, length: 8, lkey: again.lkey }, 0));
+    const copy = Buffer.alloc(8);
+    sge.copyTo(copy);
+    sge.put();
+    expect(copy).toEqual(Buffer.alloc(8, 7));
+    expect(registered(device)).toBe(1);
+  });
+
+  test('re-registered in another domain are not given out', () => {
+    const { device, pd } = scene();
+    const cache = new RegistrationCache(pd);
+    const bytes = new Uint8Array(64);
+    const use = cache.get(bytes, READ);
+    use.put();
+    cache.get(bytes, READ).put(); // the stamp of the key is known now
+    const { region } = cache.get(bytes, READ);
+    region.rereg({ pd: device.allocPd() });
+    expect(cache.get(bytes, READ).region).not.toBe(region);
+  });
+
   test('counted regions, whose record changes, stay cached', () => {
     const { pd } = scene();
     const cache = new RegistrationCache(pd);

@@ -19,6 +19,8 @@ interface Taker {
   call: (objects: Everything, options: any) => unknown;
   /** Whether the options argument is required. */
   required?: boolean;
+  /** Name of the options in messages. Default: `options`. */
+  path?: string;
 }
 
 const bytes = Buffer.alloc(8);
@@ -49,6 +51,7 @@ const takers: Taker[] = [
       remoteKeyZero: true,
       captureStacks: true,
       reportLeaks: false,
+      faults: { seed: 1 },
     },
     call: (_, options) => new Device(options).close(),
   },
@@ -221,6 +224,37 @@ const takers: Taker[] = [
     name: 'mr.mapSg',
     all: { offset: 1, pageSize: 4096 },
     call: ({ sg }, options) => sg.mapSg([{ addr: DMA, length: 8 }], options),
+  },
+  {
+    type: 'ReregOptions',
+    name: 'mr.rereg',
+    all: { translation: { memory: bytes, start: 0, iova: 0 }, access: 1, pd: null },
+    call: ({ pd }, options) => {
+      // Each call creates a new domain, so the option gets the domain of this call.
+      if (options?.pd !== undefined && Object.hasOwn(options, 'pd')) options.pd = pd;
+      const mr = pd.regUserMr(bytes);
+      try {
+        mr.rereg(options);
+      } finally {
+        mr.dereg();
+      }
+    },
+    required: true,
+  },
+  {
+    type: 'ReregTranslation',
+    name: 'mr.rereg, translation',
+    all: { memory: bytes, start: 0, iova: 0 },
+    call: ({ pd }, options) => {
+      const mr = pd.regUserMr(bytes);
+      try {
+        mr.rereg({ translation: options === undefined ? null : options });
+      } finally {
+        mr.dereg();
+      }
+    },
+    required: true,
+    path: 'options.translation',
   },
   {
     type: 'DeregOptions',
@@ -508,7 +542,7 @@ test('this file covers every interface of options', () => {
 });
 
 describe.each(takers)('options of $name', (taker) => {
-  const { all, required = false } = taker;
+  const { all, required = false, path = 'options' } = taker;
 
   test('accepts every option, from objects with and without a prototype', () => {
     expect(ask(taker, all)).toBe('ok');
@@ -550,7 +584,7 @@ describe.each(takers)('options of $name', (taker) => {
       new Proxy({ ...all, acess: 1 }, {}),
     ]) {
       expect(() => taker.call(objects, options)).toThrow(
-        argumentError('ERR_INVALID_ARG_VALUE', "The property 'options.acess' is not a known option"),
+        argumentError('ERR_INVALID_ARG_VALUE', `The property '${path}.acess' is not a known option`),
       );
     }
     expect(lives()).toEqual(before);

@@ -96,6 +96,17 @@ describe('exit', () => {
       { status: 7 },
     ],
     [
+      // The collector finds the holders of elements when the module's state is freed already.
+      'with a collection that runs while the environment ends',
+      `everything();
+       process.on('exit', () => {
+         everything();
+         gc({ type: 'major', execution: 'async' });
+         process.exitCode = 7;
+       });`,
+      { status: 7 },
+    ],
+    [
       'by an uncaught throw',
       `everything(); throw new Error('on purpose');`,
       { status: 1, stderr: /on purpose/ },

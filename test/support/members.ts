@@ -127,6 +127,7 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     lkeyBatch: [1],
     rkeyBatch: [1],
     mapSg: [[{ addr: DMA, length: 8 }]],
+    rereg: [{ access: 1 }],
     mapPhys: [[DMA], 0],
     copyTo: [Buffer.alloc(8)],
     copyFrom: [Buffer.alloc(8)],

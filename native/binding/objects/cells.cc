@@ -7,12 +7,19 @@
 bool Cells::Start(Environment &environment, Napi::Env env, Napi::Object exports) {
     auto *cells = new Cells(environment);
     environment.Keep(kCellsPart, std::unique_ptr<EnvironmentPart>(cells));
-    napi_value global, constructor, collected, registry, add, bind;
-    if (napi_get_global(env, &global) != napi_ok ||
+    napi_value global, constructor, collected, wrap, callback, registry, add, bind, script;
+    // While an environment ends, Node runs the tasks that are left, also the callbacks of registries, when the
+    // module's state and `env` are freed already. It runs no JavaScript then, but calls native functions. So
+    // the registry gets a JavaScript function, which calls ours. It comes from a script, because programs can
+    // replace Function.prototype.bind.
+    static constexpr char kWrap[] = "(collected) => (number) => { collected(number); }";
+    if (napi_create_string_latin1(env, kWrap, sizeof kWrap - 1, &script) != napi_ok ||
+        napi_run_script(env, script, &wrap) != napi_ok || napi_get_global(env, &global) != napi_ok ||
         napi_get_named_property(env, global, "FinalizationRegistry", &constructor) != napi_ok ||
         napi_create_function(env, "holderCollected", NAPI_AUTO_LENGTH, HolderCollected, cells, &collected) !=
             napi_ok ||
-        napi_new_instance(env, constructor, 1, &collected, &registry) != napi_ok ||
+        napi_call_function(env, global, wrap, 1, &collected, &callback) != napi_ok ||
+        napi_new_instance(env, constructor, 1, &callback, &registry) != napi_ok ||
         napi_get_named_property(env, registry, "register", &add) != napi_ok ||
         napi_create_reference(env, registry, 1, &cells->registry_) != napi_ok ||
         napi_create_reference(env, add, 1, &cells->register_) != napi_ok ||
