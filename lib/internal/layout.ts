@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '229155e19238233b';
+export const LAYOUT_HASH = 'd519a3c88adcea02';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -1635,6 +1635,8 @@ export enum CommandFlag {
   ReregTranslation = 8,
   ReregPd = 16,
   ReregAccess = 32,
+  /** the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+  Weak = 64,
 }
 
 /** The name of an element in a list of elements, as 32-bit words. */
