@@ -406,9 +406,9 @@ static void make_read_only(struct peer *p, unsigned i) {
     rvt_yield();
     if (sum_of(memory_at(p, i, p->side[i])) != before)
         atomic_fetch_add(&changed_bytes, 1);
+    /* A send that waits for a receive may hold the region by now. Then it stays as it is until it ends. */
     change.access = ALL_ACCESS;
-    while (!rereg_patiently(p, i, &change, NULL))
-        ;
+    (void)rereg_patiently(p, i, &change, NULL);
 }
 
 /* Moves a region to its other memory under the other domain's key, or to the other domain alone, where no queue pair is.
