@@ -8,7 +8,7 @@ import { Access, Device } from 'rdmavt';
 /** How often the counters of a running plugin are looked at, in milliseconds. */
 const WATCH_MS = 5;
 /** How long the library of a plugin may take to explain a refusal. A refused plugin can do meanwhile what it may, and no more. */
-const EXPLAIN_MS = 250;
+const EXPLAIN_MS = 1000;
 
 /**
  * How a plugin ended.

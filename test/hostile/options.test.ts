@@ -2,7 +2,7 @@
 // rejected.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Device, Endpoint, explainCapture, RegistrationCache, SgeState } from '../../lib';
+import { Device, Endpoint, explainCapture, type FaultName, RegistrationCache, SgeState } from '../../lib';
 import { argumentError, wrongType } from '../support/answers';
 import { everything as everyClass } from '../support/everything';
 import { runProgram } from '../support/programs';
@@ -41,6 +41,20 @@ const { signal } = new AbortController();
 /** Lets the promise of an operation that cannot be posted reject. */
 const start = (promise: Promise<unknown>): void => void promise.catch(() => {});
 
+/** The kinds of faults, with the options that only some of them take. */
+const faultOptions: Record<FaultName, Record<string, unknown>> = {
+  refuse: { reason: 'Revoked' },
+  rnr: {},
+  flush: {},
+  overflow: {},
+  slow: { usec: 1 },
+  lost: { direction: 'in' },
+  late: { usec: 1, direction: 'in' },
+  doubled: { direction: 'in' },
+  reordered: { direction: 'in' },
+};
+const faults = Object.keys(faultOptions) as FaultName[];
+
 const takers: Taker[] = [
   {
     type: 'DeviceOptions',
@@ -55,6 +69,26 @@ const takers: Taker[] = [
     },
     call: (_, options) => new Device(options).close(),
   },
+  {
+    type: 'DeviceFaults',
+    name: 'new Device, faults',
+    all: { seed: 1, ...Object.fromEntries(faults.map((kind) => [kind, 0.5])) },
+    call: (_, options) => new Device({ faults: options === undefined ? null : options }).close(),
+    required: true,
+    path: 'options.faults',
+  },
+  ...faults.map((kind): Taker => ({
+    type: 'AnyRule',
+    name: `new Device, faults, ${kind}`,
+    all: { probability: 0.5, at: 1, every: 2, ...faultOptions[kind] },
+    call: (_, options) => {
+      // A number is allowed: it stands for a probability.
+      const rule = options === undefined || typeof options === 'number' ? null : options;
+      new Device({ faults: { seed: 1, [kind]: rule } }).close();
+    },
+    required: true,
+    path: `options.faults.${kind}`,
+  })),
   {
     type: 'AttachOptions',
     name: 'Device.attach',
