@@ -73,10 +73,9 @@ int rvt_kick_qp(struct rvt_qp_handle handle);
 uint64_t rvt_progress(struct rvt_dev_info *device, uint64_t now);
 
 /* Fires all RNR timers in the order in which they were started, whatever the time is, and shows all completions
- * that faults keep back. Calls `fired` (may be
- * NULL) with the serial number of each queue pair and the time in microseconds that its timer was set to;
- * `fired` must not call the core. Queue pairs in error are reported and stay as they are. Returns how many
- * fired. In the manual mode the queue pairs are only made ready. */
+ * that faults keep back. Calls `fired` (may be NULL) with the serial number of each queue pair and the time in
+ * microseconds that its timer was set to; `fired` must not call the core. Queue pairs in error are reported and
+ * stay as they are. Returns how many fired. In the manual mode the queue pairs are only made ready. */
 uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, uint64_t qp, uint32_t usec),
                          void *data);
 
