@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'ba74a707efee7e15';
+export const LAYOUT_HASH = 'c6c36c9a4f29706e';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -1165,6 +1165,25 @@ export enum RegionField {
   Count = 16,
 }
 
+/** The attributes of a memory window or a lease (struct rvt_mw_attributes). */
+export enum WindowField {
+  /** unique on the device, never reused */
+  Id = 0,
+  Key = 1,
+  Access = 2,
+  Bound = 3,
+  Lease = 4,
+  Expired = 5,
+  /** id of the region that it is bound to; 0: none */
+  Region = 6,
+  /** remote address of its first byte */
+  Address = 7,
+  Length = 8,
+  /** serial number of the only queue pair whose peer may use it; 0: any */
+  Qp = 9,
+  Count = 10,
+}
+
 /** Where a region's bytes are, and how a peer addresses them (struct rvt_mr_place). */
 export enum RegionPlaceField {
   /** serial number of the region's domain */
@@ -1254,11 +1273,13 @@ export enum CounterField {
 export enum KeyTableField {
   Index = 0,
   Lkey = 1,
-  /** id of the region in the slot */
+  /** id of the region in the slot, or of the one that the window in the slot is bound to; 0: none */
   Region = 2,
   /** index of that region in its pool */
   RegionIndex = 3,
-  Count = 4,
+  /** id of the memory window in the slot; 0: a region has the slot */
+  Window = 4,
+  Count = 5,
 }
 
 /** The kind of memory behind a region or a DMA mapping. */
@@ -1669,7 +1690,7 @@ export enum CommandWord {
   Compare = 58,
   /** out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
   RecordSequence = 60,
-  /** in: number of the domain that a region is re-registered in */
+  /** in: number of the domain that a region is re-registered in, or of the queue pair that a lease is for */
   NewChecker = 62,
 }
 

@@ -962,6 +962,22 @@ enum rvt_region_field {
     RVT_REGION_FIELD_COUNT = 16,
 };
 
+/* ts: WindowField, RVT_WINDOW_FIELD_ */
+/* The attributes of a memory window or a lease (struct rvt_mw_attributes). */
+enum rvt_window_field {
+    RVT_WINDOW_FIELD_ID = 0, /* unique on the device, never reused */
+    RVT_WINDOW_FIELD_KEY = 1,
+    RVT_WINDOW_FIELD_ACCESS = 2,
+    RVT_WINDOW_FIELD_BOUND = 3,
+    RVT_WINDOW_FIELD_LEASE = 4,
+    RVT_WINDOW_FIELD_EXPIRED = 5,
+    RVT_WINDOW_FIELD_REGION = 6,  /* id of the region that it is bound to; 0: none */
+    RVT_WINDOW_FIELD_ADDRESS = 7, /* remote address of its first byte */
+    RVT_WINDOW_FIELD_LENGTH = 8,
+    RVT_WINDOW_FIELD_QP = 9, /* serial number of the only queue pair whose peer may use it; 0: any */
+    RVT_WINDOW_FIELD_COUNT = 10,
+};
+
 /* ts: RegionPlaceField, RVT_PLACE_OF_MR_ */
 /* Where a region's bytes are, and how a peer addresses them (struct rvt_mr_place). */
 enum rvt_region_place_field {
@@ -1035,9 +1051,11 @@ enum rvt_counter_field {
 enum rvt_table_field {
     RVT_TABLE_INDEX = 0,
     RVT_TABLE_LKEY = 1,
-    RVT_TABLE_REGION = 2,       /* id of the region in the slot */
+    /* id of the region in the slot, or of the one that the window in the slot is bound to; 0: none */
+    RVT_TABLE_REGION = 2,
     RVT_TABLE_REGION_INDEX = 3, /* index of that region in its pool */
-    RVT_TABLE_COUNT = 4,
+    RVT_TABLE_WINDOW = 4,       /* id of the memory window in the slot; 0: a region has the slot */
+    RVT_TABLE_COUNT = 5,
 };
 
 /* --- objects on a device: rows of 64-bit numbers, by kind --- */
@@ -1378,7 +1396,8 @@ enum rvt_command_word {
     RVT_COMMAND_COMPARE = 58,
     /* out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
     RVT_COMMAND_RECORD_SEQUENCE = 60,
-    RVT_COMMAND_NEW_CHECKER = 62, /* in: number of the domain that a region is re-registered in */
+    /* in: number of the domain that a region is re-registered in, or of the queue pair that a lease is for */
+    RVT_COMMAND_NEW_CHECKER = 62,
 };
 
 /* ts: CommandFlag, RVT_COMMAND_FLAG_ */

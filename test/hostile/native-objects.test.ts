@@ -34,7 +34,7 @@ describe('the native objects', () => {
     const nameOf = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'object' : String(answer); } catch (error) { return error.code ?? error.name; } };
     /** The functions of the module that read the command block. */
     const commands = ['checkOne', 'placeOne', 'acquireOne', 'describeSge', 'putOne', 'copyOut', 'copyIn', 'fetchAdd', 'compareSwap', 'regUserMr', 'reregMr', 'queryMr', 'releaseMr',
-      'countMr', 'mapPhys', 'mapSg', 'empty'];
+      'countMr', 'mapPhys', 'mapSg', 'allocMw', 'queryMw', 'deallocMw', 'leaseMr', 'empty'];
   `;
 
   function expectOutput(program: string, stdout: string): void {
@@ -132,7 +132,8 @@ describe('the native objects', () => {
          if (/^map|Mr/.test(name) && dice(4)) block.storeRegion(dice(2) ? pick(Object.values(all.regions)) : pick(regions));
          if (name === 'mapPhys' && dice(2)) { block.storeRegion(all.regions.fmr); block.storeLong(Word.Iova, 0x7000n); }
          if (dice(2)) block.storeElement(pick(elements)); else block.words[Word.Cell] = native.bindCell({});
-         Object.assign(block.words, { [Word.LastCell]: pick(elements).cell, [Word.LastGeneration]: pick(elements).generation, [Word.Flags]: dice(8) });
+         Object.assign(block.words, { [Word.LastCell]: pick(elements).cell, [Word.LastGeneration]: pick(elements).generation, [Word.Flags]: dice(name === 'reregMr' ? 64 : 8) });
+         if (name === 'leaseMr' && dice(2)) { block.storeRegion(all.regions.user); block.storeLong(Word.Address, 0x1000n); block.storeLong(Word.Operand, 8n); Object.assign(block.words, { [Word.Access]: 4, [Word.NewChecker]: 0 }); }
          block.words[Word.Mode] = dice(20) ? 0 : dice(4);
          if (dice(3) === 0) hostileWords();
        };

@@ -12,7 +12,9 @@ import {
   DmaSpace,
   Endpoint,
   FastMemoryRegion,
+  Lease,
   MemoryRegion,
+  MemoryWindow,
   ProtectionDomain,
   QueuePair,
   Sge,
@@ -46,6 +48,8 @@ export function everything() {
   const { ring } = device.createCq(4, { ring: true });
   const srq = pd.createSrq({ maxWr: 4 });
   const ah = pd.createAh();
+  const mw = pd.allocMw();
+  const lease = pd.regUserMr(Buffer.alloc(8), { access: ALL }).advertise({ expiresInMs: 3_600_000 });
   return {
     device,
     dma: device.dma,
@@ -64,6 +68,8 @@ export function everything() {
     ring,
     srq,
     ah,
+    mw,
+    lease,
     sends: pd.createQp({ type: 'RC', sendCq: device.createCq(4) }).sendQueue(1),
     receives: srq.recvQueue(1),
     endpoint: hasEndpoints ? new Endpoint({ device, address: '127.0.0.1', port: 0 }) : undefined,
@@ -91,6 +97,8 @@ export const classes: [string, any, (all: All) => any][] = [
   ['SendQueue', SendQueue, ({ sends }) => sends],
   ['RecvQueue', RecvQueue, ({ receives }) => receives],
   ['AddressHandle', AddressHandle, ({ ah }) => ah],
+  ['MemoryWindow', MemoryWindow, ({ mw }) => mw],
+  ['Lease', Lease, ({ lease }) => lease],
   ...(hasEndpoints
     ? [['Endpoint', Endpoint, ({ endpoint }: All) => endpoint] as [string, any, (all: All) => any]]
     : []),

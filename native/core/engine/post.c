@@ -86,7 +86,7 @@ static const struct opcode_rules opcode_rules[] = {
 static const struct opcode_rules *rules_of(const struct rvt_send_wr *wr) {
     static const struct opcode_rules none;
     if (wr->opcode >= sizeof(opcode_rules) / sizeof(opcode_rules[0]) ||
-        (wr->opcode == RVT_WR_BIND_MW && !wr->mw.mw))
+        (wr->opcode == RVT_WR_BIND_MW && !wr->mw.mw && !wr->mw.generation))
         return &none;
     return &opcode_rules[wr->opcode];
 }

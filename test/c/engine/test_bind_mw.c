@@ -55,12 +55,12 @@ static void bind(struct scene *s, uint32_t key, uint32_t access) {
 static int write_at(struct scene *s, const struct vqp *from, uint64_t offset, uint32_t key) {
     struct rvt_ib_sge sge = sge_at(&s->own, 0, 8);
     return post(from, (struct rvt_send_wr){.wr_id = 2,
-                                               .opcode = RVT_WR_RDMA_WRITE,
-                                               .flags = RVT_SEND_SIGNALED,
-                                               .sges = &sge,
-                                               .num_sge = 1,
-                                               .remote_addr = s->remote.addr + offset,
-                                               .rkey = key});
+                                           .opcode = RVT_WR_RDMA_WRITE,
+                                           .flags = RVT_SEND_SIGNALED,
+                                           .sges = &sge,
+                                           .num_sge = 1,
+                                           .remote_addr = s->remote.addr + offset,
+                                           .rkey = key});
 }
 
 /* The last work request of `qp` has this status; returns why its peer refused the access. */
@@ -85,24 +85,24 @@ static void the_peer_writes_reads_and_counts_through_a_window(void) {
     CHECK_BYTES_EQ(bytes + FROM, source, 8);
     struct rvt_ib_sge sge = sge_at(&s.own, 64, LENGTH);
     CHECK_EQ(post(&s.a, (struct rvt_send_wr){.wr_id = 3,
-                                                 .opcode = RVT_WR_RDMA_READ,
-                                                 .flags = RVT_SEND_SIGNALED,
-                                                 .sges = &sge,
-                                                 .num_sge = 1,
-                                                 .remote_addr = s.remote.addr + FROM,
-                                                 .rkey = s.key}),
+                                             .opcode = RVT_WR_RDMA_READ,
+                                             .flags = RVT_SEND_SIGNALED,
+                                             .sges = &sge,
+                                             .num_sge = 1,
+                                             .remote_addr = s.remote.addr + FROM,
+                                             .rkey = s.key}),
              0);
     WC(s.a.scq, .wr_id = 3, .qp_num = s.a.qpn, .opcode = RVT_WC_OPCODE_RDMA_READ, .byte_len = LENGTH);
     CHECK_BYTES_EQ(source + 64, bytes + FROM, LENGTH);
     sge.length = 8;
     CHECK_EQ(post(&s.a, (struct rvt_send_wr){.wr_id = 4,
-                                                 .opcode = RVT_WR_ATOMIC_FETCH_AND_ADD,
-                                                 .flags = RVT_SEND_SIGNALED,
-                                                 .sges = &sge,
-                                                 .num_sge = 1,
-                                                 .compare_add = 5,
-                                                 .remote_addr = s.remote.addr + FROM + 64,
-                                                 .rkey = s.key}),
+                                             .opcode = RVT_WR_ATOMIC_FETCH_AND_ADD,
+                                             .flags = RVT_SEND_SIGNALED,
+                                             .sges = &sge,
+                                             .num_sge = 1,
+                                             .compare_add = 5,
+                                             .remote_addr = s.remote.addr + FROM + 64,
+                                             .rkey = s.key}),
              0);
     WC(s.a.scq, .wr_id = 4, .qp_num = s.a.qpn, .opcode = RVT_WC_OPCODE_FETCH_ADD, .byte_len = 8);
     CHECK_EQ(bytes[FROM + 64], 5);
@@ -161,9 +161,9 @@ static void a_peer_unbinds_by_send_with_inv(void) {
     uint32_t bad;
     CHECK_EQ(rvt_post_recv(s.b.handle, &receive, 1, &bad), 0);
     CHECK_EQ(post(&s.a, (struct rvt_send_wr){.wr_id = 6,
-                                                 .opcode = RVT_WR_SEND_WITH_INV,
-                                                 .flags = RVT_SEND_SIGNALED,
-                                                 .invalidate_rkey = s.key}),
+                                             .opcode = RVT_WR_SEND_WITH_INV,
+                                             .flags = RVT_SEND_SIGNALED,
+                                             .invalidate_rkey = s.key}),
              0);
     struct rvt_wc wc = {0};
     CHECK_EQ(rvt_poll_cq(s.b.rcq, 1, &wc), 1);
@@ -185,9 +185,9 @@ static void a_message_of_another_queue_pair_does_not_unbind(void) {
     uint32_t bad;
     CHECK_EQ(rvt_post_recv(d.handle, &receive, 1, &bad), 0);
     CHECK_EQ(post(&c, (struct rvt_send_wr){.wr_id = 6,
-                                               .opcode = RVT_WR_SEND_WITH_INV,
-                                               .flags = RVT_SEND_SIGNALED,
-                                               .invalidate_rkey = s.key}),
+                                           .opcode = RVT_WR_SEND_WITH_INV,
+                                           .flags = RVT_SEND_SIGNALED,
+                                           .invalidate_rkey = s.key}),
              0);
     struct rvt_wc wc = {0};
     CHECK_EQ(rvt_poll_cq(d.rcq, 1, &wc), 1);
@@ -248,9 +248,9 @@ static void a_bind_waits_for_delayed_invalidations(void) {
     CHECK_EQ(rvt_query_mw(s.mw, &a), 0);
     CHECK(a.bound && a.key == first); /* carried out at the post */
     CHECK_EQ(post(&s.b, (struct rvt_send_wr){.wr_id = 2,
-                                                 .opcode = RVT_WR_LOCAL_INV,
-                                                 .flags = RVT_SEND_SIGNALED | RVT_SEND_FENCE,
-                                                 .invalidate_rkey = first}),
+                                             .opcode = RVT_WR_LOCAL_INV,
+                                             .flags = RVT_SEND_SIGNALED | RVT_SEND_FENCE,
+                                             .invalidate_rkey = first}),
              0);
     CHECK_EQ(post(&s.b, bind_wr(&s, 3, second, RVT_ACCESS_REMOTE_WRITE)), 0);
     /* The window is bound when this one comes, so it fails then, without an effect on the queue pair. */
