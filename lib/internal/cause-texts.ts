@@ -422,6 +422,10 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: ({ value, limit }) =>
       `the rights are ${rights(value, 'and')}, but a memory window grants one or more of ${rights(limit, 'and')} and nothing else`,
   },
+  WindowType: {
+    value: 'number',
+    text: ({ value }) => `memory windows of type ${value} cannot be created, or not be invalidated`,
+  },
   BindEmpty: {
     argument: (f) => inWr(f, 'length'),
     text: byOwn('a memory window has at least 1 byte; LOCAL_INV unbinds one'),

@@ -112,6 +112,7 @@ export type ErrorCause =
   | 'WindowOfOtherQp'
   | 'BindInvalid'
   | 'BindRights'
+  | 'WindowType'
   | 'BindEmpty'
   | 'BindOutside'
   | 'ReregNothing'

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'c6c36c9a4f29706e';
+export const LAYOUT_HASH = 'fcdd6d2b30df2ed7';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -340,6 +340,8 @@ export enum Cause {
   BindInvalid = 158,
   /** value: access bits for a window; limit: those that it can grant */
   BindRights = 159,
+  /** value: unknown enum rvt_mw_type; or 1: the key of such a window is not invalidated */
+  WindowType = 210,
   /** the window would have no bytes */
   BindEmpty = 208,
   /** value: address of the window; limit: its bytes; not inside the region */
@@ -395,7 +397,7 @@ export enum Cause {
   PathRate = 178,
   /** value: enum rvt_mig_state that is not allowed now; limit: the new state */
   PathMig = 179,
-  /** a completion queue with a ring cannot be resized */
+  /** a completion queue with a ring cannot be resized, nor can completions be dropped */
   CqRing = 180,
   /** the queue pair was created before the device's first endpoint, with a number that could be foretold */
   QpNumberForeseen = 181,
@@ -506,6 +508,14 @@ export enum ReleaseMode {
   Await = 1,
   /** end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
   Force = 2,
+}
+
+/** Types of memory windows, as in enum ib_mw_type. Type 1 is for hosts in C: JavaScript has windows of type 2. */
+export enum WindowType {
+  /** for all queue pairs of its domain; bound over and over; unbound by binding no bytes */
+  One = 1,
+  /** 2B: for the queue pair that has bound it; unbound by invalidation */
+  Two = 2,
 }
 
 /** What rvt_rereg_mr() changes, with the values of the verbs' IBV_REREG_MR_*. */

@@ -231,6 +231,8 @@ enum rvt_cause {
     RVT_CAUSE_WINDOW_OF_OTHER_QP = 157,
     RVT_CAUSE_BIND_INVALID = 158, /* value: the region's key, which is invalid */
     RVT_CAUSE_BIND_RIGHTS = 159,  /* value: access bits for a window; limit: those that it can grant */
+    RVT_CAUSE_WINDOW_TYPE =
+        210, /* value: unknown enum rvt_mw_type; or 1: the key of such a window is not invalidated */
     RVT_CAUSE_BIND_EMPTY = 208,   /* the window would have no bytes */
     RVT_CAUSE_BIND_OUTSIDE = 209, /* value: address of the window; limit: its bytes; not inside the region */
     RVT_CAUSE_ARGUMENT = 148,     /* the binding rejected an argument, although lib checks arguments first */
@@ -268,7 +270,8 @@ enum rvt_cause {
     RVT_CAUSE_PATH_RATE =
         178, /* value: static rate, which is neither 0 nor 2..22; limit: the highest allowed */
     RVT_CAUSE_PATH_MIG = 179, /* value: enum rvt_mig_state that is not allowed now; limit: the new state */
-    RVT_CAUSE_CQ_RING = 180,  /* a completion queue with a ring cannot be resized */
+    RVT_CAUSE_CQ_RING =
+        180, /* a completion queue with a ring cannot be resized, nor can completions be dropped */
     /* the queue pair was created before the device's first endpoint, with a number that could be foretold */
     RVT_CAUSE_QP_NUMBER_FORESEEN = 181,
     RVT_CAUSE_ADDRESS_FAMILY =
@@ -354,6 +357,14 @@ enum rvt_release_mode {
     RVT_RELEASE = 0,       /* the verbs' behavior: -EBUSY while the region is held; may be called again */
     RVT_RELEASE_AWAIT = 1, /* as RVT_RELEASE; while the region is held, each put wakes its context */
     RVT_RELEASE_FORCE = 2, /* end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
+};
+
+/* ts: WindowType, RVT_MW_TYPE_ */
+/* Types of memory windows, as in enum ib_mw_type. Type 1 is for hosts in C: JavaScript has windows of type 2. */
+enum rvt_mw_type {
+    RVT_MW_TYPE_ONE =
+        1, /* for all queue pairs of its domain; bound over and over; unbound by binding no bytes */
+    RVT_MW_TYPE_TWO = 2, /* 2B: for the queue pair that has bound it; unbound by invalidation */
 };
 
 /* ts: ReregFlag, RVT_REREG_ */

@@ -70,6 +70,7 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
   NoMemory: 'needs a system without free memory; in C the allocator fails on demand',
   NoRandomNumbers: 'needs a system without random numbers',
   HeldTooOften: 'needs 2^32 - 1 held elements',
+  WindowType: 'the classes have windows of type 2 only',
   WindowIsLease: 'a lease is an object of another class, which no work request takes',
   ReregRunning: 'needs another thread that re-registers the region at this moment',
   MappingGone: 'unmap ignores it; another thread would have to end the mapping during the call',

@@ -187,7 +187,6 @@ test('a fenced LOCAL_INV delays the BIND_MW behind it', () => {
 });
 
 test.each<[string, (s: ReturnType<typeof pair>) => Partial<BindMwRequest>, string]>([
-  ['no rights', () => ({ access: 0 }), 'BindRights'],
   ['a local right', () => ({ access: Access.LocalWrite }), 'BindRights'],
   ['no bytes', () => ({ length: 0 }), 'BindEmpty'],
   ['a byte below', ({ mr }) => ({ addr: mr.iova - 1n }), 'BindOutside'],

@@ -20,7 +20,7 @@ int AllocMw(Commands &commands) {
         return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     rvt_mw_handle handle = {};
     uint32_t key = 0;
-    int error = rvt_alloc_mw(in->pd, &handle, &key);
+    int error = rvt_alloc_mw(in->pd, RVT_MW_TYPE_TWO, &handle, &key);
     in->device->Settle();
     if (!error)
         WriteNewWindow(commands.block, handle, key);

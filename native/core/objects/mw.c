@@ -76,6 +76,7 @@ static struct rvt_mw *take(struct rvt_dev_info *device, struct rvt_pd *pd, struc
     mw->in_mr = (struct rvt_link){NULL, NULL};
     mw->addr = mw->length = mw->qp_serial = 0;
     mw->lease = false;
+    mw->type = RVT_MW_TYPE_TWO;
     atomic_store_explicit(&mw->binding, 0, memory_order_release);
     return mw;
 }
@@ -134,9 +135,11 @@ static void end(struct rvt_mw *mw) {
     rvt_give_owned(&mw->owned, RVT_RESOURCE_MW);
 }
 
-int rvt_alloc_mw(struct rvt_pd_handle in, struct rvt_mw_handle *handle, uint32_t *key) {
+int rvt_alloc_mw(struct rvt_pd_handle in, uint32_t type, struct rvt_mw_handle *handle, uint32_t *key) {
     if (!in.pd)
         return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
+    if (type != RVT_MW_TYPE_ONE && type != RVT_MW_TYPE_TWO)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_TYPE, type, RVT_MW_TYPE_TWO);
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
     rvt_mutex_lock(&device->lock);
@@ -146,6 +149,7 @@ int rvt_alloc_mw(struct rvt_pd_handle in, struct rvt_mw_handle *handle, uint32_t
     else if (!(mw = take(device, in.pd, in.context)))
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (mw) {
+        mw->type = type;
         error = publish(mw, handle, key);
         if (error)
             rvt_give_owned(&mw->owned, RVT_RESOURCE_MW);
@@ -183,7 +187,7 @@ static int judge_bind(const struct rvt_mregion *mr, const struct rvt_bind *bind)
         return rvt_fail(RVT_EBUSY, RVT_CAUSE_REREG_RUNNING);
     if (!mr->valid)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_BIND_INVALID, rvt_mr_key(mr), 0);
-    if (!bind->access || (bind->access & ~(uint32_t)REMOTE_RIGHTS))
+    if (bind->access & ~(uint32_t)REMOTE_RIGHTS)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_BIND_RIGHTS, bind->access, REMOTE_RIGHTS);
     if ((bind->access & NEED_LOCAL_WRITE) && !(mr->access & RVT_ACCESS_LOCAL_WRITE)) /* C10-74 */
         return rvt_fail_value(RVT_EACCES, RVT_CAUSE_BIND_NEEDS_LOCAL_WRITE, bind->access & NEED_LOCAL_WRITE,
@@ -201,34 +205,46 @@ static int judge_window(const struct rvt_mw *mw, const struct rvt_pd *pd, const 
         return rvt_fail(RVT_EACCES, RVT_CAUSE_WINDOW_IN_OTHER_PD);
     if (mw->lease)
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_WINDOW_IS_LEASE);
-    if (mw->mr) /* o10-37.2.30 */
+    if (mw->mr && mw->type == RVT_MW_TYPE_TWO) /* o10-37.2.30 */
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_BOUND, mw->key, rvt_mr_id(mw->mr));
     if ((bind->key ^ mw->key) & ~(uint32_t)RVT_KEY_VARIANT_MASK)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_KEY_SLOT, bind->key, mw->key);
     return 0;
 }
 
+/* Judges the region of a bind, which may be NULL if its handle is stale. */
+static int judge_region(const struct rvt_mregion *mr, struct rvt_dev_info *device, const struct rvt_pd *pd,
+                        const struct rvt_bind *bind) {
+    if (!mr)
+        return rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
+    if (mr->pd != pd)
+        return rvt_fail(RVT_EACCES, RVT_CAUSE_REGION_IN_OTHER_PD);
+    if (mr->kind == RVT_MR_USER && !(mr->access & RVT_ACCESS_MW_BIND)) /* C10-73 */
+        return rvt_fail_value(RVT_EACCES, RVT_CAUSE_BIND_NOT_ALLOWED, mr->access, RVT_ACCESS_MW_BIND);
+    return judge_bind(mr, bind);
+}
+
+/* *unbound: the window was bound before, so the caller must wait for readers. */
 static int bind_window(struct rvt_dev_info *device, struct rvt_qp_handle qp, struct rvt_mw_handle handle,
-                       const struct rvt_bind *bind) {
+                       const struct rvt_bind *bind, bool *unbound) {
     struct rvt_mw *mw = rvt_mw_live(handle);
-    struct rvt_mregion *mr = rvt_mr_live(bind->mr);
     if (!rvt_qp_live(qp))
         return rvt_fail_gone(device, qp.context, RVT_CAUSE_QP_GONE);
     if (!mw)
         return rvt_fail_gone(device, NULL, RVT_CAUSE_WINDOW_GONE);
-    if (!mr)
-        return rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
     const struct rvt_pd *pd = rvt_qp_pd(qp.qp);
+    const bool nothing = mw->type == RVT_MW_TYPE_ONE && !bind->length;
+    struct rvt_mregion *mr = rvt_mr_live(bind->mr);
     int error = judge_window(mw, pd, bind);
-    if (!error && mr->pd != pd)
-        error = rvt_fail(RVT_EACCES, RVT_CAUSE_REGION_IN_OTHER_PD);
-    if (!error && mr->kind == RVT_MR_USER && !(mr->access & RVT_ACCESS_MW_BIND)) /* C10-73 */
-        error = rvt_fail_value(RVT_EACCES, RVT_CAUSE_BIND_NOT_ALLOWED, mr->access, RVT_ACCESS_MW_BIND);
-    if (!error)
-        error = judge_bind(mr, bind);
+    if (!error && !nothing)
+        error = judge_region(mr, device, pd, bind);
     if (error)
         return error;
-    bind_to(mw, mr, bind, &qp, UINT64_MAX);
+    *unbound = mw->mr != NULL;
+    if (mw->mr)
+        unbind(mw);
+    if (!nothing)
+        bind_to(mw, mr, bind, mw->type == RVT_MW_TYPE_TWO ? &qp : NULL, UINT64_MAX);
     mw->key = bind->key;
     write_record(mw);
     return 0;
@@ -239,17 +255,18 @@ int rvt_bind_mw(struct rvt_qp_handle qp, struct rvt_mw_handle mw, const struct r
         return rvt_fail(RVT_EBADF, RVT_CAUSE_QP_GONE);
     if (!mw.mw)
         return rvt_fail(RVT_EBADF, RVT_CAUSE_WINDOW_GONE);
-    if (!bind->mr.mr)
-        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = qp.qp->owned.device;
     if (mw.mw->owned.device != device)
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_WINDOW_ON_OTHER_DEVICE);
-    if (bind->mr.mr->owned.device != device)
+    if (bind->mr.mr && bind->mr.mr->owned.device != device)
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_REGION_ON_OTHER_DEVICE);
+    bool unbound = false;
     rvt_mutex_lock(&device->lock);
-    int error = bind_window(device, qp, mw, bind);
+    int error = bind_window(device, qp, mw, bind, &unbound);
     rvt_mutex_unlock(&device->lock);
-    return error; /* nothing to wait for: an unbound window had no readers */
+    if (unbound)
+        rvt_settle(&device->retirement);
+    return error;
 }
 
 /* Judges a lease for a live region. */
@@ -260,6 +277,8 @@ static int judge_lease(const struct rvt_mregion *mr, const struct rvt_bind *bind
     if (qp && rvt_qp_pd(qp->qp) != mr->pd)
         return rvt_fail(RVT_EACCES, RVT_CAUSE_REGION_IN_OTHER_PD);
     int error = judge_bind(mr, bind);
+    if (!error && !bind->access)
+        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_BIND_RIGHTS, 0, REMOTE_RIGHTS);
     if (!error && (bind->access & ~mr->access))
         error = rvt_fail_value(RVT_EACCES, RVT_CAUSE_LEASE_RIGHTS, bind->access & ~mr->access, mr->access);
     return error;
@@ -324,6 +343,7 @@ int rvt_query_mw(struct rvt_mw_handle handle, struct rvt_mw_attributes *attribut
             .access = mw->access,
             .bound = mw->mr != NULL,
             .lease = mw->lease,
+            .type = mw->type,
             .expired = mw->mr && has_expired(mw, rvt_coarse_ms()),
             .region = mw->mr ? rvt_mr_id(mw->mr) : 0,
             .addr = mw->addr,
@@ -339,6 +359,8 @@ int rvt_query_mw(struct rvt_mw_handle handle, struct rvt_mw_attributes *attribut
 int rvt_invalidate_mw(struct rvt_mw *mw, const struct rvt_qp *qp) {
     if (mw->pd != rvt_qp_pd(qp))
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_IN_OTHER_PD, mw->key, 0);
+    if (mw->type == RVT_MW_TYPE_ONE)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_TYPE, RVT_MW_TYPE_ONE, RVT_MW_TYPE_TWO);
     if (!mw->mr)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_UNBOUND, mw->key, 0);
     if (mw->qp_serial && mw->qp_serial != qp->owned.serial)

@@ -36,6 +36,7 @@ struct rvt_mw {
     uint64_t addr, length;
     uint64_t qp_serial; /* 0: not restricted to a queue pair */
     bool lease;
+    uint32_t type; /* enum rvt_mw_type */
     /* Read by checks without a lock. They change only together with the key record: a check compares the record's
      * sequence after it has read them. Stored with release, loaded with acquire. */
     _Atomic(uint64_t) binding;             /* unique on the device; 0: unbound */
@@ -60,11 +61,12 @@ static inline struct rvt_mw *rvt_mw_live(struct rvt_mw_handle handle) {
 /* Like rvt_mr_find_by, for windows. */
 struct rvt_mw_handle rvt_mw_find_by(const struct rvt_ucontext *context, uint32_t index, uint64_t generation);
 
-/* Creates an unbound window of type 2B with a key of its own, like ibv_alloc_mw(3). The context of the domain's
+/* Creates an unbound window of this enum rvt_mw_type with a key of its own, like ibv_alloc_mw(3). The context of the domain's
  * handle owns it. *key (may be NULL): its key.
+ *   -EINVAL  no such type
  *   -ENOMEM  no free slot, no random numbers, or no memory
  *   -EBADF   the domain's handle is stale */
-int rvt_alloc_mw(struct rvt_pd_handle pd, struct rvt_mw_handle *mw, uint32_t *key);
+int rvt_alloc_mw(struct rvt_pd_handle pd, uint32_t type, struct rvt_mw_handle *mw, uint32_t *key);
 
 /* Ends a window, bound or not, and a lease at once, like ibv_dealloc_mw(3). Its key is revoked. SGEs that were
  * accepted through it are refused from then on (RVT_WINDOW_ENDED), and still hold the region. When it returns 0,
@@ -81,8 +83,10 @@ struct rvt_bind {
     uint32_t key;    /* its key from now on: only the low 8 bits may differ from the present one */
 };
 
-/* Binds an unbound window of type 2B, for the peers of `qp`: what the work request BIND_MW does.
- *   -EINVAL  the window is bound already (only invalidation unbinds it), or is a lease; the queue pair is on
+/* Binds a window: what the work request BIND_MW does. A window of type 2 must be unbound, and is then for the peer of
+ * `qp` alone. One of type 1 may be bound, and is then for the peers of all queue pairs of its domain; a length of 0
+ * unbinds it, whatever the region is. Access bits may be 0. Waits for readers if it unbinds something.
+ *   -EINVAL  a window of type 2 that is bound already (only invalidation unbinds it); a lease; the queue pair is on
  *            another device, or neither RC nor UC (post.c); the region is not user memory; it is half-dead, or
  *            its key is invalid; the upper 24 bits of the key differ; the access bits are not remote ones; the
  *            length is 0, or the range is not inside the region
@@ -108,6 +112,7 @@ struct rvt_mw_attributes {
     uint64_t id; /* greater than 0, never reused on a device */
     uint32_t key, access;
     bool bound, lease, expired;
+    uint32_t type;   /* enum rvt_mw_type; 2 for leases */
     uint64_t region; /* id of its region; 0: unbound */
     uint64_t addr, length, qp /* serial number; 0: none */;
 };

@@ -27,7 +27,7 @@ static bool open_scene(struct scene *s, enum rvt_qp_type type, bool manual) {
     s->own = make_mr(&s->v, source, PAGE);
     memset(bytes, 0, sizeof(bytes));
     count_up(source, PAGE, 1);
-    CHECK_EQ(rvt_alloc_mw(s->v.pd, &s->mw, &s->key), 0);
+    CHECK_EQ(rvt_alloc_mw(s->v.pd, RVT_MW_TYPE_TWO, &s->mw, &s->key), 0);
     return true;
 }
 

@@ -21,7 +21,7 @@ static struct rvt_mr_handle registered(struct fixture *f, uint32_t access) {
 
 static struct rvt_mw_handle window(struct fixture *f, uint32_t *key) {
     struct rvt_mw_handle mw = {0};
-    CHECK_EQ(rvt_alloc_mw(f->pd, &mw, key), 0);
+    CHECK_EQ(rvt_alloc_mw(f->pd, RVT_MW_TYPE_TWO, &mw, key), 0);
     return mw;
 }
 
@@ -197,7 +197,6 @@ static void binding_tests_everything_and_changes_nothing(void) {
     struct rvt_bind bind;
     CHECK_EQ(rvt_dealloc_mw(gone), 0);
 #define REFUSES(change, code, cause) (bind = good, change, causes(rvt_bind_mw(f.qp, mw, &bind), code, cause))
-    REFUSES(bind.access = 0, RVT_EINVAL, RVT_CAUSE_BIND_RIGHTS);
     REFUSES(bind.access = LOCAL_WRITE, RVT_EINVAL, RVT_CAUSE_BIND_RIGHTS);
     REFUSES(bind.access = REMOTE_READ | MW_BIND, RVT_EINVAL, RVT_CAUSE_BIND_RIGHTS);
     REFUSES(bind.access = UINT32_MAX, RVT_EINVAL, RVT_CAUSE_BIND_RIGHTS);
@@ -249,6 +248,57 @@ static void binding_tests_everything_and_changes_nothing(void) {
     causes(rvt_bind_mw(ended, mw, &good), RVT_EBADF, RVT_CAUSE_QP_GONE);
     CHECK_EQ(rvt_bind_mw(f.qp, mw, &good), 0);
     fixture_close_one(&far);
+    fixture_close(&f);
+}
+
+static void a_window_without_rights_refuses_everything(void) {
+    struct fixture f;
+    uint32_t key;
+    REQUIRE(fixture_open(&f, 4));
+    bound(&f, registered(&f, LOCAL_WRITE | REMOTE_READ | MW_BIND), 0, &key);
+    CHECK_EQ(judged(&f, f.qp, FROM, 1, key, REMOTE_READ), RVT_ACCESS_DENIED);
+    CHECK_EQ(judged(&f, f.qp, FROM, 1, key, LOCAL_WRITE), RVT_ACCESS_DENIED);
+    fixture_close(&f);
+}
+
+static void a_window_of_type_1_is_bound_over_and_over(void) {
+    struct fixture f;
+    struct rvt_qp_handle second;
+    struct rvt_mw_handle mw = {0};
+    struct rvt_sge sge;
+    uint32_t key;
+    REQUIRE(fixture_open(&f, 4));
+    causes(rvt_alloc_mw(f.pd, 0, &mw, &key), RVT_EINVAL, RVT_CAUSE_WINDOW_TYPE);
+    causes(rvt_alloc_mw(f.pd, 3, &mw, &key), RVT_EINVAL, RVT_CAUSE_WINDOW_TYPE);
+    CHECK_EQ(rvt_alloc_mw(f.pd, RVT_MW_TYPE_ONE, &mw, &key), 0);
+    CHECK_EQ(query(mw).type, RVT_MW_TYPE_ONE);
+    CHECK_EQ(rvt_create_check_qp(f.pd, &second), 0);
+    struct rvt_mr_handle mr = registered(&f, LOCAL_WRITE | MW_BIND), other = registered(&f, MW_BIND);
+    struct rvt_bind bind = {mr, FROM, BYTES, REMOTE_WRITE, key ^ 1};
+    CHECK_EQ(rvt_bind_mw(f.qp, mw, &bind), 0);
+    CHECK_EQ(judged(&f, second, FROM, 1, key ^ 1, REMOTE_WRITE), RVT_REASON_NONE);
+    CHECK_EQ(judged(&f, f.other_qp, FROM, 1, key ^ 1, REMOTE_WRITE), RVT_WRONG_PD);
+    causes(rvt_invalidate_rkey(f.qp, key ^ 1), RVT_EINVAL, RVT_CAUSE_WINDOW_TYPE);
+    CHECK_EQ(remote(&f, &sge, FROM, 1, key ^ 1, REMOTE_WRITE), 1);
+    /* A bind that is refused leaves the present one. */
+    bind.length = PAGE * 9;
+    bind.key = key ^ 2;
+    causes(rvt_bind_mw(f.qp, mw, &bind), RVT_EINVAL, RVT_CAUSE_BIND_OUTSIDE);
+    CHECK_EQ(usable(&f, &sge), RVT_REASON_NONE);
+    bind = (struct rvt_bind){other, FROM, 1, REMOTE_READ, key ^ 2};
+    CHECK_EQ(rvt_bind_mw(second, mw, &bind), 0);
+    CHECK_EQ(usable(&f, &sge), RVT_WINDOW_ENDED);
+    rvt_put_sge(&sge);
+    CHECK_EQ(judged(&f, f.qp, FROM, 1, key ^ 1, REMOTE_WRITE), RVT_STALE_KEY);
+    CHECK_EQ(judged(&f, f.qp, FROM, 1, key ^ 2, REMOTE_READ), RVT_REASON_NONE);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    causes(rvt_dereg_mr(other, RVT_RELEASE), RVT_EBUSY, RVT_CAUSE_WINDOWS_BOUND);
+    /* No bytes: unbound. */
+    bind = (struct rvt_bind){{0}, 0, 0, 0, key ^ 3};
+    CHECK_EQ(rvt_bind_mw(f.qp, mw, &bind), 0);
+    CHECK_EQ(judged(&f, f.qp, FROM, 1, key ^ 3, REMOTE_READ), RVT_WINDOW_UNBOUND);
+    CHECK_EQ(rvt_bind_mw(f.qp, mw, &bind), 0); /* also if it is unbound already */
+    CHECK_EQ(rvt_dereg_mr(other, RVT_RELEASE), 0);
     fixture_close(&f);
 }
 
@@ -491,7 +541,7 @@ static void a_lease_is_refused_for_cause(void) {
     CHECK_EQ(rvt_lease_mr(NULL, &bind, NULL, 100000, &mw, &key), 0);
     CHECK_EQ(rvt_lease_mr(NULL, &bind, NULL, 100000, &mw, &key), 0); /* the last slot */
     causes(rvt_lease_mr(NULL, &bind, NULL, 100000, &mw, &key), RVT_ENOMEM, RVT_CAUSE_TABLE_FULL);
-    causes(rvt_alloc_mw(f.pd, &mw, &key), RVT_ENOMEM, RVT_CAUSE_TABLE_FULL);
+    causes(rvt_alloc_mw(f.pd, RVT_MW_TYPE_TWO, &mw, &key), RVT_ENOMEM, RVT_CAUSE_TABLE_FULL);
     CHECK_EQ(f.device->leases, 2);
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE_FORCE), 0);
     CHECK_EQ(f.device->leases, 0);
@@ -613,7 +663,7 @@ static void reports_show_windows(void) {
 
 static int alloc_verb(struct fixture *f) {
     struct rvt_mw_handle mw;
-    return rvt_alloc_mw(f->pd, &mw, NULL);
+    return rvt_alloc_mw(f->pd, RVT_MW_TYPE_TWO, &mw, NULL);
 }
 
 static void prepare_lease(struct fixture *f) {
@@ -647,17 +697,18 @@ static void windows_end_with_their_context(void) {
     const struct rvt_bind bind = {mr, FROM, 1, REMOTE_READ, 0};
     CHECK_EQ(rvt_lease_mr(f.context, &bind, NULL, 1, &lease, NULL), -RVT_EBADF);
     struct rvt_mw_handle more;
-    CHECK_EQ(rvt_alloc_mw(f.pd, &more, NULL), -RVT_EBADF);
-    CHECK_EQ(rvt_alloc_mw((struct rvt_pd_handle){0}, &more, NULL), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_mw(f.pd, RVT_MW_TYPE_TWO, &more, NULL), -RVT_EBADF);
+    CHECK_EQ(rvt_alloc_mw((struct rvt_pd_handle){0}, RVT_MW_TYPE_TWO, &more, NULL), -RVT_EBADF);
     fixture_leave(&f);
     fixture_leave_last(&first, &first);
 }
 
 CHECK_MAIN(TEST(an_unbound_window_refuses), TEST(a_bound_window_grants_its_part_and_its_rights),
            TEST(a_window_may_cover_the_whole_region_and_each_end),
-           TEST(binding_tests_everything_and_changes_nothing), TEST(invalidation_unbinds),
-           TEST(a_region_with_windows_does_not_go), TEST(a_forced_end_ends_its_windows),
-           TEST(a_queue_pair_ends_before_its_window),
+           TEST(binding_tests_everything_and_changes_nothing),
+           TEST(a_window_without_rights_refuses_everything), TEST(a_window_of_type_1_is_bound_over_and_over),
+           TEST(invalidation_unbinds), TEST(a_region_with_windows_does_not_go),
+           TEST(a_forced_end_ends_its_windows), TEST(a_queue_pair_ends_before_its_window),
            TEST(a_reference_holds_the_region_and_ends_with_the_window),
            TEST(a_counted_region_counts_what_its_windows_do),
            TEST(a_lease_works_for_every_queue_pair_of_its_domain_or_for_one),
