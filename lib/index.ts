@@ -72,6 +72,18 @@ export {
   type ShareOptions,
   type ShownDevice,
 } from './verbs/device';
+export {
+  type DeviceFaults,
+  type FaultCounter,
+  type FaultCounters,
+  type FaultName,
+  type FaultRule,
+  type LatePacketFault,
+  type PacketDirection,
+  type PacketFault,
+  type RefuseFault,
+  type SlowFault,
+} from './verbs/faults';
 export { type AllocDmOptions, DeviceMemory, type ShownDeviceMemory } from './verbs/device-memory';
 export {
   Endpoint,
@@ -180,6 +192,14 @@ export {
   type DeregOptions,
   type ShownRegion,
 } from './verbs/region';
+export { RegionUse, type ShownRegionUse } from './verbs/region-use';
+export {
+  type CloseCacheOptions,
+  RegistrationCache,
+  type RegistrationCacheCounters,
+  type RegistrationCacheOptions,
+  type ShownRegistrationCache,
+} from './verbs/registration-cache';
 export { type RegionKindName } from './internal/region-kind';
 export { type AnyRegion } from './verbs/region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge, type ShownSge } from './verbs/sge';

@@ -13,7 +13,7 @@ const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
 const MOST_NAMES = 40;
 /** The functions that read their parameters from the command block. */
 const COMMANDS =
-  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr reregMr queryMr releaseMr countMr mapPhys mapSg allocMw queryMw deallocMw leaseMr'.split(
+  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr reregMr queryMr releaseMr stampOfKey countMr mapPhys mapSg allocMw queryMw deallocMw leaseMr'.split(
     ' ',
   );
 /** Calls that create a region and store its name in the command block. */
@@ -420,7 +420,14 @@ export class Natives {
     const random = this.#random;
     /** @type {Record<string, () => unknown[]>} */
     const shapes = {
-      openDevice: () => [random.pick([1, 4, 8, 23, 24]), p.flag(), p.flag(), p.flag(), this.#queues.limits()],
+      openDevice: () => [
+        random.pick([1, 4, 8, 23, 24]),
+        p.flag(),
+        p.flag(),
+        p.flag(),
+        this.#queues.limits(),
+        ...this.#queues.faults(),
+      ],
       unmapFmr: () => [this.#names('region')],
       deregMany: () => [this.#names('region'), p.flag()],
       createSgeState: () => [this.#names('element')],

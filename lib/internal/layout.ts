@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'fcdd6d2b30df2ed7';
+export const LAYOUT_HASH = 'b54eb9d4b804d18a';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -716,9 +716,62 @@ export enum WcCause {
   BadPacket = 18,
   /** the endpoint that the queue pair was connected through was closed */
   EndpointClosed = 19,
+  /** the device was opened with faults, and this is one; value: enum rvt_fault_kind */
+  Injected = 20,
   /** a delayed BIND_MW could not bind its window */
-  BindRefused = 20,
-  Count = 21,
+  BindRefused = 21,
+  Count = 22,
+}
+
+/** Faults that a device makes on purpose, by kind. */
+export enum FaultKind {
+  /** an access that was accepted is refused */
+  Refuse = 0,
+  /** a message finds no receive */
+  Rnr = 1,
+  /** the queue pair goes into error instead of carrying out a work request */
+  Flush = 2,
+  /** a completion finds its completion queue full */
+  Overflow = 3,
+  /** a completion becomes visible later */
+  Slow = 4,
+  /** a packet is lost */
+  Lost = 5,
+  /** a packet is held back for a time */
+  Late = 6,
+  /** a packet comes twice */
+  Doubled = 7,
+  /** a packet comes behind the next one */
+  Reordered = 8,
+  Kinds = 9,
+}
+
+/** Of which packets faults are made: bits of struct rvt_fault_rule.directions. */
+export enum FaultDirection {
+  /** those that an endpoint of the device sends */
+  Out = 1,
+  /** those that an endpoint of the device receives */
+  In = 2,
+}
+
+/** What a device's faults have done (struct rvt_fault_counts), as an array of 64-bit numbers. */
+export enum FaultCount {
+  Seed = 0,
+  /** occasions, by enum rvt_fault_kind */
+  Seen = 1,
+  /** of them got a fault, by enum rvt_fault_kind */
+  Made = 10,
+  Count = 19,
+}
+
+/** One rule of a device's faults, as an array of doubles (struct rvt_fault_rule). */
+export enum FaultWord {
+  Probability = 0,
+  At = 1,
+  Every = 2,
+  Value = 3,
+  Directions = 4,
+  Count = 5,
 }
 
 /** Limits of a device, by index (struct rvt_limits). */
@@ -1567,7 +1620,9 @@ export enum AskedRow {
   DmaLength = 6,
   /** 1: the search covered every region of the device */
   SearchedAll = 7,
-  Fields = 8,
+  /** 1: the device refuses accesses on purpose */
+  Faults = 8,
+  Fields = 9,
 }
 
 /** Where each row starts in the array that explainAccess fills. */
@@ -1575,12 +1630,12 @@ export enum Explained {
   /** a row of enum rvt_asked_row */
   Asked = 0,
   /** the row of the key's slot (enum rvt_slot_row) */
-  Slot = 8,
+  Slot = 9,
   /** the row of the slot of the key with its bytes reversed */
-  Swapped = 40,
+  Swapped = 41,
   /** RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-  Found = 72,
-  Count = 232,
+  Found = 73,
+  Count = 233,
 }
 
 /** The size of an element, struct ib_sge { u64 address, u32 length, u32 key } in host byte order. */
@@ -1715,6 +1770,8 @@ export enum CommandFlag {
   ReregTranslation = 8,
   ReregPd = 16,
   ReregAccess = 32,
+  /** the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+  Weak = 64,
 }
 
 /** The name of an element in a list of elements, as 32-bit words. */

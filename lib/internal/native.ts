@@ -29,6 +29,10 @@ export interface NativeModule {
     remoteKeyZero: boolean,
     manual: boolean,
     limits: Uint32Array,
+    /** Undefined: no faults. */
+    faultSeed?: BigUint64Array,
+    /** {@link FaultWord.Count} numbers for each {@link FaultKind}. */
+    faultRules?: Float64Array,
   ): NativeDevice | Status;
   /** Attaches to a device of another environment by its token. -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
@@ -186,6 +190,11 @@ export interface NativeModule {
   readonly releaseMr: () => void;
   /** Writes the {@link RegionPlaceField}s of the region to FIELDS. */
   readonly placeOfMr: () => void;
+  /**
+   * Answers the stamp of KEY in the domain CHECKER: greater than 0 and the same as long as the key names the same unchanged region;
+   * otherwise 0. Reads one cache line.
+   */
+  readonly stampOfKey: () => void;
   /** Writes the {@link ViewField}s of a Uint8Array to FIELDS. */
   readonly placeOfView: (bytes: Uint8Array) => void;
   /** Calls `rvt_alloc_mw` in the domain CHECKER. Stores REGION and REGION_GENERATION of the window, and the field Key. */
@@ -282,6 +291,8 @@ export interface NativeDevice {
   takeEvents(): Float64Array;
   /** Fills `out` with the number of completions by {@link WcStatus}, then the number of lost ones. */
   completionCounts(out: BigUint64Array): void;
+  /** Fills {@link FaultCount.Count} numbers. Returns 0; 1: the device makes no faults; -EPERM, -EBADF. */
+  faults(out: BigUint64Array): Status;
 }
 
 export interface NativeCompletionQueue {

@@ -71,13 +71,13 @@ const REMOTE = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
 /**
  * Implements {@link Region.advertise}.
  *
- * @param note - called with the id of a new lease
+ * @param note - called with the id of a new lease. Not needed if `options` ask for none
  */
 export function advertise(
   name: RegionName,
   method: Method,
   options: unknown,
-  note: (id: number) => void,
+  note: (id: number) => void = () => undefined,
 ): Advertisement {
   const given = optionsOf<LeaseOptions>(options, ['offset', 'length', 'expiresInMs', 'access', 'qp']);
   const { offset: givenOffset = 0, length: givenLength, expiresInMs } = given;

@@ -91,6 +91,8 @@ export let nameOf: (region: Region) => RegionName;
 export let changed: (region: Region) => void;
 /** Implements {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export let release: (region: Region, method: Method, options: unknown) => void;
+/** Releases a region. Returns 0, also if it is closed already, or a negative errno. */
+export let endRegion: (region: Region, mode: ReleaseMode) => number;
 /** Returns the description of a region for `toString` and `toJSON`. */
 export let describeRegion: (region: Region) => ShownRegion;
 /** Implements {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
@@ -325,6 +327,7 @@ export abstract class Region {
       typeof region === 'object' && region !== null && #class in region ? region.#class : 'MemoryRegion';
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
+    endRegion = (region, mode) => region.#release(mode);
     changed = (region) => {
       try {
         region.#table.change(region.#name);

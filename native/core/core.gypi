@@ -9,6 +9,7 @@
     'base/alloc.c',
     'base/epoch.c',
     'base/failure.c',
+    'base/faults.c',
     'base/memory.c',
     'base/platform.c',
     'base/pool.c',

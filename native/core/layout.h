@@ -555,8 +555,52 @@ enum rvt_wc_cause {
     RVT_WHY_NO_ANSWER = 17,          /* the peer on the wire did not answer, however often it was sent */
     RVT_WHY_BAD_PACKET = 18,         /* packets of the peer on the wire break the rules of the transport */
     RVT_WHY_ENDPOINT_CLOSED = 19,    /* the endpoint that the queue pair was connected through was closed */
-    RVT_WHY_BIND_REFUSED = 20,       /* a delayed BIND_MW could not bind its window */
-    RVT_WHY_COUNT = 21,
+    /* the device was opened with faults, and this is one; value: enum rvt_fault_kind */
+    RVT_WHY_INJECTED = 20,
+    RVT_WHY_BIND_REFUSED = 21, /* a delayed BIND_MW could not bind its window */
+    RVT_WHY_COUNT = 22,
+};
+
+/* ts: FaultKind, RVT_FAULT_ */
+/* Faults that a device makes on purpose, by kind. */
+enum rvt_fault_kind {
+    RVT_FAULT_REFUSE = 0,    /* an access that was accepted is refused */
+    RVT_FAULT_RNR = 1,       /* a message finds no receive */
+    RVT_FAULT_FLUSH = 2,     /* the queue pair goes into error instead of carrying out a work request */
+    RVT_FAULT_OVERFLOW = 3,  /* a completion finds its completion queue full */
+    RVT_FAULT_SLOW = 4,      /* a completion becomes visible later */
+    RVT_FAULT_LOST = 5,      /* a packet is lost */
+    RVT_FAULT_LATE = 6,      /* a packet is held back for a time */
+    RVT_FAULT_DOUBLED = 7,   /* a packet comes twice */
+    RVT_FAULT_REORDERED = 8, /* a packet comes behind the next one */
+    RVT_FAULT_KINDS = 9,
+};
+
+/* ts: FaultDirection, RVT_FAULT_TO_ */
+/* Of which packets faults are made: bits of struct rvt_fault_rule.directions. */
+enum rvt_fault_direction {
+    RVT_FAULT_TO_OUT = 1, /* those that an endpoint of the device sends */
+    RVT_FAULT_TO_IN = 2,  /* those that an endpoint of the device receives */
+};
+
+/* ts: FaultCount, RVT_FAULT_COUNT_ */
+/* What a device's faults have done (struct rvt_fault_counts), as an array of 64-bit numbers. */
+enum rvt_fault_count {
+    RVT_FAULT_COUNT_SEED = 0,
+    RVT_FAULT_COUNT_SEEN = 1,  /* occasions, by enum rvt_fault_kind */
+    RVT_FAULT_COUNT_MADE = 10, /* of them got a fault, by enum rvt_fault_kind */
+    RVT_FAULT_COUNT_COUNT = 19,
+};
+
+/* ts: FaultWord, RVT_FAULT_WORD_ */
+/* One rule of a device's faults, as an array of doubles (struct rvt_fault_rule). */
+enum rvt_fault_word {
+    RVT_FAULT_WORD_PROBABILITY = 0,
+    RVT_FAULT_WORD_AT = 1,
+    RVT_FAULT_WORD_EVERY = 2,
+    RVT_FAULT_WORD_VALUE = 3,
+    RVT_FAULT_WORD_DIRECTIONS = 4,
+    RVT_FAULT_WORD_COUNT = 5,
 };
 
 /* ts: Limit, RVT_LIMIT_ */
@@ -1298,17 +1342,18 @@ enum rvt_asked_row {
     RVT_ASKED_DMA_ADDRESS = 5,
     RVT_ASKED_DMA_LENGTH = 6,
     RVT_ASKED_SEARCHED_ALL = 7, /* 1: the search covered every region of the device */
-    RVT_ASKED_FIELDS = 8,
+    RVT_ASKED_FAULTS = 8,       /* 1: the device refuses accesses on purpose */
+    RVT_ASKED_FIELDS = 9,
 };
 
 /* ts: Explained, RVT_EXPLAINED_ */
 /* Where each row starts in the array that explainAccess fills. */
 enum rvt_explained {
     RVT_EXPLAINED_ASKED = 0,    /* a row of enum rvt_asked_row */
-    RVT_EXPLAINED_SLOT = 8,     /* the row of the key's slot (enum rvt_slot_row) */
-    RVT_EXPLAINED_SWAPPED = 40, /* the row of the slot of the key with its bytes reversed */
-    RVT_EXPLAINED_FOUND = 72,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-    RVT_EXPLAINED_COUNT = 232,
+    RVT_EXPLAINED_SLOT = 9,     /* the row of the key's slot (enum rvt_slot_row) */
+    RVT_EXPLAINED_SWAPPED = 41, /* the row of the slot of the key with its bytes reversed */
+    RVT_EXPLAINED_FOUND = 73,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
+    RVT_EXPLAINED_COUNT = 233,
 };
 
 /* --- batches and single checks: blocks of shared memory --- */
@@ -1422,6 +1467,8 @@ enum rvt_command_flag {
     RVT_COMMAND_FLAG_REREG_TRANSLATION = 8,
     RVT_COMMAND_FLAG_REREG_PD = 16,
     RVT_COMMAND_FLAG_REREG_ACCESS = 32,
+    /* the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+    RVT_COMMAND_FLAG_WEAK = 64,
 };
 
 /* ts: ElementNameWord, RVT_ELEMENT_NAME_ */

@@ -16,6 +16,7 @@ extern "C" {
 #include "core/access/sge_copy.h"
 #include "core/base/epoch.h"
 #include "core/base/failure.h"
+#include "core/base/faults.h"
 #include "core/base/memory.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"

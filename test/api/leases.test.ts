@@ -202,12 +202,13 @@ test('no byte moves under a lease after revoke has returned, in another thread',
       worker.once('message', resolve);
       worker.once('error', reject);
     });
+  const exit = new Promise((resolve) => worker.once('exit', resolve));
   await next();
   block(() => memory[0] === 7);
   lease.revoke();
   memory.fill(1);
   await next();
   expect(memory.every((byte) => byte === 1)).toBe(true);
-  await new Promise((resolve) => worker.once('exit', resolve));
+  await exit;
   mr.dereg();
 });

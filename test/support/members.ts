@@ -17,6 +17,8 @@ import {
   MemoryWindow,
   ProtectionDomain,
   QueuePair,
+  RegionUse,
+  RegistrationCache,
   Sge,
   SgeState,
   RecvQueue,
@@ -50,6 +52,7 @@ export function everything() {
   const ah = pd.createAh();
   const mw = pd.allocMw();
   const lease = pd.regUserMr(Buffer.alloc(8), { access: ALL }).advertise({ expiresInMs: 3_600_000 });
+  const cache = new RegistrationCache(pd);
   return {
     device,
     dma: device.dma,
@@ -70,6 +73,8 @@ export function everything() {
     ah,
     mw,
     lease,
+    cache,
+    use: cache.get(Buffer.alloc(64), ALL),
     sends: pd.createQp({ type: 'RC', sendCq: device.createCq(4) }).sendQueue(1),
     receives: srq.recvQueue(1),
     endpoint: hasEndpoints ? new Endpoint({ device, address: '127.0.0.1', port: 0 }) : undefined,
@@ -99,6 +104,8 @@ export const classes: [string, any, (all: All) => any][] = [
   ['AddressHandle', AddressHandle, ({ ah }) => ah],
   ['MemoryWindow', MemoryWindow, ({ mw }) => mw],
   ['Lease', Lease, ({ lease }) => lease],
+  ['RegistrationCache', RegistrationCache, ({ cache }) => cache],
+  ['RegionUse', RegionUse, ({ use }) => use],
   ...(hasEndpoints
     ? [['Endpoint', Endpoint, ({ endpoint }: All) => endpoint] as [string, any, (all: All) => any]]
     : []),
@@ -119,6 +126,7 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     allocDm: [4096],
     map: [Buffer.alloc(8)],
     regUserMr: [Buffer.alloc(8)],
+    get: [Buffer.alloc(8), 0],
     allocMr: [{ maxNumSg: 1 }],
     allocFmr: [{ maxPages: 1 }],
     acquire: judged,

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "core/base/faults.h"
+#include "core/objects/device.h"
 #include "core/objects/held_counts.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/resource.h"
@@ -117,7 +119,9 @@ uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, u
         shape |= RVT_SHAPE_EXTENT;
     if ((length + map->offset) >> mr->shift >= map->segments)
         shape |= RVT_SHAPE_END_UNMAPPED;
-    return rvt_mr_counters_of(mr) ? rvt_shape_counted(shape) : shape;
+    /* A fault refuses an access on the slow path. */
+    const bool slow = rvt_mr_counters_of(mr) || rvt_faults_of(mr->owned.device->faults, RVT_FAULT_REFUSE);
+    return slow ? rvt_shape_counted(shape) : shape;
 }
 
 void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry) {
