@@ -36,6 +36,7 @@ const required = new Set([
     'dist/index.d.mts',
     'dist/cli.js',
   ],
+  ...['dist/inspect.js', 'dist/inspect.mjs', 'dist/inspect.d.ts', 'dist/inspect.d.mts', 'dist/inspect.html'],
   // needed by `rdmavt bench`
   ...sources('bench', /\.mjs$/),
   // needed by `rdmavt build`

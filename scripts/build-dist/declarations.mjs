@@ -1,5 +1,5 @@
-// Writes the declarations in dist/: one file with the declarations of all modules except internal ones. Also writes the API
-// report.
+// Writes the declarations in dist/: for the package one file with the declarations of all modules except internal ones, and one for
+// the entry `rdmavt/inspect`. Also writes the API report.
 import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor';
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ export const REPORT = 'rdmavt.api.md';
  * @param {string} root the checkout
  * @param {string} work a folder for the declarations of the modules and for the report
  * @param {string} folder output folder
- * @param {Promise<readonly string[]>} values the names of the values that the program exports
+ * @param {Promise<import('./bundle.mjs').Exports>} values the names of the values that the entries export
  */
 export async function rollUpDeclarations(root, work, folder, values) {
   const modules = join(work, 'modules');
@@ -84,10 +84,50 @@ export async function rollUpDeclarations(root, work, folder, values) {
   });
   if (errorCount) throw new Error('API Extractor reports errors in the declarations');
   const names = await values;
-  rewrite(result, (text) => exportOnlyValues(text, names));
+  rewrite(result, (text) => exportOnlyValues(text, names.index));
+  writeModuleDeclarations(folder, 'index');
+  const inspect = inspectDeclarations(join(modules, 'inspect', 'inspect.d.ts'));
+  // Throws if the program has values without a declaration.
+  writeFileSync(join(folder, 'inspect.d.ts'), exportOnlyValues(inspect, names.inspect));
+  writeModuleDeclarations(folder, 'inspect');
+  rewrite(
+    join(work, REPORT),
+    (text) => `${text}\n## API of \`rdmavt/inspect\`\n\n\`\`\`ts\n${withoutComments(inspect)}\`\`\`\n`,
+  );
+}
+
+/**
+ * Returns the declarations of `rdmavt/inspect`. They are not rolled up: that would declare the class `Device` a second time, and
+ * its private members make two declarations two types.
+ * @param {string} file declarations of the module
+ */
+function inspectDeclarations(file) {
+  const text = readFileSync(file, 'utf8').replace("from '../index'", "from './index.js'");
+  const other = /^import .*from '(?!\.\/index\.js').*'/m.exec(text);
+  if (other) throw new Error(`the declarations of rdmavt/inspect import more than the package: ${other[0]}`);
+  return text;
+}
+
+/**
+ * Returns declarations without their comments, for the report.
+ * @param {string} text
+ */
+function withoutComments(text) {
+  return `${text
+    .replace(/^ *\/\*\*[\s\S]*?\*\/\n/gm, '')
+    .replace(/^\/\/\/.*\n/gm, '')
+    .trim()}\n`;
+}
+
+/**
+ * Writes the declarations of an entry for `import`.
+ * @param {string} folder
+ * @param {string} name
+ */
+function writeModuleDeclarations(folder, name) {
   writeFileSync(
-    join(folder, 'index.d.mts'),
-    "// Written by scripts/build-dist/declarations.mjs.\nexport * from './index.js';\n",
+    join(folder, `${name}.d.mts`),
+    `// Written by scripts/build-dist/declarations.mjs.\nexport * from './${name}.js';\n`,
   );
 }
 
