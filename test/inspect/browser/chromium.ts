@@ -192,6 +192,8 @@ export class Page {
   async go(url: string): Promise<void> {
     const { errorText } = await this.#send('Page.navigate', { url });
     if (errorText) throw new Error(`${url}: ${errorText}`);
+    // The answer comes before the new document is there.
+    await this.until(`location.href === ${JSON.stringify(url)} && document.readyState === 'complete'`);
   }
 
   resize(width: number, height: number): Promise<void> {
@@ -224,7 +226,7 @@ export class Page {
     const end = Date.now() + timeout;
     while (!(await this.ask<boolean>(`Boolean(${expression})`))) {
       if (Date.now() > end) {
-        const shown = await this.ask<string>('document.body.innerText.slice(0, 2000)');
+        const shown = await this.ask<string>("document.body?.innerText.slice(0, 2000) ?? ''");
         throw new Error(`never true: ${expression}\nThe page shows:\n${shown}\n${this.problems.join('\n')}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
