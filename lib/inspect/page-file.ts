@@ -18,9 +18,11 @@ let loaded: PageFile | undefined;
  * @throws Error if the file cannot be read: the package is not whole, or a bundler has taken the code without it
  */
 export function pageFile(): PageFile {
-  return (loaded ??= readPage(
-    join(findPackageRoot(__dirname) ?? join(__dirname, '..'), 'dist', 'inspect.html'),
-  ));
+  if (loaded !== undefined) return loaded;
+  const installed = findPackageRoot(__dirname);
+  // A bundle has the page in its own folder, as it has the binaries.
+  const folder = installed === undefined ? __dirname : join(installed, 'dist');
+  return (loaded = readPage(join(folder, 'inspect.html')));
 }
 
 function readPage(file: string): PageFile {

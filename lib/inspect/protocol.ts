@@ -38,8 +38,9 @@ export interface RegionView extends ObjectView {
   memory?: { kind: string; buffer: number; offset: number; detached: boolean | null };
 }
 
-/** A part of a region with a key and rights of its own: a memory window. */
+/** A part of a region with a key and rights of its own: a memory window, or a lease. */
 export interface WindowView extends ObjectView {
+  kind: 'WINDOW' | 'LEASE';
   /** `id` of the region; 0: the window is not bound. */
   region: number;
   pd: number;
@@ -48,9 +49,10 @@ export interface WindowView extends ObjectView {
   /** Address of the first byte in remote checks. */
   iova: string;
   length: number;
-  state: string;
-  /** `id` of the queue pair that it is bound to. */
+  /** `id` of the queue pair whose peer alone may use it. */
   qp?: number;
+  /** Of a lease: milliseconds until it expires; 0: it has expired. */
+  msLeft?: number;
 }
 
 export interface QueuePairView extends ObjectView {

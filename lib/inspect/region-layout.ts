@@ -57,7 +57,7 @@ const UNPLACED_PIXELS = 18;
 export const LEAST_PIXELS = 2;
 export const MOST_LANES = 6;
 /** Gaps of at most this part of all drawn bytes are drawn to scale. */
-const GAP_PART = 40;
+const GAP_PART = 8;
 const LEAST_GAP_BYTES = 4096n;
 /** Rows that the default scale fills. */
 const ROWS_AT_FIRST = 4;
@@ -119,6 +119,9 @@ export function layOut(items: readonly Placed[], width: number, zoom: number): L
       gaps.push({ row: Math.floor(at / width), x: at % width, bytes: cluster.gap });
       at += GAP_PIXELS;
     }
+    // A row that begins with a mark shows the address after it.
+    if (at % width !== 0 && Math.floor(at / width) * width >= at - GAP_PIXELS)
+      addresses[Math.floor(at / width)] ??= cluster.start;
     const length = Number(cluster.end - cluster.start);
     const end = at + Math.max(length / bytesPerPixel, LEAST_PIXELS);
     for (let row = Math.ceil(at / width); row * width < end; row++) {

@@ -43,9 +43,17 @@ export function regionWords(region: RegionView, address: 'iova' | 'start'): stri
   return `${kind} region ${id}: ${where}, ${rightNames(access)}${STATE_WORDS[state]}`;
 }
 
-export function windowWords({ id, region, iova, length, access, state }: WindowView): string {
-  if (region === 0) return `window ${id}: not bound`;
-  return `window ${id}: ${sizeWords(length)} at ${iova}, ${rightNames(access)}, ${state}`;
+export function windowWords({ id, kind, region, iova, length, access, qp, msLeft }: WindowView): string {
+  const name = kind === 'LEASE' ? `lease ${id}` : `window ${id}`;
+  if (region === 0) return `${name}: not bound`;
+  const who = qp === undefined ? '' : `, for the peer of queue pair ${qp}`;
+  const left =
+    msLeft === undefined
+      ? ''
+      : msLeft === 0
+        ? ', expired'
+        : `, ${countWords(Math.ceil(msLeft / 1000))} s left`;
+  return `${name}: ${sizeWords(length)} at ${iova}, ${rightNames(access)}${who}${left}`;
 }
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'] as const;

@@ -77,5 +77,5 @@ function windowsOf(state: LiveState, region: RegionView): Node[] {
   const windows = [...state.windows.values()].filter((window) => window.region === region.id);
   if (windows.length === 0) return [];
   const items = windows.map((window) => make('li', {}, `${windowWords(window)}, key ${window.key}`));
-  return [make('h4', {}, 'Memory windows'), make('ul', {}, ...items)];
+  return [make('h4', {}, 'Memory windows and leases'), make('ul', {}, ...items)];
 }

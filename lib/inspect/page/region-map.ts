@@ -304,9 +304,12 @@ export class RegionMap {
     const boxes = this.#boxesByRow[row] ?? [];
     const hasUnplaced = address === undefined && boxes.some(({ id }) => this.#isUnplaced(id));
     context.fillText(hasUnplaced ? 'without addresses:' : label, 0, top + LABEL_HEIGHT / 2);
+    const labelWidth = label === '' ? 0 : context.measureText(label).width + 8;
     for (const box of boxes) this.#paintBox(context, box, top + LABEL_HEIGHT + box.lane * LANE_HEIGHT);
     for (const gap of this.#layout.gaps) {
-      if (gap.row === row) this.#paintGap(context, gap.x, top + LABEL_HEIGHT, gap.bytes);
+      // Not over the address of the row.
+      if (gap.row === row)
+        this.#paintGap(context, gap.x, Math.max(gap.x + 1, labelWidth), top + LABEL_HEIGHT, gap.bytes);
     }
     // Over the others, which begin and end beside it.
     for (const box of boxes) {
@@ -396,7 +399,7 @@ export class RegionMap {
     context.fillText(label, x + 5, y + LANE_HEIGHT / 2 + 0.5);
   }
 
-  #paintGap(context: CanvasRenderingContext2D, x: number, y: number, bytes: bigint): void {
+  #paintGap(context: CanvasRenderingContext2D, x: number, labelX: number, y: number, bytes: bigint): void {
     const { muted } = this.#palette;
     context.strokeStyle = context.fillStyle = muted;
     context.lineWidth = 1;
@@ -408,7 +411,7 @@ export class RegionMap {
       context.stroke();
     }
     context.font = '8px system-ui, sans-serif';
-    context.fillText(sizeWords(Number(bytes)), x + 1, y - 5);
+    context.fillText(sizeWords(Number(bytes)), labelX, y - 5);
   }
 
   #outline(context: CanvasRenderingContext2D, box: Box, y: number): void {

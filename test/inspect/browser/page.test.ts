@@ -374,14 +374,14 @@ inBrowser(`the page${title}`, () => {
           id: 0,
           view: ({ words }, row) => ({
             id: words[row * 4]!,
+            kind: row === 0 ? 'WINDOW' : 'LEASE',
             region: 1,
             pd: 1,
             key: '0x77',
             access: row === 0 ? 4 : 2,
             iova: `0x${(0x1000_0000 + words[row * 4 + 2]!).toString(16)}`,
             length: words[row * 4 + 3]!,
-            state: 'bound',
-            qp: 1,
+            ...(row === 0 ? { qp: 1 } : { msLeft: 4500 }),
           }),
         },
       },
@@ -418,7 +418,7 @@ inBrowser(`the page${title}`, () => {
     await page.press('ArrowRight');
     await page.press('Enter');
     expect(await page.text('#details')).toMatch(
-      /Memory windows\s+window 7: 8 KiB at 0x10002000, remote read, bound, key 0x77\s+window 9: 4 KiB at 0x10005000, remote write, bound, key 0x77/,
+      /Memory windows and leases\s+window 7: 8 KiB at 0x10002000, remote read, for the peer of queue pair 1, key 0x77\s+lease 9: 4 KiB at 0x10005000, remote write, 5 s left, key 0x77/,
     );
     await expectClean();
   });
