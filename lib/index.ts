@@ -71,6 +71,18 @@ export {
   type ShareOptions,
   type ShownDevice,
 } from './verbs/device';
+export {
+  type DeviceFaults,
+  type FaultCounter,
+  type FaultCounters,
+  type FaultName,
+  type FaultRule,
+  type LatePacketFault,
+  type PacketDirection,
+  type PacketFault,
+  type RefuseFault,
+  type SlowFault,
+} from './verbs/faults';
 export { type AllocDmOptions, DeviceMemory, type ShownDeviceMemory } from './verbs/device-memory';
 export {
   Endpoint,
@@ -110,6 +122,7 @@ export { fastRegKey, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
 export { type AddonsDisabledError } from './internal/addons-disabled';
 export { type MissingBinaryError, type StaleBinaryError } from './internal/binary-errors';
 export { type MemoryLike } from './internal/memory-argument';
+export { type ReregOptions, type ReregTranslation } from './verbs/rereg';
 export { type MapSgOptions, MemoryRegion, type SgEntry } from './verbs/memory-region';
 export {
   type AllocFmrOptions,
@@ -175,6 +188,14 @@ export {
   type DeregOptions,
   type ShownRegion,
 } from './verbs/region';
+export { RegionUse, type ShownRegionUse } from './verbs/region-use';
+export {
+  type CloseCacheOptions,
+  RegistrationCache,
+  type RegistrationCacheCounters,
+  type RegistrationCacheOptions,
+  type ShownRegistrationCache,
+} from './verbs/registration-cache';
 export { type RegionKindName } from './internal/region-kind';
 export { type AnyRegion } from './verbs/region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge, type ShownSge } from './verbs/sge';

@@ -17,6 +17,7 @@ const WORD = {
   lastCell: layoutNumber('RVT_COMMAND_LAST_CELL'),
   lastGeneration: layoutNumber('RVT_COMMAND_LAST_GENERATION'),
   mode: layoutNumber('RVT_COMMAND_MODE'),
+  newChecker: layoutNumber('RVT_COMMAND_NEW_CHECKER'),
   region: layoutNumber('RVT_COMMAND_REGION'),
 };
 /** Indexes of 64-bit values in the block. */

@@ -7,6 +7,8 @@ import { label } from './labels.mjs';
 /** @typedef {import('./world.mjs').World} World */
 
 const LIMITS = layoutNumber('RVT_LIMIT_COUNT');
+const FAULT_NUMBERS = layoutNumber('RVT_FAULT_KINDS') * layoutNumber('RVT_FAULT_WORD_COUNT');
+const FAULT_COUNTS = layoutNumber('RVT_FAULT_COUNT_COUNT');
 const ENDPOINT_COUNTERS = layoutNumber('RVT_ENDPOINT_COUNTER_COUNT');
 const CM_OFFER_WORDS = layoutNumber('RVT_CM_OFFER_WORDS');
 const CM_EVENT_WORDS = layoutNumber('RVT_CM_EVENT_WORD_WORDS');
@@ -63,6 +65,19 @@ export class NativeQueues {
     this.#world = world;
     this.#random = world.random;
     this.#access = access;
+  }
+
+  /** Returns the arguments for faults of a device: none, or a seed and rules of any numbers. @returns {unknown[]} */
+  faults() {
+    const random = this.#random;
+    if (random.chance(0.7)) return [];
+    const rules = new Float64Array(random.chance(0.95) ? FAULT_NUMBERS : FAULT_NUMBERS - 1);
+    for (let i = 0; i < rules.length; i++)
+      rules[i] = random.pick([0, 0, 0, 0.2, 1, 2, 3, 4, 1000, NaN, -1, Infinity, 2 ** 60]);
+    return [
+      label('a seed', new BigUint64Array(random.chance(0.95) ? 1 : 0)),
+      label('rules of faults', rules),
+    ];
   }
 
   /** Returns limits of a device. */
@@ -266,6 +281,9 @@ export class NativeQueues {
       ],
       'NativeDevice.completionCounts': () => [
         label('counts', new BigUint64Array(random.pick([64, 64, 64, 14, 1]))),
+      ],
+      'NativeDevice.faults': () => [
+        label('counts', new BigUint64Array(FAULT_COUNTS - random.pick([0, 0, 0, 1]))),
       ],
       'NativeEndpoint.poll': () => [random.pick([0, 0, 100, 1000, 1_000_001])],
       'NativeEndpoint.listen': () => [random.pick([1n, 2n, 2n ** 64n - 1n]), random.pick([0, 1, 64])],

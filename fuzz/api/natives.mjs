@@ -13,7 +13,7 @@ const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
 const MOST_NAMES = 40;
 /** The functions that read their parameters from the command block. */
 const COMMANDS =
-  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr queryMr releaseMr countMr mapPhys mapSg'.split(
+  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr reregMr queryMr releaseMr stampOfKey countMr mapPhys mapSg'.split(
     ' ',
   );
 /** Calls that create a region and store its name in the command block. */
@@ -207,7 +207,8 @@ export class Natives {
       {
         checker,
         access: p.access(),
-        flags: random.dice(8),
+        flags: random.dice(key === 'reregMr' ? 64 : 8),
+        newChecker: random.chance(0.5) ? this.#checker('regUserMr') : random.dice(99),
         length: key === 'mapSg' ? 4096 : random.pick([0, 8, 8, 64, p.length()]),
         key: lkey,
         cell,
@@ -225,7 +226,8 @@ export class Natives {
     );
     if (!/^(acquireOne|take)$/.test(key) && random.chance(0.9)) this.#command.storeElement(this.#element());
     const region = this.#region();
-    if (/^(queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key)) this.#command.storeRegion(region);
+    if (/^(reregMr|queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key))
+      this.#command.storeRegion(region);
     if (random.chance(0.1)) this.#scribble();
     return checker;
   }
@@ -418,7 +420,14 @@ export class Natives {
     const random = this.#random;
     /** @type {Record<string, () => unknown[]>} */
     const shapes = {
-      openDevice: () => [random.pick([1, 4, 8, 23, 24]), p.flag(), p.flag(), p.flag(), this.#queues.limits()],
+      openDevice: () => [
+        random.pick([1, 4, 8, 23, 24]),
+        p.flag(),
+        p.flag(),
+        p.flag(),
+        this.#queues.limits(),
+        ...this.#queues.faults(),
+      ],
       unmapFmr: () => [this.#names('region')],
       deregMany: () => [this.#names('region'), p.flag()],
       createSgeState: () => [this.#names('element')],

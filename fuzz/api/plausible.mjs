@@ -15,7 +15,7 @@ export const PAGE = 4096;
  */
 const OPTIONS = new Map(
   Object.entries({
-    'new Device': 'lkeyTableBits keyPolicy remoteKeyZero captureStacks reportLeaks limits engine',
+    'new Device': 'lkeyTableBits keyPolicy remoteKeyZero captureStacks reportLeaks limits engine faults',
     attach: 'captureStacks reportLeaks',
     share: 'pd',
     allocPd: 'trusted',
@@ -25,6 +25,8 @@ const OPTIONS = new Map(
     detach: 'cascade',
     'DmaSpace.map': 'address',
     regUserMr: 'start iova access',
+    'new RegistrationCache': 'maxRegions maxBytes',
+    'RegistrationCache.close': 'force',
     getDmaMr: 'access',
     allocMr: 'maxNumSg type',
     allocFmr: 'access maxPages maxMaps pageShift',
@@ -250,6 +252,7 @@ export class Plausible {
       keyPolicy: random.pick(['sequential', 'random']),
       limits: some(this.verbs.limits(), 0.3),
       engine: random.pick(['auto', 'auto', 'manual']),
+      faults: some(this.verbs.faults(), 0.1),
       remoteKeyZero: this.flag(),
       trusted: random.chance(0.8),
       cascade: random.chance(0.1),
@@ -277,6 +280,8 @@ export class Plausible {
       put: random.chance(0.3),
       ordered: this.flag(),
       hugePages: this.flag(),
+      maxRegions: random.pick([1, 2, 4, 100]),
+      maxBytes: random.pick([64, 5000, 100_000]),
       captureStacks: random.chance(0.2),
       own: this.flag(),
       reportLeaks: this.flag(),
@@ -338,6 +343,8 @@ export class Plausible {
       'static FastMemoryRegion.unmap': () => [this.#fmrs()],
       'DmaSpace.map': () => [this.#dmaMemory(), ...options()],
       'ProtectionDomain.regUserMr': () => [this.memory(), ...options()],
+      'new RegistrationCache': () => [this.one('ProtectionDomain', self), ...options()],
+      'RegistrationCache.get': () => [this.memory(), this.access()],
       'ProtectionDomain.allocMr': () => [this.options(self, name)],
       'ProtectionDomain.allocFmr': () => [this.options(self, name)],
       'ProtectionDomain.acquire': () => [this.element(self), this.access(), ...options()],

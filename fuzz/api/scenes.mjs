@@ -31,6 +31,7 @@ export function openScene(world, plausible, natives, traffic) {
         remoteKeyZero: random.chance(0.5),
         engine: random.pick(['auto', 'auto', 'manual']),
         ...(random.chance(0.2) ? { limits: plausible.verbs.limits() } : {}),
+        ...(random.chance(0.1) ? { faults: plausible.verbs.faults() } : {}),
       }),
   );
   if (!device) return;

@@ -374,6 +374,35 @@ export class Verbs {
     return label('limits', Object.fromEntries(limits.filter(() => random.chance(0.3))));
   }
 
+  /** Returns faults for a new device. */
+  faults() {
+    const random = this.#random;
+    const rule = () =>
+      random.pick([
+        0.05,
+        0.2,
+        1,
+        { at: 1 + random.dice(5) },
+        { every: 2 + random.dice(9), probability: 0.1 },
+      ]);
+    const rules = Object.entries({
+      refuse: random.pick([
+        rule(),
+        { every: 4, reason: random.pick(['WrongPd', 'Closed', 'KeyZeroDenied']) },
+      ]),
+      rnr: rule(),
+      flush: rule(),
+      overflow: rule(),
+      slow: random.pick([rule(), { every: 3, usec: random.pick([1, 500, 2 ** 32 - 1]) }]),
+      lost: random.pick([rule(), { every: 3, direction: random.pick(['out', 'in', 'both']) }]),
+      late: random.pick([rule(), { every: 3, usec: random.pick([1, 500]) }]),
+      doubled: rule(),
+      reordered: rule(),
+    });
+    const chosen = rules.filter(() => random.chance(0.3));
+    return label('faults', { seed: random.dice(1000), ...Object.fromEntries(chosen) });
+  }
+
   #listener(/** @type {any} */ self) {
     const random = this.#random;
     const poll = random.chance(0.5);

@@ -49,6 +49,14 @@ export interface CauseText {
 /** Names the key to invalidate. */
 const keyArgument = (facts: Facts): string => inWr(facts, 'invalidateRkey') ?? 'rkey';
 
+/** Names an argument of registration, which re-registration has one level deeper. */
+const registered =
+  (argument: 'memory' | 'start' | 'iova') =>
+  ({ method }: Facts): string => {
+    if (method === 'MemoryRegion.rereg') return `options.translation.${argument}`;
+    return argument === 'memory' ? argument : `options.${argument}`;
+  };
+
 const EXIST = ['still exists', 'still exist'] as const;
 const CASCADE = 'close these objects first, or pass { cascade: true }';
 
@@ -66,6 +74,8 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   MappingGone: { text: byOwn('the DMA mapping has been unmapped') },
   MemoryFreed: { text: byOwn('the device memory has been freed') },
   ElementPut: { argument: listedIfMany, text: (f) => `the element${whichListed(f)} has been put` },
+  CacheClosed: { text: byOwn('the registration cache is closed') },
+  UsePut: { text: byOwn('the use has been put back') },
 
   // ENOMEM
   NoMemory: { text: byOwn('memory allocation failed') },
@@ -93,8 +103,25 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'number',
     text: ({ value }) => `the system could not allocate ${bytes(value)}`,
   },
+  CacheRegionsInUse: {
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the cache has no room: ${count(value, 'regions')} of at most ${limit} (maxRegions) ${value === 1n ? 'is' : 'are'} in use; put uses back first`,
+  },
+  CacheBytesInUse: {
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the cache has no room: ${value} of at most ${limit} bytes (maxBytes) are in use; put uses back first`,
+  },
 
   // EBUSY
+  CacheInUse: {
+    value: 'number',
+    text: ({ value }) =>
+      `${count(value, 'regions')} of the cache ${value === 1n ? 'is' : 'are'} in use; put the uses back first, or pass { force: true }`,
+  },
   PdInUse: {
     counts: 'elements',
     text: (f) => `${countsAre(f, EXIST)} in this protection domain; ${CASCADE}`,
@@ -126,6 +153,12 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     counts: 'elements',
     text: (f) => `${countsAre(f)} still held on the region; nothing was changed`,
   },
+  ReregHeld: {
+    counts: 'elements',
+    text: (f) =>
+      `${countsAre(f)} still held on the region, also by queued work requests; it is not re-registered, and its old registration stays valid`,
+  },
+  ReregRunning: { text: byOwn('another thread is re-registering the region now') },
   HalfDead: {
     argument: listedIfMany,
     counts: 'elements',
@@ -216,7 +249,13 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   NoBytes: { argument: 'bytes', text: byOwn('the number of bytes must not be 0') },
 
   // EINVAL: memory
-  EmptyMemory: { argument: 'memory', text: byOwn('the memory is empty') },
+  AboveMaxBytes: {
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the memory has ${bytes(value)}, but the cache holds at most ${limit} (maxBytes)`,
+  },
+  EmptyMemory: { argument: registered('memory'), text: byOwn('the memory is empty') },
   MemoryDetached: {
     text: (f) =>
       `the "${f.argument ?? 'memory'}" argument is detached: its buffer was transferred or replaced`,
@@ -232,30 +271,31 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
       'pass a view of a part of it',
   },
   StartTooHigh: {
-    argument: 'options.start',
+    argument: registered('start'),
     value: 'address',
     limit: 'address',
-    text: ({ value, limit }) =>
-      `options.start ${hex(value)} is ${bytes(value - limit)} too high: the last page would end above 2^64`,
+    text: ({ argument, value, limit }) =>
+      `${argument ?? 'start'} ${hex(value)} is ${bytes(value - limit)} too high: the last page would end above 2^64`,
   },
   IovaTooHigh: {
     value: 'address',
     limit: 'address',
-    argument: (f) => (f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'mr') ?? 'options.iova')),
+    argument: (f) =>
+      f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'mr') ?? registered('iova')(f)),
     text: ({ value, limit }) =>
       `iova ${hex(value)} is ${bytes(value - limit)} too high: the region would end above 2^64`,
   },
   TooManyPages: {
-    argument: 'memory',
+    argument: registered('memory'),
     value: 'number',
     limit: 'number',
     text: ({ value, limit }) => `the memory has ${pages(value)}, but a region has at most ${limit}`,
   },
   AddressesUsedUp: {
-    argument: 'options.start',
+    argument: registered('start'),
     value: 'number',
-    text: ({ value }) =>
-      `no free range of ${bytes(value)} is left in the local address space; pass options.start`,
+    text: ({ argument, value }) =>
+      `no free range of ${bytes(value)} is left in the local address space; pass ${argument ?? 'start'}`,
   },
   DmaAddressUnaligned: {
     argument: 'options.address',
@@ -329,6 +369,15 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'regionKind',
     text: (f) =>
       `the region${whichListed(f)} is of kind ${regionKindName(Number(f.value))}, which this method does not accept`,
+  },
+  ReregNothing: {
+    argument: 'options',
+    text: byOwn('one of translation, access and pd must be given'),
+  },
+  ReregInvalid: {
+    value: 'number',
+    text: ({ value }) =>
+      `the region's key ${hex(value)} was invalidated; the region cannot be re-registered, only released`,
   },
   ListedNoRegion: {
     argument: listed,

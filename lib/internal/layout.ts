@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = '0857a04237bdfa82';
+export const LAYOUT_HASH = 'd519a3c88adcea02';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -154,6 +154,10 @@ export enum Cause {
   CqInUse = 50,
   /** value: queue pairs that use the shared receive queue */
   SrqInUse = 51,
+  /** value: elements that hold the region, which is not re-registered */
+  ReregHeld = 52,
+  /** another thread is re-registering the region */
+  ReregRunning = 53,
   /**
    * Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here.
    * the operation needs a trusted domain, not a user domain
@@ -290,6 +294,10 @@ export enum Cause {
   ElementOnOtherDevice = 147,
   /** the domain is on another device */
   PdOnOtherDevice = 149,
+  /** a re-registration that changes nothing, or value: unknown flags */
+  ReregNothing = 150,
+  /** the region's key is invalid, so the region cannot be re-registered */
+  ReregInvalid = 151,
   /** the binding rejected an argument, although lib checks arguments first */
   Argument = 148,
   /**
@@ -452,6 +460,16 @@ export enum ReleaseMode {
   Await = 1,
   /** end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
   Force = 2,
+}
+
+/** What rvt_rereg_mr() changes, with the values of the verbs' IBV_REREG_MR_*. */
+export enum ReregFlag {
+  /** the memory and its addresses */
+  Translation = 1,
+  /** the domain */
+  Pd = 2,
+  /** the access bits */
+  Access = 4,
 }
 
 /** The page size of DMA memory and of rvt_map_mr_sg(), in bytes, and its log2. */
@@ -640,7 +658,60 @@ export enum WcCause {
   BadPacket = 18,
   /** the endpoint that the queue pair was connected through was closed */
   EndpointClosed = 19,
-  Count = 20,
+  /** the device was opened with faults, and this is one; value: enum rvt_fault_kind */
+  Injected = 20,
+  Count = 21,
+}
+
+/** Faults that a device makes on purpose, by kind. */
+export enum FaultKind {
+  /** an access that was accepted is refused */
+  Refuse = 0,
+  /** a message finds no receive */
+  Rnr = 1,
+  /** the queue pair goes into error instead of carrying out a work request */
+  Flush = 2,
+  /** a completion finds its completion queue full */
+  Overflow = 3,
+  /** a completion becomes visible later */
+  Slow = 4,
+  /** a packet is lost */
+  Lost = 5,
+  /** a packet is held back for a time */
+  Late = 6,
+  /** a packet comes twice */
+  Doubled = 7,
+  /** a packet comes behind the next one */
+  Reordered = 8,
+  Kinds = 9,
+}
+
+/** Of which packets faults are made: bits of struct rvt_fault_rule.directions. */
+export enum FaultDirection {
+  /** those that an endpoint of the device sends */
+  Out = 1,
+  /** those that an endpoint of the device receives */
+  In = 2,
+}
+
+/** What a device's faults have done (struct rvt_fault_counts), as an array of 64-bit numbers. */
+export enum FaultCount {
+  Seed = 0,
+  /** occasions, by enum rvt_fault_kind */
+  Seen = 1,
+  /** of them got a fault, by enum rvt_fault_kind */
+  Made = 10,
+  Count = 19,
+}
+
+/** One rule of a device's faults, as an array of doubles (struct rvt_fault_rule). */
+export enum FaultWord {
+  Probability = 0,
+  At = 1,
+  Every = 2,
+  Value = 3,
+  Directions = 4,
+  Count = 5,
 }
 
 /** Limits of a device, by index (struct rvt_limits). */
@@ -1414,7 +1485,9 @@ export enum AskedRow {
   DmaLength = 6,
   /** 1: the search covered every region of the device */
   SearchedAll = 7,
-  Fields = 8,
+  /** 1: the device refuses accesses on purpose */
+  Faults = 8,
+  Fields = 9,
 }
 
 /** Where each row starts in the array that explainAccess fills. */
@@ -1422,12 +1495,12 @@ export enum Explained {
   /** a row of enum rvt_asked_row */
   Asked = 0,
   /** the row of the key's slot (enum rvt_slot_row) */
-  Slot = 8,
+  Slot = 9,
   /** the row of the slot of the key with its bytes reversed */
-  Swapped = 32,
+  Swapped = 33,
   /** RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-  Found = 56,
-  Count = 176,
+  Found = 57,
+  Count = 177,
 }
 
 /** The size of an element, struct ib_sge { u64 address, u32 length, u32 key } in host byte order. */
@@ -1547,6 +1620,8 @@ export enum CommandWord {
   Compare = 58,
   /** out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
   RecordSequence = 60,
+  /** in: number of the domain that a region is re-registered in */
+  NewChecker = 62,
 }
 
 export enum CommandFlag {
@@ -1556,6 +1631,12 @@ export enum CommandFlag {
   IovaGiven = 2,
   /** write the last 8 bytes of a copy last, one by one in ascending order */
   Ordered = 4,
+  /** what a re-registration changes: the bits of enum rvt_rereg_flag, times 8 */
+  ReregTranslation = 8,
+  ReregPd = 16,
+  ReregAccess = 32,
+  /** the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+  Weak = 64,
 }
 
 /** The name of an element in a list of elements, as 32-bit words. */

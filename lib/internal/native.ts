@@ -29,6 +29,10 @@ export interface NativeModule {
     remoteKeyZero: boolean,
     manual: boolean,
     limits: Uint32Array,
+    /** Undefined: no faults. */
+    faultSeed?: BigUint64Array,
+    /** {@link FaultWord.Count} numbers for each {@link FaultKind}. */
+    faultRules?: Float64Array,
   ): NativeDevice | Status;
   /** Attaches to a device of another environment by its token. -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
@@ -170,6 +174,12 @@ export interface NativeModule {
    */
   readonly regUserMr: (memory: Uint8Array) => void;
   /**
+   * Calls `rvt_rereg_mr` on the region CHECKER, REGION, REGION_GENERATION, with the memory of a Uint8Array (for
+   * `ReregTranslation`); reads FLAGS, START, IOVA, ACCESS, NEW_CHECKER. Stores the same as `regUserMr`, but Length only for a new
+   * memory.
+   */
+  readonly reregMr: (memory: Uint8Array) => void;
+  /**
    * Writes the {@link RegionField}s of the region CHECKER, REGION, REGION_GENERATION to FIELDS. All calls on a region answer
    * -EBADF after its release.
    */
@@ -180,6 +190,11 @@ export interface NativeModule {
   readonly releaseMr: () => void;
   /** Writes the {@link RegionPlaceField}s of the region to FIELDS. */
   readonly placeOfMr: () => void;
+  /**
+   * Answers the stamp of KEY in the domain CHECKER: greater than 0 and the same as long as the key names the same unchanged region;
+   * otherwise 0. Reads one cache line.
+   */
+  readonly stampOfKey: () => void;
   /** Writes the {@link ViewField}s of a Uint8Array to FIELDS. */
   readonly placeOfView: (bytes: Uint8Array) => void;
   /** Starts counting the accesses of the region. */
@@ -265,6 +280,8 @@ export interface NativeDevice {
   takeEvents(): Float64Array;
   /** Fills `out` with the number of completions by {@link WcStatus}, then the number of lost ones. */
   completionCounts(out: BigUint64Array): void;
+  /** Fills {@link FaultCount.Count} numbers. Returns 0; 1: the device makes no faults; -EPERM, -EBADF. */
+  faults(out: BigUint64Array): Status;
 }
 
 export interface NativeCompletionQueue {

@@ -59,16 +59,25 @@ export function namedOptionsOf<T extends object>(
   return options;
 }
 
-function read(value: unknown, names: readonly string[]): Given {
-  const options = propertiesOf<Record<string, unknown>>(value, 'options');
+/** As {@link requiredOptionsOf}, for an option that is itself an object of options. `path`: its name, `'options.translation'`. */
+export function nestedOptionsOf<T>(
+  value: unknown,
+  path: string,
+  names: readonly (keyof T & string)[],
+): Unchecked<T> {
+  return read(value, names, path) as Unchecked<T>;
+}
+
+function read(value: unknown, names: readonly string[], path = 'options'): Given {
+  const options = propertiesOf<Record<string, unknown>>(value, path);
   const given = new Given();
   for (const name in options) {
-    if (!isListed(name, names)) throw unknownOption(name, names, options);
+    if (!isListed(name, names)) throw unknownOption(name, names, options, path);
     if (!hasOwn(options, name)) continue;
     const option = options[name];
     if (option === undefined) {
-      if (name === 'access') throw invalidType('options.access', 'of type number', undefined);
-      if (name === 'pd') throw invalidType('options.pd', 'an instance of ProtectionDomain', undefined);
+      if (name === 'access') throw invalidType(`${path}.access`, 'of type number', undefined);
+      if (name === 'pd') throw invalidType(`${path}.pd`, 'an instance of ProtectionDomain', undefined);
     } else {
       given[name] = option;
     }
@@ -76,10 +85,10 @@ function read(value: unknown, names: readonly string[]): Given {
   return given;
 }
 
-function unknownOption(name: string, names: readonly string[], options: object): TypeError {
+function unknownOption(name: string, names: readonly string[], options: object, path = 'options'): TypeError {
   const inherited = hasOwn(options, name) ? '' : ' (it is an inherited property)';
   const known =
     names.length === 1 ? `the only option is ${listOf(names)}` : `the options are ${listOf(names)}`;
   const shown = name.length > 64 ? `${name.slice(0, 64)}...` : name;
-  return unknownProperty(`options.${shown}`, `is not a known option${inherited}; ${known}`);
+  return unknownProperty(`${path}.${shown}`, `is not a known option${inherited}; ${known}`);
 }

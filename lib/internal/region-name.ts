@@ -6,12 +6,12 @@
 import { fieldNumber, longs, readAnswer, readEither, readNumber, UNANSWERED, words } from './command';
 import { HIGH, HIGH_HALF, LOW } from './halves';
 import { PlainNumbers } from './intrinsics';
-import { CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
+import { CommandFlag, CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
 import { type NativeProtectionDomain, native, type Status } from './native';
 
-const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr } = native;
+const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr, reregMr, stampOfKey: readStamp } = native;
 
-/** Identifies a region, and caches the attributes that never change. */
+/** Identifies a region, and caches the attributes that only a re-registration changes. */
 export interface RegionName {
   /** The native domain object, which keeps `checker` valid and the device open. */
   readonly domain: NativeProtectionDomain;
@@ -21,10 +21,10 @@ export interface RegionName {
   readonly generation: number;
   readonly id: number;
   /** Defined only for regions of user memory. The key and addresses of other regions change and are queried each time. */
-  readonly constants: RegionConstants | undefined;
+  constants: RegionConstants | undefined;
 }
 
-/** The attributes of a region of user memory, none of which ever changes. */
+/** The attributes of a region of user memory. {@link reregister} replaces all of them. */
 export interface RegionConstants {
   readonly key: number;
   start: number | bigint;
@@ -79,6 +79,51 @@ export function registerMemory(checker: number, access: number, flags: number, m
   return words[CommandWord.Answer] | 0; // no function call, see acquireElement
 }
 
+/** What {@link reregister} changes, if START and IOVA do not count; the fields that are undefined stay as they are. */
+export interface Reregistration {
+  /** {@link CommandFlag} bits of START and IOVA. */
+  readonly flags: number;
+  readonly memory: Uint8Array | undefined;
+  readonly access: number | undefined;
+  /** Number of the new domain. */
+  readonly domain: number | undefined;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * Calls `rvt_rereg_mr`, at START and IOVA of the command block if `flags` say so, and updates the cached attributes.
+ *
+ * @returns 0 or a negative errno
+ */
+export function reregister(name: RegionName, { flags, memory, access, domain }: Reregistration): Status {
+  storeRegion(name);
+  words[CommandWord.Access] = access ?? 0;
+  words[CommandWord.NewChecker] = domain ?? 0;
+  words[CommandWord.Flags] =
+    flags |
+    (memory === undefined ? 0 : CommandFlag.ReregTranslation) |
+    (access === undefined ? 0 : CommandFlag.ReregAccess) |
+    (domain === undefined ? 0 : CommandFlag.ReregPd);
+  const { constants } = name;
+  reregMr(memory ?? NO_BYTES);
+  const status = (words[CommandWord.Answer] ?? UNANSWERED) | 0; // no function call, see acquireElement
+  if (status !== 0 || constants === undefined) return status;
+  name.constants = undefined;
+  try {
+    name.constants = {
+      key: fieldNumber(RegionField.Lkey),
+      start: readEither(CommandWord.Start),
+      iova: readEither(CommandWord.Iova),
+      length: memory === undefined ? constants.length : fieldNumber(RegionField.Length),
+      access: access ?? constants.access,
+    };
+  } catch {
+    // The stack limit was reached. The region is re-registered, so the call must not throw; its attributes are queried from now on.
+  }
+  return 0;
+}
+
 /** Calls `rvt_map_mr_sg`. Returns the number of elements used, or a negative errno; see {@link NativeModule.mapSg}. */
 export function mapSgList(name: RegionName, offset: bigint, pageSize: number, list: BigUint64Array): Status {
   storeRegion(name);
@@ -109,6 +154,15 @@ export function queryRegion(name: RegionName): Status {
   storeRegion(name);
   queryMr();
   return readAnswer();
+}
+
+/** Returns the stamp of a key in a domain; see {@link NativeModule.stampOfKey}. */
+export function stampOfKey(checker: number, key: number): number {
+  words[CommandWord.Checker] = checker;
+  words[CommandWord.Key] = key;
+  words[CommandWord.Answer] = 0;
+  readStamp();
+  return words[CommandWord.Answer];
 }
 
 /** Calls `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. Returns 0 or a negative errno. */

@@ -1,5 +1,5 @@
 /** Why a completion failed: the names of the causes that the status hides, and a sentence about each. */
-import { NakCode, WcCause } from './layout';
+import { FaultKind, NakCode, WcCause } from './layout';
 import { type RefusalReason } from './reasons';
 import { joinRights } from './right-names';
 import { qpStateName, qpTypeName } from './verbs-names';
@@ -46,7 +46,9 @@ export type CompletionReason =
   /** Packets of the peer at the other end of the wire break the rules of the transport. */
   | 'BadPacket'
   /** The endpoint through which the queue pair was connected was closed. */
-  | 'EndpointClosed';
+  | 'EndpointClosed'
+  /** The device was opened with faults, and this is one of them. */
+  | 'Injected';
 
 /** What is known about a failed completion. */
 export interface CompletionFacts {
@@ -126,6 +128,8 @@ const sentences: Readonly<Record<CompletionReason, Sentence>> = {
     'Packets of the peer did not fit together: an opcode in the wrong order, or a length that its header does not announce.',
   EndpointClosed: () =>
     'The endpoint through which this queue pair was connected was closed. Set the state to RESET and connect again.',
+  Injected: ({ value }) =>
+    `The device was opened with faults, and has made this one (options.faults.${value === (FaultKind.Rnr as number) ? 'rnr' : 'flush'}).`,
 };
 
 /** What the classes of NAKs mean, by the lower 5 bits of the syndrome (InfiniBand specification, 9.7.5.2.3). */

@@ -22,6 +22,7 @@ import { type AllocDmOptions, DeviceMemory } from './device-memory';
 import { bytesOfToken, type DeviceToken, tokenOf } from './device-token';
 import { asyncDispose, dispose } from '../internal/disposal';
 import { DmaSpace } from './dma';
+import { type DeviceFaults, type FaultCounters, faultsOf, type FaultWords, readFaults } from './faults';
 import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { type Lkey } from './keys';
 import { stopWatching, watchForLeaks } from './leaks';
@@ -30,7 +31,8 @@ import { KeyTableField, Limit } from '../internal/layout';
 import { bytesOf, elementCountOf, type MemoryLike } from '../internal/memory-argument';
 import { type MemoryRegion } from './memory-region';
 import { native, type NativeDevice, type Status } from '../internal/native';
-import { nativeDomainOf, ProtectionDomain } from './protection-domain';
+import { nativeDomainOf } from './domain-native';
+import { ProtectionDomain } from './protection-domain';
 import { construction } from '../internal/construction';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
@@ -91,6 +93,12 @@ export interface DeviceOptions extends AttachOptions {
    * {@link Device.run}, for traces, teaching and tests. In the manual mode RNR timers fire only in {@link Device.fireTimers}.
    */
   engine?: EngineMode;
+  /**
+   * Faults that the device makes on purpose, for tests of programs: refusals, missing receives, errors of queue pairs, lost and slow
+   * completions, and packets that are lost, late, doubled or out of order. The same seed and the same calls give the same faults;
+   * {@link Device.faults} counts them. Belongs to the device: threads that attach share the faults and their counts. Default: none.
+   */
+  faults?: DeviceFaults;
 }
 
 /** When a device carries out work requests; see {@link DeviceOptions.engine}. */
@@ -293,6 +301,8 @@ export class Device {
           by.remoteKeyZero,
           by.manual,
           limitWords(by.limits),
+          by.faults?.seed,
+          by.faults?.rules,
         );
     try {
       const self = resultOf(this.#attached ? 'Device.attach' : 'new Device', made);
@@ -686,6 +696,17 @@ export class Device {
     return countersOf(this.#native, own);
   }
 
+  /**
+   * Returns how often each kind of fault had an occasion, and how often it was made ({@link DeviceOptions.faults}), since the device
+   * was opened and by all threads.
+   *
+   * @returns undefined if the device was opened without `faults`
+   * @throws RdmaError `EBADF`: the device is closed; `EPERM`: this object is restricted to a domain
+   */
+  faults(): FaultCounters | undefined {
+    return faultsOf(this.#native);
+  }
+
   /** Returns a one-line description of the device. Never throws. */
   toString(): string {
     return textOf('Device', this, describeDevice);
@@ -804,6 +825,7 @@ interface OpenOptions {
   readonly remoteKeyZero: boolean;
   readonly manual: boolean;
   readonly limits: DeviceLimits;
+  readonly faults: FaultWords | undefined;
   readonly watching: Watching;
 }
 
@@ -814,6 +836,7 @@ function readDeviceOptions(given: unknown): OpenOptions {
     'remoteKeyZero',
     'limits',
     'engine',
+    'faults',
     'captureStacks',
     'reportLeaks',
   ]);
@@ -823,6 +846,7 @@ function readDeviceOptions(given: unknown): OpenOptions {
     remoteKeyZero = false,
     limits,
     engine = 'auto',
+    faults,
   } = options;
   return {
     lkeyTableBits: u32(lkeyTableBits, 'options.lkeyTableBits'),
@@ -830,6 +854,7 @@ function readDeviceOptions(given: unknown): OpenOptions {
     remoteKeyZero: boolean(remoteKeyZero, 'options.remoteKeyZero'),
     manual: oneOf(engine, 'options.engine', engineModes) === 'manual',
     limits: limits === undefined ? defaultLimits : readLimits(limits, 'options.limits'),
+    faults: faults === undefined ? undefined : readFaults(faults),
     watching: watchingOf(options),
   };
 }

@@ -60,6 +60,8 @@ export interface Facts {
   readonly pd: number;
   readonly user: boolean;
   readonly remoteKeyZero: boolean;
+  /** Whether the device refuses accesses on purpose. */
+  readonly faults: boolean;
   /** The DMA mapping that contains the address, or else the next mapping above it. */
   readonly dma: { readonly address: bigint; readonly length: bigint } | undefined;
   readonly searchedAll: boolean;
@@ -137,6 +139,7 @@ export function lookUp(asker: Asker, asked: AskedAccess): Facts | undefined {
     pd: number(rows, at + AskedRow.Pd),
     user: number(rows, at + AskedRow.User) !== 0,
     remoteKeyZero: number(rows, at + AskedRow.RemoteKeyZero) !== 0,
+    faults: number(rows, at + AskedRow.Faults) !== 0,
     dma:
       number(rows, at + AskedRow.Dma) === 0
         ? undefined

@@ -243,6 +243,12 @@ export function explainRefusal(
   // Checks do not examine the memory of a region, so judging the access again would accept it although its buffer is detached,
   // for example.
   if (isOfBytes(reason)) return begin + meaning;
+  if (facts.faults && facts.now === 0) {
+    return (
+      `${begin} The device refuses accesses on purpose (options.faults.refuse), and by its rules this access would now be accepted: ` +
+      'this was such a refusal, unless the state has changed since.'
+    );
+  }
   if (reasonOf(facts.now) !== reason) {
     return `${begin}${meaning} The state has changed since: ${verdictNow(asker, asked, facts)}`;
   }

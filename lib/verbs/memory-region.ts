@@ -6,6 +6,7 @@ import { MAX_SG_ELEMENTS, PAGE_SIZE, SgElementField } from '../internal/layout';
 import { mapSgList, type RegionName } from '../internal/region-name';
 import { construction } from '../internal/construction';
 import {
+  changed,
   describeRegion,
   nameOf,
   Region,
@@ -15,6 +16,7 @@ import {
   type DeregOptions,
 } from './region';
 import { type RegionTable } from './region-registry';
+import { type ReregOptions, reregisterWith } from './rereg';
 import { showAs, textOf } from '../internal/show';
 
 /** One element of a scatter-gather list. */
@@ -102,6 +104,46 @@ export class MemoryRegion extends Region {
     const pageSize = u32(givenPageSize, 'options.pageSize');
     const pairs = isBigUint64Array(list) ? u64Pairs('MemoryRegion.mapSg', list, 'list') : pairsOf(list);
     return throwOnError('MemoryRegion.mapSg', mapSgList(name, offset, pageSize, pairs));
+  }
+
+  /**
+   * Re-registers the region: changes its memory and addresses, its rights, or its domain, as `ibv_rereg_mr` does. For regions of
+   * {@link ProtectionDomain.regUserMr}. The object stays the same, and so does `id`.
+   *
+   * With `access` alone the key stays. With `translation` or `pd` the region gets a new key ({@link Region.lkey}), and the old one
+   * is revoked for good: a peer that has the key of the old memory must not get into the new memory.
+   *
+   * When the call returns, no thread moves a byte any more by what the old registration allowed. While it waits for them, checks
+   * of other threads are refused (`Invalidated`).
+   *
+   * Every error below leaves the old registration valid, except those that say otherwise. After these the region's state is
+   * `'Invalid'`, and only {@link MemoryRegion.dereg} is left.
+   *
+   * @throws RdmaError `EINVAL`: no option is given; the region is not from `regUserMr`, is half-dead or its key is invalid; the
+   *   rights are invalid; the memory is detached; the domain is on another device
+   * @throws RdmaError `EBUSY`: elements are held, also by queued work requests; another thread is re-registering the region
+   * @throws RdmaError `EBADF`: the region or the domain is closed
+   * @throws RdmaError `EINVAL`, and the old registration is lost: the memory is empty; `start` or `iova` plus the length exceeds
+   *   64 bits
+   * @throws RdmaError `ENOMEM`, and the old registration is lost: no free slot in the key table
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
+   *
+   * @example
+   * ```ts
+   * import { Access, Device } from 'rdmavt';
+   *
+   * const pd = new Device().allocPd();
+   * const mr = pd.regUserMr(Buffer.alloc(4096), { access: Access.LocalWrite | Access.RemoteWrite });
+   * const { rkey } = mr;
+   * mr.rereg({ access: Access.LocalWrite }); // peers may not write any more
+   * console.log(mr.rkey === rkey); // true
+   * mr.rereg({ translation: { memory: Buffer.alloc(8192) } });
+   * console.log(mr.rkey === rkey, mr.length); // false 8192
+   * ```
+   */
+  rereg(options: ReregOptions): void {
+    reregisterWith(nameOf(this), options);
+    changed(this);
   }
 
   /**

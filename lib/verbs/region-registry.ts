@@ -9,7 +9,7 @@ import { type MemoryRegion } from './memory-region';
 import { type Status } from '../internal/native';
 import { nameOf } from './region';
 import { RegionIndex, type Sought } from './region-index';
-import { releaseRegion } from '../internal/region-name';
+import { type RegionName, releaseRegion } from '../internal/region-name';
 
 /** A region of either class, {@link MemoryRegion} or {@link FastMemoryRegion}. */
 export type AnyRegion = MemoryRegion | FastMemoryRegion;
@@ -144,6 +144,12 @@ export class RegionTable {
     regions[index] = region;
     if (this.#index) this.#index.note(region);
     if (this.registry.stacks) this.created('region', () => id);
+  }
+
+  /** Indexes a region again that was re-registered: its memory, rights or domain have changed. */
+  change({ index, id }: RegionName): void {
+    const region = this.findOwn(index, id);
+    if (region && this.#index) this.#index.note(region);
   }
 
   /**

@@ -86,8 +86,12 @@ let classOf: (region: object) => ShownRegion['class'];
 export let isRegion: (value: unknown) => value is Region;
 /** Returns the numbers that identify a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
+/** Notes that a region covers other memory, has other rights or is in another domain than before. */
+export let changed: (region: Region) => void;
 /** Implements {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export let release: (region: Region, method: Method, options: unknown) => void;
+/** Releases a region. Returns 0, also if it is closed already, or a negative errno. */
+export let endRegion: (region: Region, mode: ReleaseMode) => number;
 /** Returns the description of a region for `toString` and `toJSON`. */
 export let describeRegion: (region: Region) => ShownRegion;
 /** Implements {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
@@ -97,7 +101,7 @@ export let releaseAsync: (region: Region, method: Method, options: unknown) => P
  * The common base of all kinds of regions. Created by the methods of {@link ProtectionDomain}.
  *
  * The object of a closed region still has `id` and {@link Region.state}. For user memory it also keeps keys, addresses, length
- * and access rights, which never change. Every other property is read from the region on each access, so it reflects mapping and
+ * and access rights, which only {@link MemoryRegion.rereg} changes. Every other property is read from the region on each access, so it reflects mapping and
  * fast registration; after the region is closed it throws {@link RdmaError} `EBADF`.
  *
  * @example
@@ -312,6 +316,14 @@ export abstract class Region {
       typeof region === 'object' && region !== null && #class in region ? region.#class : 'MemoryRegion';
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
+    endRegion = (region, mode) => region.#release(mode);
+    changed = (region) => {
+      try {
+        region.#table.change(region.#name);
+      } catch {
+        // The stack limit was reached. A search for the old memory then finds the region until its index is reused.
+      }
+    };
     release = (region, method, options) => {
       const { force: givenForce = false } = optionsOf<DeregOptions>(options, ['force']);
       const force = boolean(givenForce, 'options.force');

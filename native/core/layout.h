@@ -116,9 +116,11 @@ enum rvt_cause {
     RVT_CAUSE_MAPPING_IN_USE = 47,
     /* value: uses by objects that have just ended; counts: live regions and mappings that use it */
     RVT_CAUSE_MEMORY_IN_USE = 48,
-    RVT_CAUSE_BATCH_HELD = 49, /* index: of an element that still holds a reference */
-    RVT_CAUSE_CQ_IN_USE = 50,  /* value: queue pairs that use the completion queue */
-    RVT_CAUSE_SRQ_IN_USE = 51, /* value: queue pairs that use the shared receive queue */
+    RVT_CAUSE_BATCH_HELD = 49,    /* index: of an element that still holds a reference */
+    RVT_CAUSE_CQ_IN_USE = 50,     /* value: queue pairs that use the completion queue */
+    RVT_CAUSE_SRQ_IN_USE = 51,    /* value: queue pairs that use the shared receive queue */
+    RVT_CAUSE_REREG_HELD = 52,    /* value: elements that hold the region, which is not re-registered */
+    RVT_CAUSE_REREG_RUNNING = 53, /* another thread is re-registering the region */
 
     /* Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here. */
     RVT_CAUSE_USER_PD = 60,       /* the operation needs a trusted domain, not a user domain */
@@ -201,7 +203,9 @@ enum rvt_cause {
     RVT_CAUSE_WORD_MEMORY = 146,
     RVT_CAUSE_ELEMENT_ON_OTHER_DEVICE = 147, /* the element's region is on another device */
     RVT_CAUSE_PD_ON_OTHER_DEVICE = 149,      /* the domain is on another device */
-    RVT_CAUSE_ARGUMENT = 148, /* the binding rejected an argument, although lib checks arguments first */
+    RVT_CAUSE_REREG_NOTHING = 150, /* a re-registration that changes nothing, or value: unknown flags */
+    RVT_CAUSE_REREG_INVALID = 151, /* the region's key is invalid, so the region cannot be re-registered */
+    RVT_CAUSE_ARGUMENT = 148,      /* the binding rejected an argument, although lib checks arguments first */
 
     /* Causes of EINVAL of the verbs start here. */
     RVT_CAUSE_LIMIT =
@@ -322,6 +326,14 @@ enum rvt_release_mode {
     RVT_RELEASE = 0,       /* the verbs' behavior: -EBUSY while the region is held; may be called again */
     RVT_RELEASE_AWAIT = 1, /* as RVT_RELEASE; while the region is held, each put wakes its context */
     RVT_RELEASE_FORCE = 2, /* end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
+};
+
+/* ts: ReregFlag, RVT_REREG_ */
+/* What rvt_rereg_mr() changes, with the values of the verbs' IBV_REREG_MR_*. */
+enum rvt_rereg_flag {
+    RVT_REREG_TRANSLATION = 1, /* the memory and its addresses */
+    RVT_REREG_PD = 2,          /* the domain */
+    RVT_REREG_ACCESS = 4,      /* the access bits */
 };
 
 /* ts: constants */
@@ -502,7 +514,51 @@ enum rvt_wc_cause {
     RVT_WHY_NO_ANSWER = 17,          /* the peer on the wire did not answer, however often it was sent */
     RVT_WHY_BAD_PACKET = 18,         /* packets of the peer on the wire break the rules of the transport */
     RVT_WHY_ENDPOINT_CLOSED = 19,    /* the endpoint that the queue pair was connected through was closed */
-    RVT_WHY_COUNT = 20,
+    /* the device was opened with faults, and this is one; value: enum rvt_fault_kind */
+    RVT_WHY_INJECTED = 20,
+    RVT_WHY_COUNT = 21,
+};
+
+/* ts: FaultKind, RVT_FAULT_ */
+/* Faults that a device makes on purpose, by kind. */
+enum rvt_fault_kind {
+    RVT_FAULT_REFUSE = 0,    /* an access that was accepted is refused */
+    RVT_FAULT_RNR = 1,       /* a message finds no receive */
+    RVT_FAULT_FLUSH = 2,     /* the queue pair goes into error instead of carrying out a work request */
+    RVT_FAULT_OVERFLOW = 3,  /* a completion finds its completion queue full */
+    RVT_FAULT_SLOW = 4,      /* a completion becomes visible later */
+    RVT_FAULT_LOST = 5,      /* a packet is lost */
+    RVT_FAULT_LATE = 6,      /* a packet is held back for a time */
+    RVT_FAULT_DOUBLED = 7,   /* a packet comes twice */
+    RVT_FAULT_REORDERED = 8, /* a packet comes behind the next one */
+    RVT_FAULT_KINDS = 9,
+};
+
+/* ts: FaultDirection, RVT_FAULT_TO_ */
+/* Of which packets faults are made: bits of struct rvt_fault_rule.directions. */
+enum rvt_fault_direction {
+    RVT_FAULT_TO_OUT = 1, /* those that an endpoint of the device sends */
+    RVT_FAULT_TO_IN = 2,  /* those that an endpoint of the device receives */
+};
+
+/* ts: FaultCount, RVT_FAULT_COUNT_ */
+/* What a device's faults have done (struct rvt_fault_counts), as an array of 64-bit numbers. */
+enum rvt_fault_count {
+    RVT_FAULT_COUNT_SEED = 0,
+    RVT_FAULT_COUNT_SEEN = 1,  /* occasions, by enum rvt_fault_kind */
+    RVT_FAULT_COUNT_MADE = 10, /* of them got a fault, by enum rvt_fault_kind */
+    RVT_FAULT_COUNT_COUNT = 19,
+};
+
+/* ts: FaultWord, RVT_FAULT_WORD_ */
+/* One rule of a device's faults, as an array of doubles (struct rvt_fault_rule). */
+enum rvt_fault_word {
+    RVT_FAULT_WORD_PROBABILITY = 0,
+    RVT_FAULT_WORD_AT = 1,
+    RVT_FAULT_WORD_EVERY = 2,
+    RVT_FAULT_WORD_VALUE = 3,
+    RVT_FAULT_WORD_DIRECTIONS = 4,
+    RVT_FAULT_WORD_COUNT = 5,
 };
 
 /* ts: Limit, RVT_LIMIT_ */
@@ -1188,17 +1244,18 @@ enum rvt_asked_row {
     RVT_ASKED_DMA_ADDRESS = 5,
     RVT_ASKED_DMA_LENGTH = 6,
     RVT_ASKED_SEARCHED_ALL = 7, /* 1: the search covered every region of the device */
-    RVT_ASKED_FIELDS = 8,
+    RVT_ASKED_FAULTS = 8,       /* 1: the device refuses accesses on purpose */
+    RVT_ASKED_FIELDS = 9,
 };
 
 /* ts: Explained, RVT_EXPLAINED_ */
 /* Where each row starts in the array that explainAccess fills. */
 enum rvt_explained {
     RVT_EXPLAINED_ASKED = 0,    /* a row of enum rvt_asked_row */
-    RVT_EXPLAINED_SLOT = 8,     /* the row of the key's slot (enum rvt_slot_row) */
-    RVT_EXPLAINED_SWAPPED = 32, /* the row of the slot of the key with its bytes reversed */
-    RVT_EXPLAINED_FOUND = 56,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-    RVT_EXPLAINED_COUNT = 176,
+    RVT_EXPLAINED_SLOT = 9,     /* the row of the key's slot (enum rvt_slot_row) */
+    RVT_EXPLAINED_SWAPPED = 33, /* the row of the slot of the key with its bytes reversed */
+    RVT_EXPLAINED_FOUND = 57,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
+    RVT_EXPLAINED_COUNT = 177,
 };
 
 /* --- batches and single checks: blocks of shared memory --- */
@@ -1297,6 +1354,7 @@ enum rvt_command_word {
     RVT_COMMAND_COMPARE = 58,
     /* out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
     RVT_COMMAND_RECORD_SEQUENCE = 60,
+    RVT_COMMAND_NEW_CHECKER = 62, /* in: number of the domain that a region is re-registered in */
 };
 
 /* ts: CommandFlag, RVT_COMMAND_FLAG_ */
@@ -1306,6 +1364,12 @@ enum rvt_command_flag {
     /* the region's iova is IOVA; otherwise it equals its start, or stays unchanged */
     RVT_COMMAND_FLAG_IOVA_GIVEN = 2,
     RVT_COMMAND_FLAG_ORDERED = 4, /* write the last 8 bytes of a copy last, one by one in ascending order */
+    /* what a re-registration changes: the bits of enum rvt_rereg_flag, times 8 */
+    RVT_COMMAND_FLAG_REREG_TRANSLATION = 8,
+    RVT_COMMAND_FLAG_REREG_PD = 16,
+    RVT_COMMAND_FLAG_REREG_ACCESS = 32,
+    /* the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+    RVT_COMMAND_FLAG_WEAK = 64,
 };
 
 /* ts: ElementNameWord, RVT_ELEMENT_NAME_ */

@@ -13,6 +13,7 @@
     'endpoint/answers.c',
     'endpoint/endpoint.c',
     'endpoint/messages.c',
+    'endpoint/packet_faults.c',
     'endpoint/refusals.c',
     'endpoint/requester.c',
     'endpoint/requester_queue.c',

@@ -6,6 +6,7 @@ import { type ErrorCause, RdmaError } from '../../lib';
 import { causeTexts } from '../../lib/internal/cause-texts';
 import { Errno } from '../../lib/internal/errors';
 import { busyFailures } from '../support/failures/busy';
+import { cacheFailures } from '../support/failures/cache';
 import { endpointFailures } from '../support/failures/endpoint';
 import { errorOf, type Failure } from '../support/failures/failure';
 import { goneFailures } from '../support/failures/gone';
@@ -19,6 +20,7 @@ const viewsAreShort = constants.MAX_LENGTH < 2 ** 40;
 const failures: (Failure & { reason?: string })[] = [
   ...goneFailures,
   ...busyFailures,
+  ...cacheFailures,
   ...invalidFailures,
   ...verbsFailures,
   ...packedFailures,
@@ -68,6 +70,7 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
   NoMemory: 'needs a system without free memory; in C the allocator fails on demand',
   NoRandomNumbers: 'needs a system without random numbers',
   HeldTooOften: 'needs 2^32 - 1 held elements',
+  ReregRunning: 'needs another thread that re-registers the region at this moment',
   MappingGone: 'unmap ignores it; another thread would have to end the mapping during the call',
   NoExternalBuffers: 'this runtime allows external buffers',
   BufferTooLong: viewsAreShort

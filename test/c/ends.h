@@ -4,12 +4,15 @@
 #ifndef RVT_TEST_ENDS_H
 #define RVT_TEST_ENDS_H
 
+#include "core/objects/rereg.h"
 #include "fixture.h"
 
 enum end {
     DEREG,
     FORCE,
     DEREGS,
+    REREG_MEMORY,
+    REREG_ACCESS,
     DEALLOC_FMR,
     DEALLOC_PD,
     END_CONTEXT,
@@ -37,6 +40,8 @@ static const struct {
     [DEREG] = {"dereg", -RVT_EBUSY, RVT_REASON_NONE, RVT_REVOKED},
     [FORCE] = {"dereg by force", 0, RVT_REGION_REVOKED, RVT_REVOKED},
     [DEREGS] = {"dereg of a list", 0, RVT_REGION_REVOKED, RVT_REVOKED},
+    [REREG_MEMORY] = {"rereg with other memory", -RVT_EBUSY, RVT_REASON_NONE, RVT_REVOKED},
+    [REREG_ACCESS] = {"rereg with fewer rights", -RVT_EBUSY, RVT_REASON_NONE, RVT_ACCESS_DENIED},
     [DEALLOC_FMR] = {"dealloc_fmr by force", 0, RVT_REGION_REVOKED, RVT_REVOKED},
     [DEALLOC_PD] = {"dealloc_pd", 0, RVT_REGION_REVOKED, RVT_REASON_NONE},
     [END_CONTEXT] = {"dealloc_ucontext", 0, RVT_REGION_REVOKED, RVT_REVOKED},
@@ -128,6 +133,23 @@ static inline bool open_victim(struct victim *v, enum end end, struct rvt_dev_in
     return true;
 }
 
+/* Re-registers the victim's region: with spare_page at the same addresses, or with hardly any right. */
+static inline int rereg_victim(struct victim *v) {
+    struct rvt_rereg change = {.flags = RVT_REREG_ACCESS};
+    bool lost;
+    if (v->end == REREG_MEMORY)
+        change = (struct rvt_rereg){
+            .flags = RVT_REREG_TRANSLATION,
+            .memory = rvt_fixed_memory(spare_page, PAGE),
+            .start = &v->dma,
+        };
+    int error = rvt_rereg_mr(v->mr, &change, NULL, &lost);
+    CHECK(!lost);
+    if (change.memory)
+        rvt_memory_put(change.memory);
+    return error;
+}
+
 /* Calls the verb. Returns 0 on success. */
 static inline int take_victim(struct victim *v) {
     struct rvt_sg_outcome outcome;
@@ -140,6 +162,9 @@ static inline int take_victim(struct victim *v) {
         return rvt_dereg_mr(v->mr, RVT_RELEASE_FORCE);
     case DEREGS:
         return rvt_dereg_mrs(v->a.pd, (struct rvt_mr_handle[]){v->mr, v->mr}, 2, RVT_RELEASE_FORCE);
+    case REREG_MEMORY:
+    case REREG_ACCESS:
+        return rereg_victim(v);
     case DEALLOC_FMR:
         return rvt_dealloc_fmr(v->mr, RVT_RELEASE_FORCE);
     case DEALLOC_PD:

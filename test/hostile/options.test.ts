@@ -2,7 +2,7 @@
 // rejected.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Device, Endpoint, explainCapture, SgeState } from '../../lib';
+import { Device, Endpoint, explainCapture, type FaultName, RegistrationCache, SgeState } from '../../lib';
 import { readOptions } from '../../lib/inspect/inspector';
 import { argumentError, wrongType } from '../support/answers';
 import { everything as everyClass } from '../support/everything';
@@ -20,6 +20,8 @@ interface Taker {
   call: (objects: Everything, options: any) => unknown;
   /** Whether the options argument is required. */
   required?: boolean;
+  /** Name of the options in messages. Default: `options`. */
+  path?: string;
 }
 
 const bytes = Buffer.alloc(8);
@@ -31,12 +33,28 @@ function everything(): any {
   const cq = device.createCq(16);
   const [a, b] = [pd.createQp({ type: 'RC', sendCq: cq }), pd.createQp({ type: 'RC', sendCq: cq })];
   const ud = pd.createQp({ type: 'UD', sendCq: cq });
-  return { ...objects, cq, srq: pd.createSrq({ maxWr: 4 }), a, b, ud };
+  const cache = new RegistrationCache(pd);
+  const use = cache.get(Buffer.alloc(8), 4);
+  return { ...objects, cq, srq: pd.createSrq({ maxWr: 4 }), a, b, ud, cache, use };
 }
 type Everything = ReturnType<typeof everything>;
 const { signal } = new AbortController();
 /** Lets the promise of an operation that cannot be posted reject. */
 const start = (promise: Promise<unknown>): void => void promise.catch(() => {});
+
+/** The kinds of faults, with the options that only some of them take. */
+const faultOptions: Record<FaultName, Record<string, unknown>> = {
+  refuse: { reason: 'Revoked' },
+  rnr: {},
+  flush: {},
+  overflow: {},
+  slow: { usec: 1 },
+  lost: { direction: 'in' },
+  late: { usec: 1, direction: 'in' },
+  doubled: { direction: 'in' },
+  reordered: { direction: 'in' },
+};
+const faults = Object.keys(faultOptions) as FaultName[];
 
 const takers: Taker[] = [
   {
@@ -48,9 +66,30 @@ const takers: Taker[] = [
       remoteKeyZero: true,
       captureStacks: true,
       reportLeaks: false,
+      faults: { seed: 1 },
     },
     call: (_, options) => new Device(options).close(),
   },
+  {
+    type: 'DeviceFaults',
+    name: 'new Device, faults',
+    all: { seed: 1, ...Object.fromEntries(faults.map((kind) => [kind, 0.5])) },
+    call: (_, options) => new Device({ faults: options === undefined ? null : options }).close(),
+    required: true,
+    path: 'options.faults',
+  },
+  ...faults.map((kind): Taker => ({
+    type: 'AnyRule',
+    name: `new Device, faults, ${kind}`,
+    all: { probability: 0.5, at: 1, every: 2, ...faultOptions[kind] },
+    call: (_, options) => {
+      // A number is allowed: it stands for a probability.
+      const rule = options === undefined || typeof options === 'number' ? null : options;
+      new Device({ faults: { seed: 1, [kind]: rule } }).close();
+    },
+    required: true,
+    path: `options.faults.${kind}`,
+  })),
   {
     type: 'AttachOptions',
     name: 'Device.attach',
@@ -108,6 +147,27 @@ const takers: Taker[] = [
     name: 'pd.regUserMr',
     all: { start: 0n, iova: 4096, access: 1 },
     call: ({ pd }, options) => pd.regUserMr(bytes, options),
+  },
+  {
+    type: 'RegistrationCacheOptions',
+    name: 'new RegistrationCache',
+    all: { maxRegions: 4, maxBytes: 4096 },
+    call: ({ pd }, options) => new RegistrationCache(pd, options),
+  },
+  {
+    type: 'CloseCacheOptions',
+    name: 'cache.close',
+    all: { force: true },
+    call: ({ cache, use }, options) => {
+      if (options?.force !== true) use.put();
+      cache.close(options);
+    },
+  },
+  {
+    type: 'AdvertiseOptions',
+    name: 'use.advertise',
+    all: { offset: 1, length: 1 },
+    call: ({ use }, options) => use.advertise(options),
   },
   {
     type: 'GetDmaMrOptions',
@@ -199,6 +259,37 @@ const takers: Taker[] = [
     name: 'mr.mapSg',
     all: { offset: 1, pageSize: 4096 },
     call: ({ sg }, options) => sg.mapSg([{ addr: DMA, length: 8 }], options),
+  },
+  {
+    type: 'ReregOptions',
+    name: 'mr.rereg',
+    all: { translation: { memory: bytes, start: 0, iova: 0 }, access: 1, pd: null },
+    call: ({ pd }, options) => {
+      // Each call creates a new domain, so the option gets the domain of this call.
+      if (options?.pd !== undefined && Object.hasOwn(options, 'pd')) options.pd = pd;
+      const mr = pd.regUserMr(bytes);
+      try {
+        mr.rereg(options);
+      } finally {
+        mr.dereg();
+      }
+    },
+    required: true,
+  },
+  {
+    type: 'ReregTranslation',
+    name: 'mr.rereg, translation',
+    all: { memory: bytes, start: 0, iova: 0 },
+    call: ({ pd }, options) => {
+      const mr = pd.regUserMr(bytes);
+      try {
+        mr.rereg({ translation: options === undefined ? null : options });
+      } finally {
+        mr.dereg();
+      }
+    },
+    required: true,
+    path: 'options.translation',
   },
   {
     type: 'DeregOptions',
@@ -493,7 +584,7 @@ test('this file covers every interface of options', () => {
 });
 
 describe.each(takers)('options of $name', (taker) => {
-  const { all, required = false } = taker;
+  const { all, required = false, path = 'options' } = taker;
 
   test('accepts every option, from objects with and without a prototype', () => {
     expect(ask(taker, all)).toBe('ok');
@@ -535,7 +626,7 @@ describe.each(takers)('options of $name', (taker) => {
       new Proxy({ ...all, acess: 1 }, {}),
     ]) {
       expect(() => taker.call(objects, options)).toThrow(
-        argumentError('ERR_INVALID_ARG_VALUE', "The property 'options.acess' is not a known option"),
+        argumentError('ERR_INVALID_ARG_VALUE', `The property '${path}.acess' is not a known option`),
       );
     }
     expect(lives()).toEqual(before);

@@ -29,6 +29,8 @@ const verbs: Record<string, string> = {
   'mr.dereg, held': 'w.mr.dereg({ force: true })',
   'mr[Symbol.dispose]': 'w.mr[w.dispose]()',
   'mr.countAccesses': 'w.mr.countAccesses()',
+  'mr.rereg': 'w.spare.rereg({ access: 1 })',
+  'mr.rereg, moving': 'w.spare.rereg({ translation: { memory: w.target, iova: 7 } })',
   'mr.mapSg': 'w.sg.mapSg([{ addr: DMA, length: 16 }])',
   'fmr.mapPhys': 'w.fmr.mapPhys([DMA, DMA], 0x7000)',
   'fmr.unmap': 'w.mapped.unmap()',

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The fuzzer of endpoints. Two endpoints of one device, with two connected queue pairs each. A program posts work
- * requests, moves packets between the endpoints, alters them, makes others up, lets time pass, and calls the verbs that
- * end what packets need. No oracle predicts the results (test/c/wire does that); after each operation this is true:
+/* The fuzzer of endpoints. Two endpoints of one device, each with two connected RC queue pairs, one of UC, and one of UD,
+ * and a connection manager (cm_play.c). A program posts work requests, moves packets between the endpoints, alters them,
+ * makes others up, lets time pass, and calls the verbs that end what packets need. No oracle predicts the results (test/c/wire does that); after each operation this is true:
  *
  * - Bytes change only in regions that are registered and may be written. What leaves is from regions that may be read.
  * - A work request completes at most once, in the order of its queue.
@@ -18,21 +18,14 @@
 #include "core/base/rvt_errno.h"
 #include "core/engine/engine_state.h"
 #include "core/rvt.h"
+#include "endpoint_fuzz.h"
 #include "wire/bytes.h"
+#include "wire/cm/cm_messages.h"
 #include "wire/endpoint/connection.h"
 #include "wire/icrc.h"
 
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "FINDING %s:%d: %s\n", __FILE__, __LINE__, #condition);                          \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
-
 enum {
-    ENDS = 2,
-    QPS = 2, /* of each end; number i of one is connected with number i of the other */
+    QPS = 4, /* of each end; number i of one is connected with number i of the other */
     OPERATION = 12,
     BAG = 16, /* packets on the way */
     PART = 1024,
@@ -40,10 +33,24 @@ enum {
     DEPTH = 6,
     MTU = 256,
     MTU_CODE = 1,
-    PUBLIC = 0x11,
-    SECRET = 0xee,
-    MADE_UP = 0x77, /* payload that the program makes up */
+    QKEY = 0x1234,
+    RC_OPCODES = 0x19,
+    UC_OPCODES = 12,
+    OPCODES = RC_OPCODES + UC_OPCODES + 2,
+    MAD_AT = RVT_BTH_BYTES + 8, /* behind the DETH */
+    MAD_PACKET = MAD_AT + RVT_MAD_BYTES + RVT_ICRC_BYTES,
+    MAD_ATTRIBUTE_AT = MAD_AT + 17,
 };
+
+static const enum rvt_qp_type types[QPS] = {RVT_QPT_RC, RVT_QPT_RC, RVT_QPT_UC, RVT_QPT_UD};
+
+/* Number n of the opcodes of RC, UC and UD. */
+static uint8_t opcode_of(uint8_t n) {
+    n %= OPCODES;
+    return (uint8_t)(n < RC_OPCODES                ? n
+                     : n < RC_OPCODES + UC_OPCODES ? RVT_BTH_UC_SEND_FIRST + n - RC_OPCODES
+                                                   : RVT_BTH_UD_SEND_ONLY + n - RC_OPCODES - UC_OPCODES);
+}
 
 enum part { READABLE, WRITABLE, COUNTERS, SOURCE, SINK, RECEIVES, PRIVATE, FOREIGN, PARTS };
 
@@ -71,12 +78,14 @@ enum code {
     OP_CONNECT,
     OP_CLOSE,
     OP_FAIL,
+    OP_CM,      /* what a program does with the connection manager */
+    OP_MAKE_CM, /* a message to queue pair 1 is made up, and put into the bag */
     OP_COUNT,
 };
 
 static const char *const names[OP_COUNT] = {"post",    "post_receive", "send",   "deliver", "alter",
                                             "make",    "time",         "modify", "region",  "poll",
-                                            "connect", "close",        "fail"};
+                                            "connect", "close",        "fail",   "cm",      "make_cm"};
 
 struct region {
     unsigned char bytes[GAP + PART + GAP];
@@ -90,7 +99,8 @@ struct pair {
     struct rvt_qp_handle handle;
     struct rvt_cq_handle cqs[2]; /* of sends, of receives */
     uint32_t qpn;
-    bool connected; /* by rvt_endpoint_connect() */
+    enum rvt_qp_type type;
+    bool connected; /* by rvt_endpoint_connect(), or attached */
     uint64_t posted[2], completed[2];
 };
 
@@ -99,6 +109,7 @@ struct end {
     struct rvt_wire_peer place;
     struct region regions[PARTS];
     struct pair pairs[QPS];
+    struct rvt_ah_handle to_other;
     bool woken;
 };
 
@@ -211,8 +222,12 @@ static void look_at_packet(const struct rvt_outgoing *packet, unsigned from) {
     const uint32_t covered = packet->length - RVT_ICRC_BYTES;
     EXPECT(packet->length <= RVT_MOST_PACKET_BYTES);
     EXPECT(rvt_decode_transport(packet->bytes, covered, covered, &transport) == RVT_WIRE_FAULT_NONE);
-    EXPECT(transport.payload_length <= MTU);
     EXPECT(!memcmp(&packet->to, &world.ends[1 - from].place, sizeof(packet->to)));
+    if (transport.dest_qp == RVT_GSI_QP) {
+        cm_look_at_message(packet->bytes + transport.payload_at, transport.payload_length);
+        return;
+    }
+    EXPECT(transport.payload_length <= MTU);
     for (uint32_t i = 0; i < transport.payload_length; i++)
         EXPECT(packet->bytes[transport.payload_at + i] == PUBLIC);
 }
@@ -291,7 +306,9 @@ static void alter(const uint8_t *a) {
     if (a[5] & 8 && packet->length > 12)
         set_number(packet->bytes + 9, number_at(packet->bytes + 9, 3) + (uint32_t)(int8_t)a[7], 3);
     if (a[5] & 16 && packet->length)
-        packet->bytes[0] = a[8] % 0x19;
+        packet->bytes[0] = opcode_of(a[8]);
+    if (a[5] & 32 && packet->length == MAD_PACKET) /* another message of the connection manager */
+        packet->bytes[MAD_ATTRIBUTE_AT] = (unsigned char)(RVT_CM_ATTRIBUTE_REQ + a[9] % 12);
     if (a[5] & 128)
         seal(packet);
 }
@@ -313,8 +330,8 @@ static uint32_t length_of(uint8_t what) {
 static void make(const uint8_t *a) {
     const unsigned from = a[0] & 1;
     const struct end *to = &world.ends[1 - from];
-    const struct pair *pair = &to->pairs[a[0] >> 1 & 1];
-    const uint8_t opcode = a[1] % 0x19;
+    const struct pair *pair = &to->pairs[a[0] >> 1 & 3];
+    const uint8_t opcode = opcode_of(a[1]);
     const uint32_t has = rvt_opcode_headers(opcode), headers = has ? rvt_headers_bytes(has) : RVT_BTH_BYTES;
     const bool answer = opcode >= RVT_BTH_RC_READ_RESPONSE_FIRST && opcode <= RVT_BTH_RC_ATOMIC_ACKNOWLEDGE;
     const struct region *region = &to->regions[a[3] % PARTS];
@@ -337,12 +354,16 @@ static void make(const uint8_t *a) {
     memset(packet->bytes + headers, MADE_UP, payload + pad + 4);
     packet->length = headers + payload + pad + 4;
     packet->bytes[0] = opcode;
-    packet->bytes[1] = (unsigned char)((a[0] & 4 ? 0x80 : 0) | 0x40 | pad << 4);
+    packet->bytes[1] = (unsigned char)((a[0] & 16 ? 0x80 : 0) | 0x40 | pad << 4);
     packet->bytes[2] = packet->bytes[3] = 0xff;
     set_number(packet->bytes + 5, pair->qpn, 3);
-    packet->bytes[8] = a[0] & 8 ? 0x80 : 0;
+    packet->bytes[8] = a[0] & 32 ? 0x80 : 0;
     set_number(packet->bytes + 9, psn, 3);
     unsigned char *at = packet->bytes + RVT_BTH_BYTES;
+    if (has & RVT_WIRE_HAS_DETH) {
+        set_number(at, a[7] & 1 ? a[8] : QKEY, 4);
+        set_number(at + 5, a[6], 3);
+    }
     if (has & (RVT_WIRE_HAS_RETH | RVT_WIRE_HAS_ATOMIC_ETH)) {
         set_number(at, address(region, a[5], a[6]), 8);
         set_number(at + 8, region->key ^ (a[5] & 0xc0 ? 0 : a[7] & 1), 4);
@@ -361,7 +382,50 @@ static void make(const uint8_t *a) {
         seal(packet);
 }
 
+static struct cm_place cm_place_of(unsigned end) {
+    return (struct cm_place){end, world.ends[end].endpoint, world.ends[1 - end].place, world.now,
+                             world.print};
+}
+
+static void make_cm(const uint8_t *a) {
+    const unsigned from = a[0] & 1;
+    const struct cm_place to = cm_place_of(1 - from);
+    struct in_bag *packet = add_to_bag(from);
+    memset(packet->bytes, 0, MAD_PACKET);
+    packet->length = MAD_PACKET;
+    packet->bytes[0] = RVT_BTH_UD_SEND_ONLY;
+    packet->bytes[1] = 0x40;
+    packet->bytes[2] = packet->bytes[3] = 0xff;
+    packet->bytes[7] = RVT_GSI_QP;
+    set_number(packet->bytes + RVT_BTH_BYTES, rvt_gsi_qkey, 4);
+    packet->bytes[RVT_BTH_BYTES + 7] = RVT_GSI_QP;
+    cm_make_message(&to, world.ends[1 - from].pairs[a[0] >> 1 & 3].qpn, a + 1, packet->bytes + MAD_AT);
+    seal(packet);
+}
+
 /* --- verbs --- */
+
+/* The attributes of UC and UD queue pairs are others. */
+static uint32_t mask_of(enum rvt_qp_type type, enum rvt_qp_state state, uint32_t of_rc) {
+    const uint32_t only_rc = RVT_QPA_MAX_DEST_RD_ATOMIC | RVT_QPA_MIN_RNR_TIMER | RVT_QPA_TIMEOUT |
+                             RVT_QPA_RETRY_CNT | RVT_QPA_RNR_RETRY | RVT_QPA_MAX_RD_ATOMIC;
+    if (type == RVT_QPT_RC)
+        return of_rc;
+    if (type == RVT_QPT_UC)
+        return of_rc & ~only_rc;
+    return state == RVT_QPS_INIT  ? (of_rc & ~(uint32_t)RVT_QPA_ACCESS_FLAGS) | RVT_QPA_QKEY
+           : state == RVT_QPS_RTR ? RVT_QPA_STATE
+                                  : of_rc & ~only_rc;
+}
+
+static void note_reset(const struct pair *pair) {
+    for (unsigned e = 0; e < ENDS; e++)
+        for (unsigned i = 0; i < QPS; i++)
+            if (pair == &world.ends[e].pairs[i]) {
+                const struct cm_place place = cm_place_of(e);
+                cm_note_queue_pair_gone(&place, pair->qpn);
+            }
+}
 
 static int move(struct pair *pair, const struct rvt_qp_attr *attr, enum rvt_qp_state state) {
     static const uint32_t masks[] = {
@@ -376,7 +440,9 @@ static int move(struct pair *pair, const struct rvt_qp_attr *attr, enum rvt_qp_s
     };
     struct rvt_qp_attr wanted = *attr;
     wanted.state = state;
-    return rvt_modify_qp(pair->handle, &wanted, masks[state]);
+    if (state == RVT_QPS_RESET)
+        note_reset(pair);
+    return rvt_modify_qp(pair->handle, &wanted, mask_of(pair->type, state, masks[state]));
 }
 
 /* The packets of a former life are gone. */
@@ -390,6 +456,7 @@ static void revive(unsigned e, unsigned i, uint8_t retries) {
         .sq_psn = psns[e] & 0xffffff,
         .rq_psn = psns[1 - e] & 0xffffff,
         .port = 1,
+        .qkey = QKEY,
         .path_mtu = MTU_CODE,
         .timeout = 5,
         .retry_cnt = retries & 7,
@@ -426,7 +493,7 @@ static void post(const uint8_t *a) {
         RVT_WR_LOCAL_INV};
     struct end *end = &world.ends[a[0] & 1];
     const struct end *other = &world.ends[1 - (a[0] & 1)];
-    struct pair *pair = &end->pairs[a[0] >> 1 & 1];
+    struct pair *pair = &end->pairs[a[0] >> 1 & 3];
     const uint32_t opcode = opcodes[a[1] % 9];
     const bool atomic = opcode == RVT_WR_ATOMIC_CMP_AND_SWP || opcode == RVT_WR_ATOMIC_FETCH_AND_ADD;
     const bool brings = atomic || opcode == RVT_WR_RDMA_READ;
@@ -456,6 +523,9 @@ static void post(const uint8_t *a) {
         .invalidate_rkey = opcode == RVT_WR_LOCAL_INV ? local->key : remote->key,
         .compare_add = a[10],
         .swap = a[9],
+        .ah = pair->type == RVT_QPT_UD && !(a[6] & 0x40) ? &end->to_other : NULL,
+        .remote_qpn = other->pairs[a[0] >> 1 & 3].qpn,
+        .remote_qkey = a[6] & 0x80 ? a[7] : QKEY,
     };
     const int error = rvt_post_send(pair->handle, &wr, 1, NULL);
     pair->posted[0] += !error;
@@ -465,7 +535,7 @@ static void post(const uint8_t *a) {
 
 static void post_receive(const uint8_t *a) {
     struct end *end = &world.ends[a[0] & 1];
-    struct pair *pair = &end->pairs[a[0] >> 1 & 1];
+    struct pair *pair = &end->pairs[a[0] >> 1 & 3];
     const struct region *local = &end->regions[a[1] & 0x80 ? a[1] % PARTS : RECEIVES];
     const struct rvt_ib_sge sge = {(uint64_t)(uintptr_t)(local->bytes + GAP), length_of(a[2]) % (PART + 2),
                                    local->key};
@@ -497,7 +567,9 @@ static void connect(unsigned e, unsigned i, uint8_t retries) {
     if (!end->endpoint)
         return;
     (void)move(pair, &(struct rvt_qp_attr){0}, RVT_QPS_RESET);
-    const int error = rvt_endpoint_connect(end->endpoint, pair->handle, &world.ends[1 - e].place, world.now);
+    const int error = pair->type == RVT_QPT_UD ? rvt_endpoint_attach(end->endpoint, pair->handle, MTU_CODE)
+                                               : rvt_endpoint_connect(end->endpoint, pair->handle,
+                                                                      &world.ends[1 - e].place, world.now);
     pair->connected |= !error;
     revive(e, i, retries);
 }
@@ -508,12 +580,13 @@ static void close_endpoint(unsigned e) {
         return;
     rvt_endpoint_close(end->endpoint);
     end->endpoint = NULL;
+    cm_forget(e);
     for (unsigned i = 0; i < QPS; i++)
         end->pairs[i].connected = false;
 }
 
 static void modify(const uint8_t *a) {
-    const unsigned e = a[0] & 1, i = a[0] >> 1 & 1;
+    const unsigned e = a[0] & 1, i = a[0] >> 1 & 3;
     struct pair *pair = &world.ends[e].pairs[i];
     static const enum rvt_qp_state states[] = {RVT_QPS_ERR, RVT_QPS_SQD, RVT_QPS_RTS, RVT_QPS_RESET};
     if (a[1] & 4) {
@@ -521,6 +594,8 @@ static void modify(const uint8_t *a) {
         return;
     }
     struct rvt_qp_attr attr = {.state = states[a[1] & 3], .cur_state = RVT_QPS_SQD};
+    if (attr.state == RVT_QPS_RESET)
+        note_reset(pair);
     (void)rvt_modify_qp(pair->handle, &attr, RVT_QPA_STATE);
 }
 
@@ -562,7 +637,7 @@ static void open_world(void) {
         [RVT_LIMIT_MAX_PD] = 4,
         [RVT_LIMIT_MAX_RDMA_ATOMIC] = 16,
         [RVT_LIMIT_NPKEYS] = 1,
-        [RVT_LIMIT_MAX_AH] = 1,
+        [RVT_LIMIT_MAX_AH] = ENDS,
     }};
     const struct rvt_device_options options = {.lkey_table_bits = 6};
     const struct rvt_engine_options engine = {.limits = limits};
@@ -570,6 +645,7 @@ static void open_world(void) {
     world.in_bag = 0;
     world.now = 0;
     world.random_state = 1;
+    cm_begin();
     if (rvt_register_device(&options, &engine, &world.device) ||
         rvt_alloc_pd(world.device, NULL, false, &world.pd) ||
         rvt_alloc_pd(world.device, NULL, false, &world.other_pd))
@@ -579,6 +655,12 @@ static void open_world(void) {
         end->place = (struct rvt_wire_peer){.address = {[10] = 0xff, 0xff, 10, 0, 0, (uint8_t)(1 + e)},
                                             .port = RVT_ROCE_UDP_PORT};
         open_endpoint(e);
+        const struct rvt_ah_attr path = {.port = 1};
+        struct rvt_host_address host = {.udp_port = RVT_ROCE_UDP_PORT};
+        memcpy(host.ip, end->place.address, sizeof(host.ip));
+        host.ip[15] = (uint8_t)(2 - e); /* of the other end */
+        if (rvt_create_host_ah(world.pd, &path, &host, &end->to_other))
+            abort();
         for (unsigned part = 0; part < PARTS; part++) {
             struct region *r = &end->regions[part];
             memset(r->bytes, SECRET, sizeof(r->bytes));
@@ -588,10 +670,11 @@ static void open_world(void) {
         }
         for (unsigned i = 0; i < QPS; i++) {
             struct pair *pair = &end->pairs[i];
+            pair->type = types[i];
             for (unsigned side = 0; side < 2; side++)
                 if (rvt_create_cq(world.device, NULL, &(struct rvt_cq_init){.cqe = 64}, &pair->cqs[side]))
                     abort();
-            const struct rvt_qp_init init = {.type = RVT_QPT_RC,
+            const struct rvt_qp_init init = {.type = types[i],
                                              .sig_type = i ? RVT_SIGNAL_ALL_WR : RVT_SIGNAL_REQ_WR,
                                              .send_cq = pair->cqs[0],
                                              .recv_cq = pair->cqs[1],
@@ -642,18 +725,27 @@ static void perform(const uint8_t *bytes) {
         region(a);
         break;
     case OP_POLL:
-        poll(&end->pairs[a[0] >> 1 & 1]);
+        poll(&end->pairs[a[0] >> 1 & 3]);
         break;
     case OP_CONNECT:
-        connect(a[0] & 1, a[0] >> 1 & 1, a[1]);
+        connect(a[0] & 1, a[0] >> 1 & 3, a[1]);
         break;
     case OP_CLOSE:
         close_endpoint(a[0] & 1);
         break;
     case OP_FAIL:
         rvt_test_alloc_fail_after(a[0] % 8);
-        connect(a[1] & 1, a[1] >> 1 & 1, a[2]);
+        connect(a[1] & 1, a[1] >> 1 & 3, a[2]);
         rvt_test_alloc_fail_after(-1);
+        break;
+    case OP_CM: {
+        const struct cm_place place = cm_place_of(a[0] & 1);
+        if (place.endpoint)
+            cm_play(&place, end->pairs[a[0] >> 1 & 3].qpn, a + 1);
+        break;
+    }
+    case OP_MAKE_CM:
+        make_cm(a);
         break;
     default:
         break;
@@ -672,6 +764,10 @@ static void play(const uint8_t *bytes, size_t size, bool print) {
                    bytes[at + 4]);
         perform(bytes + at);
         check_memory();
+        for (unsigned e = 0; e < ENDS; e++) {
+            const struct cm_place place = cm_place_of(e);
+            cm_check(&place);
+        }
     }
     for (unsigned e = 0; e < ENDS; e++)
         for (unsigned i = 0; i < QPS; i++)
@@ -687,8 +783,9 @@ static void play(const uint8_t *bytes, size_t size, bool print) {
 }
 
 /* Packets are more interesting than opening and closing. */
-static const uint8_t frequent[] = {OP_POST,    OP_POST, OP_POST_RECEIVE, OP_SEND, OP_SEND, OP_DELIVER,
-                                   OP_DELIVER, OP_MAKE, OP_MAKE,         OP_MAKE, OP_TIME, OP_ALTER};
+static const uint8_t frequent[] = {OP_POST,    OP_POST,    OP_POST_RECEIVE, OP_SEND, OP_SEND,
+                                   OP_DELIVER, OP_DELIVER, OP_MAKE,         OP_MAKE, OP_MAKE,
+                                   OP_TIME,    OP_ALTER,   OP_CM,           OP_CM,   OP_MAKE_CM};
 
 const struct program_kind program_kind = {
     .operation_bytes = OPERATION,

@@ -147,8 +147,14 @@ static void check_cq(struct world *w, int cq) {
         verbs_fail(w, "a queue of %" PRIu32 " holds %" PRIu32 " completions", core->capacity, core->count);
     if (core->count < model->held)
         verbs_fail(w, "completions are missing");
-    if (model->broken && (!core->broken || core->count > model->held))
+    /* What completed before the queue broke becomes visible in its time. */
+    const uint32_t shown =
+        model->broken && core->late.count < model->late ? model->late - core->late.count : 0;
+    if (model->broken &&
+        (!core->broken || core->count > model->held + shown || core->late.count > model->late))
         verbs_fail(w, "a broken queue works");
+    if (core->count + core->late.count > core->capacity)
+        verbs_fail(w, "late completions have no room");
     for (uint32_t i = model->held; i < core->count; i++) {
         const struct rvt_wc *wc = &core->entries[(core->first + (uint64_t)i) % core->capacity];
         failed = failed || wc->status;
@@ -175,6 +181,7 @@ static void check_cq(struct world *w, int cq) {
     if (rvt_list_has(&core->in_triggered))
         verbs_fail(w, "a triggered queue was not reported");
     model->held = core->count;
+    model->late = core->late.count;
     model->broken = core->broken;
 
     struct rvt_cq_attr attr;
@@ -240,8 +247,28 @@ static void compare_queue(struct world *w, struct works *works, const uint64_t *
 
 enum { MOST_QUEUED = 256 };
 
+/* Returns whether the completion of a work request waits to become visible, because of a fault. */
+static bool is_late(const struct world *w, int cq, const struct work *work) {
+    const struct cq *model = cq == NONE ? NULL : &w->cqs[cq];
+    if (!model || !cq_lives(model))
+        return false;
+    for (const struct rvt_late_completion *late = model->core.cq->late.first; late; late = late->next)
+        if (late->entry.wr_id == WR_ID(work - w->works))
+            return true;
+    return false;
+}
+
+/* The same of a receive of a shared queue, whatever queue pair has taken it. */
+static bool is_late_anywhere(const struct world *w, const struct work *work) {
+    for (int i = 0; i < w->cq_count; i++)
+        if (is_late(w, i, work))
+            return true;
+    return false;
+}
+
 static bool send_may_be_missing(const struct world *w, int qp, const struct work *work) {
-    return !work->must_complete || w->reset == qp || broken(w, w->qps[qp].send_cq);
+    return is_late(w, w->qps[qp].send_cq, work) || !work->must_complete || w->reset == qp ||
+           broken(w, w->qps[qp].send_cq);
 }
 
 static bool in_hand(const struct world *w, const struct work *work) {
@@ -254,11 +281,12 @@ static bool in_hand(const struct world *w, const struct work *work) {
 }
 
 static bool receive_may_be_missing(const struct world *w, int qp, const struct work *work) {
-    return in_hand(w, work) || broken(w, w->qps[qp].recv_cq) || w->reset == qp;
+    return in_hand(w, work) || is_late(w, w->qps[qp].recv_cq, work) || broken(w, w->qps[qp].recv_cq) ||
+           w->reset == qp;
 }
 
 static bool shared_may_be_missing(const struct world *w, int srq, const struct work *work) {
-    return in_hand(w, work) || broken_behind(w, srq) || w->ends ||
+    return in_hand(w, work) || is_late_anywhere(w, work) || broken_behind(w, srq) || w->ends ||
            (w->reset != NONE && w->qps[w->reset].srq == srq);
 }
 
@@ -280,7 +308,8 @@ static void check_in_hand(struct world *w, int qp, const struct rvt_engine_qp *c
         verbs_fail(w, "the receive in hand has completed");
     if (model->in_hand != NONE && model->in_hand != now) {
         struct work *work = &w->works[model->in_hand];
-        if (!work->completions && core && w->reset != qp && !broken(w, model->recv_cq))
+        if (!work->completions && core && w->reset != qp && !broken(w, model->recv_cq) &&
+            !is_late(w, model->recv_cq, work))
             verbs_fail(w, "the receive in hand is gone without a completion");
         work->dropped = true;
     }
@@ -403,7 +432,9 @@ static void check_events(const struct world *w) {
             completed = true;
         else if (completed && w->code != VERB_SCENE && !w->interrupt.done)
             verbs_fail(w, "an event follows a completion event");
-        if (event->kind == RVT_EVENT_COMPLETION || event->kind == RVT_EVENT_CQ_ERR) {
+        /* A timer is a queue pair's, or that of late completions. */
+        const bool late = event->kind == RVT_EVENT_TIMER && IS_ONE_OF(event->user, w->cqs, w->cq_count);
+        if (event->kind == RVT_EVENT_COMPLETION || event->kind == RVT_EVENT_CQ_ERR || late) {
             if (IS_ONE_OF(event->user, w->cqs, w->cq_count))
                 serial = ((const struct cq *)event->user)->serial;
         } else if (event->kind == RVT_EVENT_SRQ_LIMIT) {

@@ -76,6 +76,15 @@ static void open_device(struct world *w, uint8_t options, uint8_t limits) {
         .random_keys = options & 4,
         .remote_key_zero = options & 8,
     };
+    struct rvt_fault_options faults = {.seed = limits};
+    if (options & 0x40) {
+        static const double odds[RVT_FAULT_KINDS] = {0.1, 0.2, 0.05, 0.03, 0.3};
+        for (int kind = 0; kind < RVT_FAULT_KINDS; kind++)
+            faults.rules[kind].probability = odds[kind];
+        faults.rules[RVT_FAULT_REFUSE].value = RVT_STALE_KEY;
+        faults.rules[RVT_FAULT_SLOW].value = 700;
+        device.faults = &faults;
+    }
     struct rvt_engine_options engine = {
         .limits = profiles[limits % 4],
         .host = {verbs_on_event, w},

@@ -79,6 +79,7 @@ struct cq {
     uint64_t serial;
     bool alive, broken;
     uint32_t held; /* completions that it held after the last operation */
+    uint32_t late; /* and those that a fault kept from being visible */
     uint32_t arming;
     struct ring *ring; /* NULL: it has none */
     uint32_t tail;     /* of a ring: completions that had left the queue after the last operation */

@@ -21,7 +21,8 @@ int RegUserMr(Commands &commands, napi_env env, napi_value array) {
     uint32_t access = block.Read(RVT_COMMAND_ACCESS), flags = block.Read(RVT_COMMAND_FLAGS);
     uint64_t start = block.ReadLong(RVT_COMMAND_START), iova = block.ReadLong(RVT_COMMAND_IOVA);
     rvt_memory *memory = nullptr;
-    int error = NewJsMemory(in->device->environment_ptr(), env, array, &memory);
+    Keeping keeping = flags & RVT_COMMAND_FLAG_WEAK ? Keeping::kWeak : Keeping::kStrong;
+    int error = NewJsMemory(in->device->environment_ptr(), env, array, keeping, &memory);
     if (error)
         return error;
     rvt_mr_handle handle = {};
@@ -38,6 +39,47 @@ int RegUserMr(Commands &commands, napi_env env, napi_value array) {
     in->device->Settle();
     WriteNewRegion(block, handle, birth, length);
     return 0;
+}
+
+// reregMr(memory): calls rvt_rereg_mr on the region that the command block names. FLAGS has what to change, and
+// NEW_CHECKER names the new domain. `memory` is a Uint8Array, and counts only if the translation changes.
+int ReregMr(Commands &commands, napi_env env, napi_value array) {
+    CommandBlock &block = commands.block;
+    uint32_t flags = block.Read(RVT_COMMAND_FLAGS), domain = block.Read(RVT_COMMAND_NEW_CHECKER);
+    uint64_t start = block.ReadLong(RVT_COMMAND_START), iova = block.ReadLong(RVT_COMMAND_IOVA);
+    rvt_rereg change = {};
+    change.access = block.Read(RVT_COMMAND_ACCESS);
+    NamedRegion region = ReadRegion(block, commands.checkers);
+    if (!region.handle.mr)
+        return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
+    if (flags & RVT_COMMAND_FLAG_REREG_ACCESS)
+        change.flags |= RVT_REREG_ACCESS;
+    if (flags & RVT_COMMAND_FLAG_REREG_PD) {
+        const NumberedChecker *in = commands.checkers.Find(domain);
+        if (!in)
+            return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
+        change.flags |= RVT_REREG_PD;
+        change.pd = in->pd;
+    }
+    if (flags & RVT_COMMAND_FLAG_REREG_TRANSLATION) {
+        int error =
+            NewJsMemory(region.device->environment_ptr(), env, array, Keeping::kStrong, &change.memory);
+        if (error)
+            return error;
+        change.flags |= RVT_REREG_TRANSLATION;
+        change.start = flags & RVT_COMMAND_FLAG_START_GIVEN ? &start : nullptr;
+        change.virt_addr = flags & RVT_COMMAND_FLAG_IOVA_GIVEN ? &iova : nullptr;
+    }
+    rvt_mr_birth birth;
+    bool lost;
+    EngineCall call(*region.device);
+    int error = rvt_rereg_mr(region.handle, &change, &birth, &lost);
+    uint64_t length = change.memory ? change.memory->length : 0;
+    if (change.memory)
+        rvt_memory_put(change.memory); // the region holds its own reference
+    if (!error)
+        WriteNewRegion(block, region.handle, birth, length);
+    return error;
 }
 
 // queryMr(): fills the fields (enum rvt_region_field).
@@ -99,6 +141,14 @@ int PlaceOfMr(Commands &commands) {
     block.WriteField(RVT_PLACE_OF_MR_KIND, static_cast<uint64_t>(place.kind));
     block.WriteField(RVT_PLACE_OF_MR_WORKS, place.works);
     return 0;
+}
+
+// stampOfKey(): answers the stamp of KEY for the checker, see rvt_key_stamp.
+int StampOfKey(Commands &commands) {
+    const NumberedChecker *asker = commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
+    if (!asker)
+        return 0;
+    return static_cast<int>(rvt_key_stamp(&asker->checker, commands.block.Read(RVT_COMMAND_KEY)));
 }
 
 // placeOfView(bytes): fills the fields (enum rvt_view_field).
@@ -189,9 +239,11 @@ napi_value UnmapFmr(napi_env env, napi_callback_info info) {
 
 std::vector<CommandFunction> RegionCommands() {
     return {{"regUserMr", CommandWith<RegUserMr>},
+            {"reregMr", CommandWith<ReregMr>},
             {"queryMr", Command<QueryMr>},
             {"releaseMr", Command<ReleaseMr>},
             {"placeOfMr", Command<PlaceOfMr>},
+            {"stampOfKey", Command<StampOfKey>},
             {"placeOfView", CommandWith<PlaceOfView>},
             {"countMr", Command<CountMr>},
             {"mapPhys", CommandWith<MapPhys>},

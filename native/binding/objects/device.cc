@@ -47,7 +47,29 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("progress", &Device::Progress),
                                           InstanceMethod("takeEvents", &Device::TakeEvents),
                                           InstanceMethod("completionCounts", &Device::CompletionCounts),
+                                          InstanceMethod("faults", &Device::Faults),
                                       }));
+}
+
+// Reads rules of faults. A number that TypeScript does not pass counts as 0, or as the largest one.
+static void ReadFaultRules(const ArrayView &view, rvt_fault_rule rules[RVT_FAULT_KINDS]) {
+    double words[RVT_FAULT_KINDS * RVT_FAULT_WORD_COUNT];
+    std::memcpy(words, view.data, sizeof(words)); // once: it may be shared memory
+    const auto whole = [](double word, double most) {
+        return !(word > 0) ? 0 : static_cast<uint64_t>(word < most ? word : most);
+    };
+    constexpr double kMostCount = 9007199254740991, kMostValue = UINT32_MAX;
+    for (int kind = 0; kind < RVT_FAULT_KINDS; kind++) {
+        const double *word = words + kind * RVT_FAULT_WORD_COUNT;
+        rules[kind].probability = word[RVT_FAULT_WORD_PROBABILITY] > 0 ? word[RVT_FAULT_WORD_PROBABILITY] : 0;
+        rules[kind].at = whole(word[RVT_FAULT_WORD_AT], kMostCount);
+        rules[kind].every = whole(word[RVT_FAULT_WORD_EVERY], kMostCount);
+        rules[kind].value = static_cast<uint32_t>(whole(word[RVT_FAULT_WORD_VALUE], kMostValue));
+        rules[kind].directions = static_cast<uint32_t>(whole(word[RVT_FAULT_WORD_DIRECTIONS], kMostValue));
+    }
+    // The reason indexes counters.
+    if (rules[RVT_FAULT_REFUSE].value == RVT_REASON_NONE || rules[RVT_FAULT_REFUSE].value >= RVT_REASON_COUNT)
+        rules[RVT_FAULT_REFUSE].value = RVT_REVOKED;
 }
 
 Napi::Value Device::Open(const Napi::CallbackInfo &info) {
@@ -61,9 +83,21 @@ Napi::Value Device::Open(const Napi::CallbackInfo &info) {
     engine.random_qp_numbers = options.random_keys;
     engine.host.event = EventQueue::Report;
     ArrayView limits = arguments.Array(4, napi_uint32_array, RVT_LIMIT_COUNT);
+    const bool with_faults = !info[5].IsUndefined();
+    ArrayView seed, rules;
+    if (with_faults) {
+        seed = arguments.Array(5, napi_biguint64_array, 1);
+        rules = arguments.Array(6, napi_float64_array, RVT_FAULT_KINDS * RVT_FAULT_WORD_COUNT);
+    }
     if (!arguments.ok())
         return arguments.Undefined();
     std::memcpy(engine.limits.of, limits.data, sizeof(engine.limits.of));
+    rvt_fault_options faults = {};
+    if (with_faults) {
+        std::memcpy(&faults.seed, seed.data, sizeof(faults.seed));
+        ReadFaultRules(rules, faults.rules);
+        options.faults = &faults;
+    }
     rvt_dev_info *device = nullptr;
     int error = rvt_register_device(&options, &engine, &device);
     if (error)
@@ -272,7 +306,8 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_memory *memory = nullptr;
-    int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[0], &memory);
+    int error =
+        NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[0], Keeping::kStrong, &memory);
     if (error)
         return Napi::Number::New(info.Env(), error);
     payload.length = memory->length;
@@ -336,7 +371,8 @@ Napi::Value Device::CreateCq(const Napi::CallbackInfo &info) {
     if (!init.user)
         return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     if (!info[3].IsUndefined()) {
-        int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[3], &init.ring);
+        int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[3], Keeping::kStrong,
+                                &init.ring);
         if (error)
             return Napi::Number::New(info.Env(), error);
     }
@@ -438,6 +474,32 @@ Napi::Value Device::TakeEvents(const Napi::CallbackInfo &info) {
         pairs[i * 2 + 1] = static_cast<double>(events[i].object);
     }
     return pairs;
+}
+
+// faults(out): fills a BigUint64Array with RVT_FAULT_COUNT_COUNT numbers. Returns 0; 1 if the device makes no faults; -EPERM if
+// the context is restricted to a domain, whose holder must not learn what happens in others.
+Napi::Value Device::Faults(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    ArrayView out = arguments.Array(0, napi_biguint64_array, RVT_FAULT_COUNT_COUNT);
+    if (!arguments.ok())
+        return arguments.Undefined();
+    const rvt_ucontext *context = payload_.device->context();
+    int answer = rvt_ucontext_live(context);
+    if (!answer && rvt_ucontext_restricted(context))
+        answer = rvt_fail(RVT_EPERM, RVT_CAUSE_RESTRICTED);
+    const rvt_faults *faults = payload_.device->get()->faults;
+    if (!answer && !faults)
+        answer = 1;
+    if (!answer) {
+        rvt_fault_counts counts;
+        rvt_count_faults(faults, &counts);
+        static_assert(sizeof(counts) == RVT_FAULT_COUNT_COUNT * sizeof(uint64_t) &&
+                          offsetof(rvt_fault_counts, seen) == RVT_FAULT_COUNT_SEEN * sizeof(uint64_t) &&
+                          offsetof(rvt_fault_counts, made) == RVT_FAULT_COUNT_MADE * sizeof(uint64_t),
+                      "copied as they are");
+        std::memcpy(out.data, &counts, sizeof(counts));
+    }
+    return Napi::Number::New(info.Env(), answer);
 }
 
 Napi::Value Device::CompletionCounts(const Napi::CallbackInfo &info) {

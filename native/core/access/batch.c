@@ -19,12 +19,13 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_on_slow_path(struct rvt_reader *reader, 
         rvt_read_enter(reader, of);
     enum rvt_reason reason = judge_access(&access, &found);
     if (!key) {
+        reason = refuse_by_fault(&access, &found, reason);
         count_for_region(&access, &found, reason);
         rvt_read_leave(reader, of);
     } else if (is_region_counted(&access, &found)) {
         /* The region's counters are reached through pointers, so judge the access again inside a section. */
         rvt_read_enter(reader, of);
-        reason = judge_access(&access, &found);
+        reason = refuse_by_fault(&access, &found, judge_access(&access, &found));
         count_for_region(&access, &found, reason);
         rvt_read_leave(reader, of);
     }
@@ -122,6 +123,7 @@ static void check_places(struct rvt_reader *reader, const struct rvt_batch *batc
         struct access access = rvt_unpack(batch, i);
         struct found found = {0};
         enum rvt_reason reason = judge_access(&access, &found);
+        reason = refuse_by_fault(&access, &found, reason);
         count_for_region(&access, &found, reason);
         if (reason) {
             count_for_context(batch->checker, reason, 1);

@@ -33,7 +33,7 @@ static bool reach_memory(struct rvt_copy_side *side, struct rvt_data_call *call,
  * RVT_REASON_NONE or the reason of the refusal. */
 static enum rvt_reason judge_element(struct rvt_copy_side *side, struct rvt_data_call *call,
                                      struct access rest) {
-    for (;;) {
+    for (bool first = true;; first = false) {
         if (!rvt_data_call_room(call))
             rvt_data_call_renew(call);
         struct found found = {0};
@@ -44,6 +44,8 @@ static enum rvt_reason judge_element(struct rvt_copy_side *side, struct rvt_data
             side->map = found.dma ? NULL : found.entry.map;
             reason = rvt_judge_rights(side->sge.rights, side->sge.remote, side->write);
         }
+        if (first)
+            reason = refuse_by_fault(&rest, &found, reason);
         if (!reason && reach_memory(side, call, &rest, &reason))
             return RVT_REASON_NONE;
         if (reason) {

@@ -60,7 +60,7 @@ void rvt_renew_section(struct rvt_data_call *call, struct rvt_copy_side *a, stru
 
 bool rvt_judge_current_element(struct rvt_copy_side *side, struct rvt_data_call *call,
                                struct rvt_copy_side *other) {
-    for (;;) {
+    for (bool first = false;; first = false) {
         if (side->judged && side->rest.length)
             return true;
         if (side->judged) { /* the element was moved completely */
@@ -77,6 +77,7 @@ bool rvt_judge_current_element(struct rvt_copy_side *side, struct rvt_data_call 
                 rvt_prefetch_record(side->batch, side->index + RVT_COPY_AHEAD);
             side->rest = rvt_unpack(side->batch, side->index);
             side->begun = true;
+            first = !side->batch->all; /* with `all`, rvt_judge_list() has asked for faults */
         }
         struct found found = {0};
         struct access rest = side->rest;
@@ -91,6 +92,8 @@ bool rvt_judge_current_element(struct rvt_copy_side *side, struct rvt_data_call 
          * another domain. */
         if (!rvt_checker_live(side->batch->checker))
             return rvt_stop_side(side, RVT_CLOSED);
+        if (first)
+            reason = refuse_by_fault(&rest, &found, reason);
         if (reason) {
             count_for_region(&rest, &found, reason);
             return rvt_stop_side(side, reason);

@@ -56,8 +56,10 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
         /* The reference that `last` holds keeps the region, and equal generations prove that it was not
          * remapped, so no further reference is needed. */
         if (!*reason && can_coalesce(last, access, &found) && rvt_checker_live(access->checker)) {
+            *reason = count_verdict(access, &found, RVT_REASON_NONE);
+            if (*reason)
+                return RVT_NOT_ACCEPTED;
             grow_last_sge(last, access);
-            count_verdict(access, &found, RVT_REASON_NONE);
             return 0;
         }
     }
@@ -72,8 +74,13 @@ int rvt_accept_access(const struct access *access, struct rvt_sge *sge, struct r
         *reason = refuse_closed(access->checker->context, 1);
         return RVT_NOT_ACCEPTED;
     }
-    if (answer != -RVT_ENOMEM)
-        count_verdict(access, &found, *reason);
+    if (answer == -RVT_ENOMEM)
+        return answer;
+    *reason = count_verdict(access, &found, *reason);
+    if (answer == 1 && *reason) { /* by a fault */
+        rvt_put_sge(sge);
+        return RVT_NOT_ACCEPTED;
+    }
     return answer;
 }
 
@@ -135,7 +142,7 @@ int rvt_view_one(const struct rvt_checker *checker, const struct rvt_ib_sge *ask
     else if (!again && fast)
         count_for_context(checker, RVT_REASON_NONE, 1);
     else if (!again)
-        count_verdict(&access, &found, *reason);
+        *reason = count_verdict(&access, &found, *reason);
     return *reason ? 0 : 1;
 }
 
@@ -186,4 +193,17 @@ int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uin
         return 0;
     }
     return rvt_place_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, place, reason);
+}
+
+uint32_t rvt_key_stamp(const struct rvt_checker *checker, uint32_t key) {
+    const struct rvt_lkey_record *record = rvt_lkey_record(&checker->device->lkey_table, key);
+    uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
+    /* The name first, the sequence again last, as rvt_record_read() does. */
+    uint64_t name = atomic_load_explicit(&record->line0.name, memory_order_acquire);
+    uint64_t rights = atomic_load_explicit(&record->line0.rights, memory_order_acquire);
+    if ((sequence & 1) || !key || name != rvt_record_name(key, checker->pd) ||
+        !rvt_shape_valid((uint32_t)(rights >> 32)) ||
+        atomic_load_explicit(&record->sequence, memory_order_relaxed) != sequence)
+        return 0;
+    return (uint32_t)(sequence >> 1 & INT32_MAX); /* at least 1, see rvt_alloc_lkey() */
 }

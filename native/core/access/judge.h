@@ -12,6 +12,7 @@
 #include "core/access/check.h"
 #include "core/base/counters.h"
 #include "core/base/failure.h"
+#include "core/base/faults.h"
 #include "core/base/reason.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
@@ -162,8 +163,8 @@ static inline void count_for_context(const struct rvt_checker *checker, enum rvt
         rvt_count(reason ? &context->counters.refused[reason] : &context->counters.accepted, more);
 }
 
-/* Returns whether the judged region has counters. A region found under a different key is not the region that
- * was requested, so it counts nothing. */
+/* Returns whether the judged region may have counters or faults. A region found under a different key is not the region
+ * that was requested, so it has no effect. */
 static inline bool is_region_counted(const struct access *access, const struct found *found) {
     return access->key ? found->entry.key == access->key && (found->entry.shape & RVT_SHAPE_COUNTED)
                        : found->dma_mr != NULL;
@@ -180,10 +181,25 @@ static inline void count_for_region(const struct access *access, const struct fo
         rvt_count_shared(reason ? &counters->refused : &counters->accepted, 1);
 }
 
-static inline void count_verdict(const struct access *access, const struct found *found,
-                                 enum rvt_reason reason) {
+/* Returns the reason of a refusal that the device makes on purpose, instead of the verdict that accepts the access; or the
+ * verdict. Called once for each access, when its verdict is final. */
+static inline enum rvt_reason refuse_by_fault(const struct access *access, const struct found *found,
+                                              enum rvt_reason reason) {
+    if (!reason && is_region_counted(access, found)) {
+        struct rvt_faults *faults = access->checker->device->faults;
+        if (rvt_make_fault(faults, RVT_FAULT_REFUSE))
+            return (enum rvt_reason)faults->options.rules[RVT_FAULT_REFUSE].value;
+    }
+    return reason;
+}
+
+/* Counts the verdict, or the refusal that a fault makes of it, and returns it. */
+static inline enum rvt_reason count_verdict(const struct access *access, const struct found *found,
+                                            enum rvt_reason reason) {
+    reason = refuse_by_fault(access, found, reason);
     count_for_context(access->checker, reason, 1);
     count_for_region(access, found, reason);
+    return reason;
 }
 
 /* Refuses `accesses` accesses because the domain or queue pair is closed. Counts them for the context unless

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct rvt_engine_qp;
+struct rvt_faults;
 struct rvt_host_address;
 
 /* All functions are called with the engine lock held, by any thread that calls the core. Those that say so may be
@@ -41,8 +42,14 @@ struct rvt_carrier {
 
 extern const struct rvt_carrier rvt_loopback;
 
+/* Returns the loopback of a device with these faults (NULL: none). It is another carrier, so that the one without faults need
+ * not ask for them; rvt_set_carrier() takes rvt_loopback for it. */
+const struct rvt_carrier *rvt_loopback_of(const struct rvt_faults *faults);
+
 /* The two halves of rvt_loopback. RC and UC: the kernel's function of this name. UD: the loop of a driver. */
 void rvt_ruc_loopback(struct rvt_engine_qp *qp);
 void rvt_ud_loopback(struct rvt_engine_qp *qp);
+/* The first half, on a device with faults. */
+void rvt_ruc_loopback_with_faults(struct rvt_engine_qp *qp);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/failure.h"
+#include "core/base/faults.h"
 #include "core/base/rvt_errno.h"
 #include "core/engine/copy.h"
 #include "core/engine/engine_qp.h"
@@ -42,6 +43,8 @@ int rvt_set_carrier(struct rvt_qp_handle handle, const struct rvt_carrier *carri
     struct rvt_engine_qp *qp = rvt_lock_engine_qp(handle, &error);
     if (!qp)
         return error;
+    if (carrier == &rvt_loopback)
+        carrier = qp->engine->loopback;
     if (!(types >> qp->type & 1))
         error = rvt_fail_value(RVT_EOPNOTSUPP, RVT_CAUSE_QP_TYPE, qp->type, 0);
     else if (qp->attr.state != RVT_QPS_RESET && qp->attr.state != RVT_QPS_INIT)
@@ -59,7 +62,7 @@ int rvt_set_carrier(struct rvt_qp_handle handle, const struct rvt_carrier *carri
 void rvt_unset_carrier(struct rvt_engine_qp *qp) {
     const struct rvt_why why = rvt_because(RVT_WHY_ENDPOINT_CLOSED);
     const bool had_failed = qp->attr.state == RVT_QPS_ERR;
-    rvt_use_carrier(qp, &rvt_loopback,
+    rvt_use_carrier(qp, qp->engine->loopback,
                     NULL); /* first, so that the former carrier learns nothing of what follows */
     rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &why);
     if (had_failed)
@@ -163,7 +166,10 @@ bool rvt_carrier_scatter_value(struct rvt_engine_qp *qp, uint32_t index, uint64_
 }
 
 void rvt_carrier_complete(struct rvt_engine_qp *qp) {
-    rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
+    if (rvt_make_fault(qp->engine->device->faults, RVT_FAULT_FLUSH))
+        rvt_flush_by_fault(qp);
+    else
+        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
     rvt_show_queues(qp);
 }
 
@@ -272,7 +278,11 @@ enum rvt_response rvt_carrier_atomic(struct rvt_engine_qp *qp, uint32_t opcode, 
 }
 
 enum rvt_response rvt_carrier_take_receive(struct rvt_engine_qp *qp, bool with_buffers, struct rvt_why *why) {
-    return qp->in_hand.there ? RVT_RESPONSE_DONE : rvt_take_receive(qp, with_buffers, why);
+    if (qp->in_hand.there)
+        return RVT_RESPONSE_DONE;
+    return rvt_make_fault(qp->engine->device->faults, RVT_FAULT_RNR)
+               ? RVT_RESPONSE_RNR
+               : rvt_take_receive(qp, with_buffers, why);
 }
 
 enum rvt_response rvt_carrier_fill(struct rvt_engine_qp *qp, uint64_t offset, const unsigned char *from,

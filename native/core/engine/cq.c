@@ -5,6 +5,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/failure.h"
+#include "core/base/faults.h"
 #include "core/base/rvt_errno.h"
 #include "core/engine/engine_state.h"
 #include "core/engine/extension.h"
@@ -94,6 +95,18 @@ static void take_back(struct rvt_cq *cq) {
         remove_first(cq, taken);
 }
 
+/* --- late completions --- */
+
+/* Removes the first late completion, which the caller must free. */
+static struct rvt_late_completion *take_late(struct rvt_cq *cq) {
+    struct rvt_late_completion *first = cq->late.first;
+    cq->late.first = first->next;
+    if (!cq->late.first)
+        cq->late.last = NULL;
+    cq->late.count--;
+    return first;
+}
+
 /* --- creating and ending --- */
 
 /* Makes the object alive. The caller must hold both locks. */
@@ -116,6 +129,9 @@ static int give_birth(struct rvt_engine *engine, struct rvt_ucontext *context, c
     cq->first = cq->count = cq->head = cq->users = 0;
     cq->arming = RVT_CQ_UNARMED;
     cq->broken = false;
+    cq->special =
+        rvt_faults_of(device->faults, RVT_FAULT_OVERFLOW) || rvt_faults_of(device->faults, RVT_FAULT_SLOW);
+    cq->late = (struct rvt_late_completions){0};
     cq->in_triggered = (struct rvt_link){NULL, NULL};
     show(cq, RVT_CQ_CQE, cq->capacity);
     show(cq, RVT_CQ_HELD, 0);
@@ -217,6 +233,9 @@ static void end_cq(struct rvt_owned *owned) {
 
 void rvt_free_ended_cq(struct rvt_engine *engine, struct rvt_cq *cq) {
     rvt_fifo_remove(&engine->triggered, &cq->in_triggered);
+    rvt_fifo_remove(&engine->late, &cq->late.in_late);
+    while (cq->late.first)
+        rvt_free(take_late(cq));
     free_storage(engine->device, &(struct storage){cq->entries, cq->ring, cq->memory}, cq->capacity);
     cq->entries = NULL;
     cq->ring = NULL;
@@ -235,8 +254,8 @@ static int resize(struct rvt_engine *engine, struct rvt_cq *cq, uint32_t cqe) {
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_CQ_RING);
     if (!cqe || cqe > most)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_CQE, cqe, most);
-    if (cqe < cq->count)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_CQE_BELOW_HELD, cqe, cq->count);
+    if (cqe < cq->count + cq->late.count)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_CQE_BELOW_HELD, cqe, cq->count + cq->late.count);
     struct storage resized, present = {cq->entries, NULL, NULL};
     if (!allocate(engine->device, cqe, &resized))
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
@@ -317,16 +336,18 @@ int rvt_req_notify_cq(struct rvt_cq_handle handle, uint32_t flags) {
     return missed;
 }
 
-bool rvt_cq_enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt_wc *entry, bool solicited) {
-    if (cq->count == cq->capacity)
-        take_back(cq);
-    if (cq->broken || cq->count == cq->capacity) {
-        cq->broken = true;
-        show(cq, RVT_CQ_BROKEN, 1);
-        engine->completions.lost++;
-        rvt_report_event(engine, RVT_EVENT_CQ_ERR, cq->owned.serial, cq->user);
-        return false;
-    }
+/* Loses a completion for which there is no room. */
+static bool lose(struct rvt_engine *engine, struct rvt_cq *cq) {
+    cq->broken = cq->special = true;
+    show(cq, RVT_CQ_BROKEN, 1);
+    engine->completions.lost++;
+    rvt_report_event(engine, RVT_EVENT_CQ_ERR, cq->owned.serial, cq->user);
+    return false;
+}
+
+/* Adds a completion for which there is room. */
+static inline bool enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt_wc *entry,
+                         bool solicited) {
     cq->entries[slot_of(cq, cq->count)] = *entry;
     cq->count++;
     if (cq->ring) /* release: whoever sees the new HEAD sees the entry */
@@ -339,6 +360,65 @@ bool rvt_cq_enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt
         rvt_fifo_append(&engine->triggered, &cq->in_triggered);
     }
     return true;
+}
+
+/* Begins the time after which the first late completion is visible. */
+static void start_waiting(struct rvt_engine *engine, struct rvt_cq *cq) {
+    cq->late.counts = false;
+    rvt_fifo_append(&engine->late, &cq->late.in_late);
+    rvt_report_event(engine, RVT_EVENT_TIMER, cq->owned.serial, cq->user);
+}
+
+/* Keeps a completion from being visible. Returns false if out of memory. */
+static bool hold_back(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt_wc *entry,
+                      bool solicited, bool slow) {
+    struct rvt_late_completion *late = rvt_zalloc(1, sizeof(*late));
+    if (!late)
+        return false;
+    *late = (struct rvt_late_completion){NULL, *entry, solicited, slow};
+    if (cq->late.last)
+        cq->late.last->next = late;
+    else
+        cq->late.first = late;
+    cq->late.last = late;
+    if (!cq->late.count++)
+        start_waiting(engine, cq);
+    return true;
+}
+
+void rvt_show_late(struct rvt_engine *engine, struct rvt_cq *cq, bool all) {
+    rvt_fifo_remove(&engine->late, &cq->late.in_late);
+    do {
+        struct rvt_late_completion *late = take_late(cq);
+        (void)enter(engine, cq, &late->entry, late->solicited);
+        rvt_free(late);
+    } while (cq->late.first && (all || !cq->late.first->slow));
+    if (cq->late.first)
+        start_waiting(engine, cq);
+}
+
+/* Adds a completion to a queue that is special or full. */
+static __attribute__((noinline)) bool enter_slowly(struct rvt_engine *engine, struct rvt_cq *cq,
+                                                   const struct rvt_wc *entry, bool solicited) {
+    struct rvt_faults *faults = engine->device->faults;
+    take_back(cq);
+    if (cq->broken || cq->count + cq->late.count == cq->capacity ||
+        rvt_make_fault(faults, RVT_FAULT_OVERFLOW))
+        return lose(engine, cq);
+    const bool slow = rvt_make_fault(faults, RVT_FAULT_SLOW);
+    if (slow || cq->late.count) {
+        if (hold_back(engine, cq, entry, solicited, slow))
+            return true;
+        if (cq->late.count) /* the order of completions stays */
+            rvt_show_late(engine, cq, true);
+    }
+    return enter(engine, cq, entry, solicited);
+}
+
+bool rvt_cq_enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt_wc *entry, bool solicited) {
+    if (cq->special || cq->count == cq->capacity)
+        return enter_slowly(engine, cq, entry, solicited);
+    return enter(engine, cq, entry, solicited);
 }
 
 static void fill_row(const void *object, uint64_t *out) {

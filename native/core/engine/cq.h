@@ -31,6 +31,23 @@ enum rvt_cq_arming {
     RVT_CQ_FOR_BOTH = RVT_NOTIFY_SOLICITED | RVT_NOTIFY_NEXT, /* the same as FOR_NEXT */
 };
 
+struct rvt_late_completion {
+    struct rvt_late_completion *next;
+    struct rvt_wc entry;
+    bool solicited;
+    bool slow; /* it waits for a time of its own, not only for those before it */
+};
+
+/* The completions that a fault keeps from being visible, in order, until the time of the first one is over. They take room in
+ * the queue, but are not in it. */
+struct rvt_late_completions {
+    struct rvt_late_completion *first, *last;
+    uint32_t count;
+    struct rvt_link in_late; /* in the engine's list while `count` is not 0 */
+    uint64_t deadline;       /* valid if `counts` */
+    bool counts;             /* rvt_progress() has been called since the time began */
+};
+
 struct rvt_cq {
     struct rvt_owned owned;
     /* Constant while the queue exists: */
@@ -43,6 +60,7 @@ struct rvt_cq {
     uint32_t users; /* queue pairs that use it, on either side or both */
     enum rvt_cq_arming arming;
     bool broken;
+    bool special;                 /* broken, or the device makes faults: a completion takes the slow way in */
     struct rvt_link in_triggered; /* in a list: its event is due at the end of the operation */
     struct rvt_cq *next_ended;
     /* What reports show, from RVT_CQ_CQE on. Written with the engine lock held, read with the device lock
@@ -53,6 +71,7 @@ struct rvt_cq {
      * Constant from the object's birth until the engine's part of the queue is freed. */
     _Atomic(uint32_t) *ring;
     struct rvt_memory *memory;
+    struct rvt_late_completions late; /* protected by the engine lock */
 };
 
 /* A handle belongs to one context and goes stale when that context ends. */
@@ -150,6 +169,10 @@ void rvt_cq_use(struct rvt_cq *cq, int more);
 
 /* Frees the queue whose object has ended and that no queue pair uses. Takes the device lock. */
 void rvt_free_ended_cq(struct rvt_engine *engine, struct rvt_cq *cq);
+
+/* Makes late completions visible: the first one and those behind it, up to the next one that is slow itself, whose time then
+ * begins; or all of them. */
+void rvt_show_late(struct rvt_engine *engine, struct rvt_cq *cq, bool all);
 
 /* Adds a completion. Returns false if it is lost; the host has then been told by RVT_EVENT_CQ_ERR. */
 bool rvt_cq_enter(struct rvt_engine *engine, struct rvt_cq *cq, const struct rvt_wc *entry, bool solicited);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* UD queue pairs: hands messages to the queue pair that the work request names, and receives those that another carrier
  * brings. docs/semantics.md, V14. */
+#include "core/base/faults.h"
 #include "core/engine/carrier.h"
 #include "core/engine/copy.h"
 #include "core/engine/engine_qp.h"
@@ -72,11 +73,13 @@ static bool deliver_to(struct rvt_engine_qp *peer, struct rvt_engine_qp *qp, str
     }
 }
 
-/* Returns as deliver_to(). */
-static bool deliver(struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
+/* Returns as deliver_to(). `faulty`: see rvt_loopback_of(). */
+static inline bool deliver(struct rvt_engine_qp *qp, struct rvt_swqe *wqe, const bool faulty) {
     struct rvt_engine_qp *peer = rvt_find_destination(qp->engine, wqe->remote_qpn);
     if (!peer || peer->type != RVT_QPT_UD || peer->carrier != qp->carrier || !rvt_qp_receives(peer) ||
         !rvt_carrier_qkey_fits(peer, rvt_message_qkey(qp, wqe)))
+        return true;
+    if (faulty && rvt_make_fault(qp->engine->device->faults, RVT_FAULT_RNR))
         return true;
     rvt_pin_qp(peer);
     bool present = deliver_to(peer, qp, wqe);
@@ -84,7 +87,7 @@ static bool deliver(struct rvt_engine_qp *qp, struct rvt_swqe *wqe) {
     return present;
 }
 
-void rvt_ud_loopback(struct rvt_engine_qp *qp) {
+static inline __attribute__((always_inline)) void carry_out(struct rvt_engine_qp *qp, const bool faulty) {
     const struct rvt_why flushed = rvt_because(RVT_WHY_FLUSHED);
     while (qp->sq.count) {
         if (qp->attr.state == RVT_QPS_ERR) {
@@ -92,7 +95,9 @@ void rvt_ud_loopback(struct rvt_engine_qp *qp) {
         } else if (qp->attr.state == RVT_QPS_RTS) {
             struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
             wqe->started = true;
-            if (deliver(qp, wqe))
+            if (faulty && rvt_make_fault(qp->engine->device->faults, RVT_FAULT_FLUSH))
+                rvt_flush_by_fault(qp);
+            else if (deliver(qp, wqe, faulty))
                 rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
         } else {
             return;
@@ -101,12 +106,18 @@ void rvt_ud_loopback(struct rvt_engine_qp *qp) {
     }
 }
 
+void rvt_ud_loopback(struct rvt_engine_qp *qp) {
+    carry_out(qp, false);
+}
+
 bool rvt_carrier_qkey_fits(const struct rvt_engine_qp *qp, uint32_t qkey) {
     return qkey == qp->attr.qkey;
 }
 
 enum rvt_response rvt_carrier_datagram(struct rvt_engine_qp *qp, const struct rvt_carried_datagram *datagram,
                                        struct rvt_why *why) {
+    if (rvt_make_fault(qp->engine->device->faults, RVT_FAULT_RNR))
+        return RVT_RESPONSE_RNR;
     const enum rvt_response taken = take_receive_for(qp, datagram->length, why);
     if (taken != RVT_RESPONSE_DONE)
         return taken;
@@ -134,3 +145,17 @@ static void work(struct rvt_engine_qp *qp) {
 }
 
 const struct rvt_carrier rvt_loopback = {.work = work};
+
+static void work_with_faults(struct rvt_engine_qp *qp) {
+    if (qp->type == RVT_QPT_UD)
+        carry_out(qp, true);
+    else
+        rvt_ruc_loopback_with_faults(qp);
+}
+
+static const struct rvt_carrier faulty_loopback = {.work = work_with_faults};
+
+const struct rvt_carrier *rvt_loopback_of(const struct rvt_faults *faults) {
+    return rvt_faults_of(faults, RVT_FAULT_RNR) || rvt_faults_of(faults, RVT_FAULT_FLUSH) ? &faulty_loopback
+                                                                                          : &rvt_loopback;
+}

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/failure.h"
+#include "core/base/faults.h"
 #include "core/base/rvt_errno.h"
 #include "core/engine/engine_qp.h"
 #include "core/engine/engine_state.h"
@@ -46,9 +47,11 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
     engine->host = wanted->host;
     engine->manual = wanted->manual;
     engine->random_qp_numbers = wanted->random_qp_numbers;
+    engine->loopback = rvt_loopback_of((*device)->faults);
     engine->last_qpn = 1; /* 0 and 1 are the subnet management's and the connection manager's */
     rvt_fifo_init(&engine->ready);
     rvt_fifo_init(&engine->timers);
+    rvt_fifo_init(&engine->late);
     rvt_fifo_init(&engine->triggered);
     rvt_mutex_init(&engine->lock);
     atomic_fetch_add_explicit(&(*device)->held, sizeof(*engine), memory_order_relaxed);
@@ -142,6 +145,11 @@ static struct rvt_engine_qp *ready_qp(struct rvt_link *link) {
 }
 static struct rvt_engine_qp *timed_qp(struct rvt_link *link) {
     return link ? RVT_LIST_ENTRY(link, struct rvt_engine_qp, in_timers) : NULL;
+}
+
+/* Returns the completion queue of a link in the list of those with late completions. */
+static struct rvt_cq *late_cq(struct rvt_link *link) {
+    return RVT_LIST_ENTRY(link, struct rvt_cq, late.in_late);
 }
 
 /* Works on one queue pair. Pins it, because another thread may destroy it during a yield. */
@@ -238,6 +246,8 @@ uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, 
             fired(data, qp->serial, qp->timer_usec);
         fire(qp);
     }
+    while (engine->late.first)
+        rvt_show_late(engine, late_cq(engine->late.first), true);
     rvt_engine_finish(engine);
     return count;
 }
@@ -254,7 +264,26 @@ static uint64_t next_deadline(struct rvt_engine *engine, uint64_t now) {
         if (qp->timer_deadline < next)
             next = qp->timer_deadline;
     }
+    for (struct rvt_link *link = engine->late.first; link; link = link->next) {
+        struct rvt_late_completions *late = &late_cq(link)->late;
+        if (!late->counts) {
+            late->counts = true;
+            late->deadline = now + engine->device->faults->options.rules[RVT_FAULT_SLOW].value;
+        }
+        if (late->deadline < next)
+            next = late->deadline;
+    }
     return next;
+}
+
+/* Shows the late completions whose time is over. Those whose time begins now are at the end of the list. */
+static void show_late(struct rvt_engine *engine, uint64_t now) {
+    for (struct rvt_link *link = engine->late.first, *next; link; link = next) {
+        struct rvt_cq *cq = late_cq(link);
+        next = link->next;
+        if (cq->late.counts && cq->late.deadline <= now)
+            rvt_show_late(engine, cq, false);
+    }
 }
 
 uint64_t rvt_progress(struct rvt_dev_info *device, uint64_t now) {
@@ -269,6 +298,7 @@ uint64_t rvt_progress(struct rvt_dev_info *device, uint64_t now) {
         if (qp->timer_deadline <= now)
             fire(qp);
     }
+    show_late(engine, now);
     run(engine);
     uint64_t next = next_deadline(engine, now);
     rvt_engine_finish(engine);
@@ -338,7 +368,7 @@ static bool holds_released_region(const struct rvt_engine_qp *qp) {
             if (is_released(&wqe->sges[k], qp->pd))
                 return true;
     }
-    const bool in_packets = qp->carrier != &rvt_loopback;
+    const bool in_packets = qp->carrier != qp->engine->loopback;
     if (!in_packets && qp->type != RVT_QPT_UD)
         return false;
     for (uint32_t k = 0; k < qp->in_hand.num_sge; k++)

@@ -173,7 +173,7 @@ static int create(struct rvt_engine *engine, struct rvt_pd_handle pd, const stru
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     qp->qpn = number;
     qp->random_qpn = engine->random_qp_numbers;
-    qp->carrier = &rvt_loopback;
+    qp->carrier = engine->loopback;
     qp->type = (enum rvt_qp_type)init->type;
     qp->sig_type = (enum rvt_sig_type)init->sig_type;
     qp->user = init->user;
@@ -275,7 +275,7 @@ void rvt_unpin_qp(struct rvt_engine_qp *qp) {
 void rvt_end_engine_qp(struct rvt_engine_qp *qp) {
     rvt_make_unready(qp); /* a queue pair in RESET can be ready as well (rvt_kick_qp) */
     rvt_reset_qp(qp);
-    rvt_use_carrier(qp, &rvt_loopback, NULL);
+    rvt_use_carrier(qp, qp->engine->loopback, NULL);
     use_queues(qp, -1);
     qp->srq = NULL; /* it may be freed before the last pin is gone */
     rvt_qp_table_remove(&qp->engine->table, qp);

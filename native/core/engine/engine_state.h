@@ -29,6 +29,7 @@
 #include "core/engine/srq.h"
 
 struct rvt_engine_qp;
+struct rvt_carrier;
 
 struct rvt_engine {
     /* Constant: */
@@ -65,6 +66,10 @@ struct rvt_engine {
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
     uint32_t ahs; /* how many exist; protected by the device lock */
+    /* What faults need. Behind the members that every request uses. */
+    const struct rvt_carrier *loopback; /* constant: the carrier of new queue pairs */
+    /* Protected by the engine lock: completion queues with late completions: rvt_late_completions.in_late. */
+    struct rvt_fifo late;
 };
 
 /* --- lock and sections --- */

@@ -27,6 +27,9 @@ void rvt_complete_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, cons
  * puts an RC queue pair into error. */
 void rvt_fail_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const struct rvt_why *why);
 
+/* What RVT_FAULT_FLUSH does: completes the head work request as flushed, and puts the queue pair into error. */
+void rvt_flush_by_fault(struct rvt_engine_qp *qp);
+
 /* Completes every queued send work request as flushed, with this cause. Never releases the engine lock. */
 void rvt_flush_swqes(struct rvt_engine_qp *qp, const struct rvt_why *why);
 

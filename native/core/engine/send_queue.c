@@ -58,6 +58,13 @@ void rvt_fail_swqe(struct rvt_engine_qp *qp, enum rvt_wc_status status, const st
         rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &flushed);
 }
 
+void rvt_flush_by_fault(struct rvt_engine_qp *qp) {
+    struct rvt_why why = rvt_because(RVT_WHY_INJECTED);
+    why.value = RVT_FAULT_FLUSH;
+    rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &why);
+    rvt_error_qp_and_report(qp, RVT_WC_STATUS_WR_FLUSH_ERR, &why);
+}
+
 void rvt_flush_swqes(struct rvt_engine_qp *qp, const struct rvt_why *why) {
     while (qp->sq.count)
         rvt_complete_swqe(qp, RVT_WC_STATUS_WR_FLUSH_ERR, why);

@@ -6,6 +6,7 @@
 #include "core/base/alloc.h"
 #include "core/base/epoch.h"
 #include "core/base/failure.h"
+#include "core/base/faults.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/mr.h"
@@ -46,10 +47,14 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     struct rvt_dev_info *device = rvt_zalloc(1, sizeof(*device));
     if (!device)
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
-    int error = enter_object_kinds(device, options);
+    if (options->faults)
+        device->faults = rvt_make_faults(options->faults);
+    int error = !options->faults || device->faults ? enter_object_kinds(device, options)
+                                                   : rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (!error)
         error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys, &device->held);
     if (error) {
+        rvt_free_faults(device->faults);
         rvt_free(device); /* the pools have not allocated anything yet */
         return error;
     }
@@ -87,6 +92,7 @@ void rvt_dev_put(struct rvt_dev_info *device) {
     rvt_destroy_object_kinds(&device->kinds);
     rvt_lkey_table_destroy(&device->lkey_table);
     rvt_mutex_destroy(&device->lock);
+    rvt_free_faults(device->faults);
     rvt_free(device);
 }
 

@@ -27,6 +27,7 @@ struct rvt_device_options {
     uint32_t lkey_table_bits; /* 1..23; larger values are clamped to 23 */
     bool random_keys;         /* draw slot and generation from the CSPRNG, not from the kernel's sequence */
     bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the kernel does */
+    const struct rvt_fault_options *faults; /* NULL: none; copied */
     /* Object kinds and hooks of upper layers. The array and everything it points to must outlive the
      * device. */
     const struct rvt_extension *const *extensions;
@@ -68,6 +69,7 @@ struct rvt_dev_info {
      * region's word. */
     _Atomic(uint32_t) watched;
     struct rvt_retirement retirement;
+    struct rvt_faults *faults; /* constant; NULL: the device makes no faults */
 };
 
 /* Opens a device, like the kernel's rvt_driver_mr_init().

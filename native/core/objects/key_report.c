@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/base/faults.h"
 #include "core/base/platform.h"
 #include "core/base/pool.h"
 #include "core/objects/device.h"
@@ -74,6 +75,7 @@ void rvt_report_asker(struct rvt_dev_info *device, const struct rvt_asker *asker
     row[RVT_ASKED_PD] = asker->pd->owned.serial;
     row[RVT_ASKED_USER] = atomic_load_explicit(&asker->pd->user, memory_order_relaxed);
     row[RVT_ASKED_REMOTE_KEY_ZERO] = device->remote_key_zero;
+    row[RVT_ASKED_FAULTS] = rvt_faults_of(device->faults, RVT_FAULT_REFUSE);
     const struct rvt_dma_table *table = atomic_load_explicit(&device->dma.table, memory_order_relaxed);
     const struct rvt_dma_map *map = rvt_dma_table_find(table, addr);
     /* A context that is restricted to an untrusted domain has no access to DMA memory, so hide the

@@ -44,7 +44,7 @@ struct rvt_lkey_entry {
  *
  *   VALID         the key has not been invalidated
  *   PLAIN         valid, and a check only has to judge the access: the fast path accepts no other record
- *   COUNTED       checks of this region are counted (rvt_count_mr)
+ *   COUNTED       checks of this region may have effects: they are counted (rvt_count_mr), or faults refuse them
  *   ONE_WORD      references are counted in the region's word, not by the context that takes them
  *   END_UNMAPPED  no segment lies behind the last byte, so an empty access there is refused
  *   EXTENT        user memory: the mapping is a part of the region

@@ -11,31 +11,7 @@
 #include "core/objects/lkey_table.h"
 #include "core/objects/owned.h"
 #include "core/objects/resource.h"
-
-/* Checks the address range of user memory, in the kernel's order of tests. */
-static int judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr) {
-    if (!length)
-        return rvt_fail(RVT_EINVAL, RVT_CAUSE_EMPTY_MEMORY);
-    /* The end, and the end rounded up to a page, must be 64-bit numbers: an end of exactly 2^64 is
-     * refused. */
-    if (start > UINT64_MAX - length || start + length > UINT64_MAX - (RVT_PAGE_SIZE - 1))
-        return rvt_fail_value(
-            RVT_EINVAL, RVT_CAUSE_START_TOO_HIGH, start,
-            length > UINT64_MAX - (RVT_PAGE_SIZE - 1) ? 0 : UINT64_MAX - (RVT_PAGE_SIZE - 1) - length);
-    /* For virt_addr, an end of exactly 2^64 is allowed. (0 - length is 2^64 - length, because length is not
-     * 0.) */
-    if (virt_addr > UINT64_C(0) - length)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, virt_addr, UINT64_C(0) - length);
-    uint64_t last_page = (start + length - 1) >> RVT_PAGE_SHIFT;
-    uint64_t pages = last_page - (start >> RVT_PAGE_SHIFT) + 1;
-    if (pages > UINT32_MAX)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_TOO_MANY_PAGES, pages, UINT32_MAX);
-    return 0;
-}
-
-static uint32_t count_pages(uint64_t start, uint64_t length) {
-    return (uint32_t)(((start + length - 1) >> RVT_PAGE_SHIFT) - (start >> RVT_PAGE_SHIFT) + 1);
-}
+#include "core/objects/user_memory.h"
 
 int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t length, uint64_t virt_addr) {
     if (!in.pd)
@@ -43,7 +19,7 @@ int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t lengt
     struct rvt_dev_info *device = in.pd->owned.device;
     rvt_mutex_lock(&device->lock);
     const struct rvt_lkey_table *table = &device->lkey_table;
-    int error = rvt_pd_live(in) ? judge_user_range(start, length, virt_addr)
+    int error = rvt_pd_live(in) ? rvt_judge_user_range(start, length, virt_addr)
                                 : rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
     if (!error && !rvt_lkey_available(table))
         error = rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
@@ -67,7 +43,7 @@ static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, c
         error = rvt_next_user_start(device, length, &base);
     uint64_t virt_addr = iova ? *iova : base;
     if (!error)
-        error = judge_user_range(base, length, virt_addr);
+        error = rvt_judge_user_range(base, length, virt_addr);
     if (error)
         goto out;
     mr = rvt_mr_take(in, RVT_MR_USER);
@@ -75,17 +51,9 @@ static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, c
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
         goto out;
     }
-    /* One extent for any size; the page segments that answers report are computed from it. */
-    struct rvt_map *extent = &mr->extent;
-    rvt_map_init(extent, mr, count_pages(base, length), 0);
-    extent->generation = 0;
-    extent->offset = (uint16_t)(base % RVT_PAGE_SIZE);
-    extent->memory = memory;
-    mr->base = base;
-    mr->iova = mr->visible_iova = virt_addr;
-    mr->length = length;
+    rvt_map_user_memory(mr, memory, base, virt_addr);
     mr->access = access;
-    rvt_mr_begin_with(mr, extent);
+    rvt_mr_begin_with(mr, &mr->extent);
     error = rvt_mr_publish(mr, handle);
     if (error) {
         rvt_mr_untake(mr);

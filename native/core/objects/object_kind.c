@@ -117,23 +117,30 @@ struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, str
     return owned;
 }
 
-uint64_t rvt_owned_birth(struct rvt_owned *object, uint32_t kind) {
+void rvt_enter_domain(struct rvt_owned *object, uint32_t kind) {
     struct rvt_object_kind_slot *slot = slot_of(object, kind);
-    if (slot->kind->domain_of) {
-        struct rvt_pd *pd = slot->kind->domain_of(object);
-        rvt_list_add(&pd->first_child[slot->child_number], &membership_of(slot, object)->in_domain);
-        pd->children++;
-    }
+    struct rvt_pd *pd = slot->kind->domain_of(object);
+    rvt_list_add(&pd->first_child[slot->child_number], &membership_of(slot, object)->in_domain);
+    pd->children++;
+}
+
+void rvt_leave_domain(struct rvt_owned *object, uint32_t kind) {
+    struct rvt_object_kind_slot *slot = slot_of(object, kind);
+    rvt_list_remove(&membership_of(slot, object)->in_domain);
+    slot->kind->domain_of(object)->children--;
+}
+
+uint64_t rvt_owned_birth(struct rvt_owned *object, uint32_t kind) {
+    if (slot_of(object, kind)->kind->domain_of)
+        rvt_enter_domain(object, kind);
     return rvt_object_birth(&object->object);
 }
 
 void rvt_owned_death(struct rvt_owned *object, uint32_t kind) {
     struct rvt_object_kind_slot *slot = slot_of(object, kind);
     rvt_list_remove(&membership_of(slot, object)->in_owner);
-    if (slot->kind->domain_of) {
-        rvt_list_remove(&membership_of(slot, object)->in_domain);
-        slot->kind->domain_of(object)->children--;
-    }
+    if (slot->kind->domain_of)
+        rvt_leave_domain(object, kind);
     rvt_object_death(&object->object);
 }
 

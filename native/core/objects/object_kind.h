@@ -55,7 +55,8 @@ struct rvt_object_kind {
     void (*end)(struct rvt_owned *object);
     /* Instead of `end`, for objects that must end together: ends all that `context` owns (NULL: all). */
     void (*end_all)(struct rvt_dev_info *device, struct rvt_ucontext *context);
-    /* Returns the object's parent domain; constant from rvt_owned_birth to rvt_owned_death. The object
+    /* Returns the object's parent domain; constant from rvt_owned_birth to rvt_owned_death, unless the object
+     * moves to another domain (rvt_leave_domain). The object
      * counts in the domain's `children`, and ends with the domain if that cascades. NULL for kinds without
      * a domain. */
     struct rvt_pd *(*domain_of)(const struct rvt_owned *object);
@@ -141,6 +142,11 @@ struct rvt_owned *rvt_take_owned(struct rvt_dev_info *device, uint32_t kind, str
 
 /* Makes the object alive and adds it to its domain's children. Returns the generation for its handle. */
 uint64_t rvt_owned_birth(struct rvt_owned *object, uint32_t kind);
+
+/* Move a live object of a kind with domains: rvt_leave_domain removes it from its domain's children, then the
+ * caller changes what `domain_of` returns, and rvt_enter_domain adds it to the children of that domain. */
+void rvt_leave_domain(struct rvt_owned *object, uint32_t kind);
+void rvt_enter_domain(struct rvt_owned *object, uint32_t kind);
 
 /* Makes every handle to the object stale, and removes the object from its owner's and its domain's lists. */
 void rvt_owned_death(struct rvt_owned *object, uint32_t kind);

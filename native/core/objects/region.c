@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "core/base/faults.h"
+#include "core/objects/device.h"
 #include "core/objects/held_counts.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/resource.h"
@@ -27,7 +29,8 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     mr->pd = pd;
     mr->kind = kind;
     mr->max_segments = 0;
-    mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = mr->noted = false;
+    mr->lkey_published = mr->half_dead = mr->was_published = mr->awaited = mr->lingering = mr->noted =
+        mr->reregistering = false;
     mr->valid = true;
     mr->no_dma = rvt_ucontext_restricted(in.context) && atomic_load_explicit(&pd->user, memory_order_relaxed);
     mr->access = 0;
@@ -108,14 +111,16 @@ uint32_t rvt_mr_refs(const struct rvt_mregion *mr) {
 }
 
 uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, uint64_t length) {
-    uint32_t shape = rvt_shape(map->offset, mr->shift, mr->valid);
+    uint32_t shape = rvt_shape(map->offset, mr->shift, mr->valid && !mr->reregistering);
     if (rvt_mr_has_one_word(mr))
         shape |= RVT_SHAPE_ONE_WORD;
     if (map == &mr->extent)
         shape |= RVT_SHAPE_EXTENT;
     if ((length + map->offset) >> mr->shift >= map->segments)
         shape |= RVT_SHAPE_END_UNMAPPED;
-    return rvt_mr_counters_of(mr) ? rvt_shape_counted(shape) : shape;
+    /* A fault refuses an access on the slow path. */
+    const bool slow = rvt_mr_counters_of(mr) || rvt_faults_of(mr->owned.device->faults, RVT_FAULT_REFUSE);
+    return slow ? rvt_shape_counted(shape) : shape;
 }
 
 void rvt_mr_entry(const struct rvt_mregion *mr, struct rvt_lkey_entry *entry) {

@@ -37,8 +37,10 @@
 
 struct rvt_mregion {
     struct rvt_owned owned;
-    /* Constant from creation until the object is recycled: */
+    /* Written under the device lock: constant, unless the region is re-registered (rvt_rereg_mr) while no
+     * SGE holds it. */
     struct rvt_pd *pd;
+    /* Constant from creation until the object is recycled: */
     enum rvt_mr_kind kind;
     uint32_t max_segments;
 
@@ -67,6 +69,7 @@ struct rvt_mregion {
     bool lingering; /* ended by force while held; the last put recycles the object */
     bool noted;     /* already counted as held; used only within one list verb */
     bool valid;
+    bool reregistering; /* rvt_rereg_mr waits for readers: no check is accepted meanwhile */
     bool was_published; /* DMA: it was the published region, so it has 3 own references, not 2 */
     /* Must not name DMA memory: it was created by a context that is restricted to a user domain. */
     bool no_dma;
@@ -75,7 +78,9 @@ struct rvt_mregion {
      * ended. */
     _Atomic(struct rvt_mr_counters *) counters;
     struct rvt_map nothing; /* the mapping of a region without segments */
-    struct rvt_map extent;  /* the only mapping of user memory, constant while the region exists */
+    /* The only mapping of user memory. Constant while a reader or an SGE can refer to it: rvt_rereg_mr changes
+     * it when none can. */
+    struct rvt_map extent;
     /* The block of a dropped mapping, kept for the next one: allocating a large list costs as much as filling
      * it. Protected by the device lock. */
     struct rvt_map *spare;

@@ -9,6 +9,7 @@
 #include "wire/bytes.h"
 #include "wire/cm/cm.h"
 #include "wire/endpoint/connection.h"
+#include "wire/endpoint/packet_faults.h"
 #include "wire/endpoint/refusals.h"
 #include "wire/endpoint/unreliable.h"
 #include "wire/icrc.h"
@@ -39,9 +40,10 @@ struct rvt_endpoint {
     uint64_t next_deadline; /* no timer of a connection is due before it */
     struct rvt_endpoint_counters counters;
     struct rvt_refusals refusals;
-    struct rvt_cm *cm;   /* NULL: not opened yet */
-    uint32_t psn_of_mad; /* of the next datagram of the connection manager */
-    uint64_t now;        /* when the host last said what time it is */
+    struct rvt_cm *cm;                /* NULL: not opened yet */
+    uint32_t psn_of_mad;              /* of the next datagram of the connection manager */
+    uint64_t now;                     /* when the host last said what time it is */
+    struct rvt_packet_faults *faults; /* NULL: the device makes none of packets */
 };
 
 /* Returns the connection whose `in_connections` is the link. */
@@ -286,6 +288,11 @@ int rvt_endpoint_open(const struct rvt_endpoint_options *options, struct rvt_end
     struct rvt_endpoint *endpoint = rvt_zalloc(1, sizeof(*endpoint));
     if (!endpoint)
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    error = rvt_make_packet_faults(options->device->faults, &endpoint->faults);
+    if (error) {
+        rvt_free(endpoint);
+        return error;
+    }
     endpoint->options = *options;
     endpoint->ipv6 = !rvt_is_ipv4(options->address);
     rvt_fifo_init(&endpoint->output);
@@ -306,6 +313,7 @@ void rvt_endpoint_close(struct rvt_endpoint *endpoint) {
     while (endpoint->connections) /* detached() takes it off the list */
         rvt_unset_carrier(connection_of(endpoint->connections)->qp);
     rvt_carrier_end(device);
+    rvt_free_packet_faults(endpoint->faults);
     rvt_free(endpoint);
 }
 
@@ -506,17 +514,34 @@ static void receive_packet(struct rvt_connection *connection, const struct rvt_i
     }
 }
 
+static void receive_one(struct rvt_endpoint *endpoint, const struct rvt_datagram *datagram, uint64_t now) {
+    struct rvt_incoming packet;
+    struct rvt_connection *connection = accept_packet(endpoint, datagram, &packet);
+    packet.now = now;
+    if (connection)
+        receive_packet(connection, &packet);
+}
+
+/* Takes in the packets that faults have held back until now. */
+static void receive_held(struct rvt_endpoint *endpoint, uint64_t now) {
+    struct rvt_held_packet *held;
+    while (endpoint->faults && (held = rvt_take_held_packet(&endpoint->faults->in, now))) {
+        const struct rvt_datagram datagram = {held->bytes, held->length, held->peer, held->has_ip_id,
+                                              held->ip_id};
+        receive_one(endpoint, &datagram, now);
+        rvt_free(held);
+    }
+}
+
 void rvt_endpoint_receive(struct rvt_endpoint *endpoint, const struct rvt_datagram *datagrams, uint32_t count,
                           uint64_t now) {
     rvt_carrier_begin(endpoint->options.device);
     endpoint->working = true;
     endpoint->now = now;
     for (uint32_t i = 0; i < count && i < RVT_MOST_PACKETS; i++) {
-        struct rvt_incoming packet;
-        struct rvt_connection *connection = accept_packet(endpoint, &datagrams[i], &packet);
-        packet.now = now;
-        if (connection)
-            receive_packet(connection, &packet);
+        if (!endpoint->faults || rvt_packet_comes_in(endpoint->faults, &datagrams[i], now))
+            receive_one(endpoint, &datagrams[i], now);
+        receive_held(endpoint, now);
     }
     endpoint->working = false;
     rvt_carrier_end(endpoint->options.device);
@@ -568,6 +593,48 @@ static bool write_mad(struct rvt_endpoint *endpoint, struct rvt_outgoing *outgoi
     return true;
 }
 
+/* Sends a packet that faults have held back until now, if there is one. */
+static bool write_held(struct rvt_endpoint *endpoint, struct rvt_outgoing *outgoing, uint64_t now) {
+    struct rvt_held_packet *held = rvt_take_held_packet(&endpoint->faults->out, now);
+    if (!held)
+        return false;
+    memcpy(outgoing->bytes, held->bytes, held->length);
+    outgoing->length = held->length;
+    outgoing->to = held->peer;
+    rvt_free(held);
+    return true;
+}
+
+/* Writes a packet of the connection whose turn it is. */
+static bool write_next(struct rvt_endpoint *endpoint, struct rvt_outgoing *outgoing, uint64_t now) {
+    struct rvt_connection *connection;
+    while ((connection = output_of(endpoint->output.first))) {
+        rvt_fifo_remove(&endpoint->output, &connection->in_output);
+        if (write_packet(connection, outgoing, now)) {
+            rvt_fifo_append(&endpoint->output, &connection->in_output);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As the rest of rvt_endpoint_send(), with faults. */
+static uint32_t send_with_faults(struct rvt_endpoint *endpoint, struct rvt_outgoing *packets, uint32_t count,
+                                 uint64_t now) {
+    uint32_t sent = 0;
+    while (sent < count) {
+        struct rvt_outgoing *next = &packets[sent];
+        if (write_held(endpoint, next, now)) {
+            sent++;
+            continue;
+        }
+        if (!write_mad(endpoint, next) && !write_next(endpoint, next, now))
+            break;
+        sent += rvt_packet_goes_out(endpoint->faults, next, now);
+    }
+    return sent;
+}
+
 uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *packets, uint32_t count,
                            uint64_t now) {
     uint32_t sent = 0;
@@ -576,6 +643,10 @@ uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *p
     rvt_carrier_begin(endpoint->options.device);
     endpoint->working = true;
     endpoint->awake = false;
+    if (endpoint->faults) {
+        sent = send_with_faults(endpoint, packets, count, now);
+        count = sent;
+    }
     while (sent < count && write_mad(endpoint, &packets[sent]))
         sent++;
     struct rvt_connection *connection;
@@ -609,6 +680,7 @@ void rvt_endpoint_seal(const struct rvt_endpoint *endpoint, const struct rvt_out
 uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
     rvt_carrier_begin(endpoint->options.device);
     endpoint->now = now;
+    receive_held(endpoint, now);
     if (endpoint->next_deadline <= now) {
         for (struct rvt_link *link = endpoint->timed, *next; link; link = next) {
             struct rvt_connection *connection = timed_of(link);
@@ -625,7 +697,14 @@ uint64_t rvt_endpoint_tick(struct rvt_endpoint *endpoint, uint64_t now) {
         if (endpoint->cm && rvt_cm_tick(endpoint->cm, now) < endpoint->next_deadline)
             endpoint->next_deadline = rvt_cm_deadline(endpoint->cm);
     }
-    const uint64_t next = endpoint->next_deadline;
+    uint64_t next = endpoint->next_deadline;
+    if (endpoint->faults) {
+        const uint64_t due = rvt_packet_faults_due(endpoint->faults);
+        if (due < next)
+            next = due;
+        if (due <= now)
+            wake_host(endpoint); /* one is to be sent */
+    }
     rvt_carrier_end(endpoint->options.device);
     return next;
 }

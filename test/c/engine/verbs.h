@@ -113,8 +113,11 @@ static inline struct rvt_limits usual_limits(void) {
     }};
 }
 
-static inline bool verbs_open_with(struct verbs *v, struct rvt_limits limits, bool manual) {
-    const struct rvt_device_options options = {.lkey_table_bits = 8, .remote_key_zero = true};
+/* `faults`: NULL, or what the device makes on purpose. */
+static inline bool verbs_open_faulty(struct verbs *v, struct rvt_limits limits, bool manual,
+                                     const struct rvt_fault_options *faults) {
+    const struct rvt_device_options options = {
+        .lkey_table_bits = 8, .remote_key_zero = true, .faults = faults};
     const struct rvt_engine_options engine = {.limits = limits, .host = {note_event, v}, .manual = manual};
     memset(v, 0, sizeof(*v));
     v->live = rvt_test_alloc_live();
@@ -124,6 +127,10 @@ static inline bool verbs_open_with(struct verbs *v, struct rvt_limits limits, bo
     if (!error)
         v->held = rvt_held_bytes(v->device);
     return check_equal((uint64_t)error, 0, "opening the device", "0", __FILE__, __LINE__);
+}
+
+static inline bool verbs_open_with(struct verbs *v, struct rvt_limits limits, bool manual) {
+    return verbs_open_faulty(v, limits, manual, NULL);
 }
 
 enum { AT_ONCE = false, MANUAL = true };

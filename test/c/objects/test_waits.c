@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/objects/rereg.h"
 #include "fixture.h"
 #include "waiting.h"
 
@@ -57,6 +58,10 @@ static int dereg_by_force(struct scene *s) {
 }
 static int dereg_list(struct scene *s) {
     return rvt_dereg_mrs(s->pd, (struct rvt_mr_handle[]){s->user, s->sg, s->fmr}, 3, RVT_RELEASE);
+}
+static int rereg(struct scene *s) {
+    bool lost;
+    return rvt_rereg_mr(s->user, &(struct rvt_rereg){.flags = RVT_REREG_ACCESS}, NULL, &lost);
 }
 static int dealloc_fmr(struct scene *s) {
     return rvt_dealloc_fmr(s->fmr, RVT_RELEASE);
@@ -111,12 +116,25 @@ static const struct {
     const char *name;
     int (*verb)(struct scene *);
 } verbs[] = {
-    VERB(dereg),        VERB(dereg_awaited),    VERB(dereg_by_force),
-    VERB(dereg_list),   VERB(dealloc_fmr),      VERB(unmap_fmr),
-    VERB(map_fmr_over), VERB(map_sg_over),      VERB(map_sg_that_does_not_fit),
-    VERB(fast_reg),     VERB(invalidate),       VERB(map_fmr_to_nothing),
-    VERB(destroy_qp),   VERB(dealloc_pd),       VERB(dma_unmap),
-    VERB(free_memory),  VERB(dealloc_ucontext), VERB(close_device),
+    VERB(dereg),
+    VERB(dereg_awaited),
+    VERB(dereg_by_force),
+    VERB(dereg_list),
+    VERB(rereg),
+    VERB(dealloc_fmr),
+    VERB(unmap_fmr),
+    VERB(map_fmr_over),
+    VERB(map_sg_over),
+    VERB(map_sg_that_does_not_fit),
+    VERB(fast_reg),
+    VERB(invalidate),
+    VERB(map_fmr_to_nothing),
+    VERB(destroy_qp),
+    VERB(dealloc_pd),
+    VERB(dma_unmap),
+    VERB(free_memory),
+    VERB(dealloc_ucontext),
+    VERB(close_device),
 };
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 

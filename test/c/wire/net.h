@@ -51,7 +51,9 @@ static inline void net_refused(void *data, const struct rvt_wire_refusal *refusa
 }
 
 /* Node i is 10.0.2.(16 + i), or fd00::(16 + i). */
-static inline bool net_open(struct net *n, bool ipv6, uint32_t refusals_a_minute) {
+/* `faults`: NULL, or those of node 0. */
+static inline bool net_open_faulty(struct net *n, bool ipv6, uint32_t refusals_a_minute,
+                                   const struct rvt_fault_options *faults) {
     memset(n, 0, sizeof(*n));
     for (unsigned i = 0; i < NODES; i++) {
         struct node *node = &n->nodes[i];
@@ -60,7 +62,7 @@ static inline bool net_open(struct net *n, bool ipv6, uint32_t refusals_a_minute
                ipv6 ? "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0" : "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\x02", 15);
         place->address[15] = (uint8_t)(16 + i);
         place->port = NET_PORT;
-        if (!verbs_open(&node->v, AT_ONCE))
+        if (!verbs_open_faulty(&node->v, usual_limits(), AT_ONCE, i ? NULL : faults))
             return false;
         struct rvt_endpoint_options options = {
             .device = node->v.device,
@@ -74,6 +76,10 @@ static inline bool net_open(struct net *n, bool ipv6, uint32_t refusals_a_minute
         node->mr = make_mr(&node->v, node->memory, NODE_BYTES);
     }
     return true;
+}
+
+static inline bool net_open(struct net *n, bool ipv6, uint32_t refusals_a_minute) {
+    return net_open_faulty(n, ipv6, refusals_a_minute, NULL);
 }
 
 static inline void net_close(struct net *n) {

@@ -119,6 +119,16 @@ export const busyFailures: Failure[] = [
     },
   ),
   failure(
+    ...(['MemoryRegion.rereg', 'rereg_mr', 'EBUSY', 'ReregHeld'] as const),
+    { counts: { elements: 2 } },
+    () => {
+      const s = scene();
+      const mr = register(s);
+      hold(s, mr as never, 2);
+      return () => mr.rereg({ access: 0 });
+    },
+  ),
+  failure(
     ...(['FastMemoryRegion.dealloc', 'dealloc_fmr', 'EBUSY', 'RegionHeld'] as const),
     { counts: { elements: 3 } },
     () => {

@@ -57,6 +57,7 @@ const getters = (kind: 'mr' | 'fmr'): Calls => {
 };
 const ofRegion: Calls = {
   ...getters('mr'),
+  'MemoryRegion.rereg': ['rereg_mr', ({ mr }) => mr.rereg({ access: 0 })],
   'MemoryRegion.mapSg': ['map_mr_sg', ({ mr }) => mr.mapSg([{ addr: 0n, length: 1 }])],
 };
 const ofFmr: Calls = {

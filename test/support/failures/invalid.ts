@@ -240,6 +240,38 @@ export const invalidFailures: Failure[] = [
     { argument: 'options.pageShift', value: 31, limit: 30 },
     ({ pd }) => pd.allocFmr({ maxPages: 1, pageShift: 31 }),
   ),
+  of('MemoryRegion.rereg', 'rereg_mr', 'RegionKind', { value: 'MEM_REG' }, ({ pd }) =>
+    pd.allocMr({ maxNumSg: 1 }).rereg({ access: 0 }),
+  ),
+  of('MemoryRegion.rereg', 'rereg_mr', 'ReregNothing', { argument: 'options' }, ({ pd }) =>
+    pd.regUserMr(Buffer.alloc(8)).rereg({}),
+  ),
+  of('MemoryRegion.rereg', 'rereg_mr', 'PdOnOtherDevice', { argument: 'options.pd' }, ({ pd }) =>
+    pd.regUserMr(Buffer.alloc(8)).rereg({ pd: open().allocPd() }),
+  ),
+  of('MemoryRegion.rereg', 'rereg_mr', 'EmptyMemory', { argument: 'options.translation.memory' }, ({ pd }) =>
+    pd.regUserMr(Buffer.alloc(8)).rereg({ translation: { memory: Buffer.alloc(0) } }),
+  ),
+  of(
+    ...(['MemoryRegion.rereg', 'rereg_mr', 'StartTooHigh'] as const),
+    { argument: 'options.translation.start', value: TOP - 8n, limit: TOP - 4104n },
+    ({ pd }) =>
+      pd
+        .regUserMr(Buffer.alloc(8))
+        .rereg({ translation: { memory: Buffer.alloc(8), start: TOP - 8n, iova: 0 } }),
+  ),
+  of(
+    ...(['MemoryRegion.rereg', 'rereg_mr', 'IovaTooHigh'] as const),
+    { argument: 'options.translation.iova', value: TOP - 7n, limit: TOP - 8n },
+    ({ pd }) =>
+      pd.regUserMr(Buffer.alloc(8)).rereg({ translation: { memory: Buffer.alloc(8), iova: TOP - 7n } }),
+  ),
+  failure('MemoryRegion.rereg', 'rereg_mr', 'EINVAL', 'ReregInvalid', { value: 0x100 }, () => {
+    const { pd, qp } = scene({ keyPolicy: 'sequential' });
+    const mr = pd.regUserMr(Buffer.alloc(8));
+    qp.invalidateRkey(mr.rkey);
+    return () => mr.rereg({ access: 0 });
+  }),
   of('MemoryRegion.mapSg', 'map_mr_sg', 'RegionKind', { value: 'USER' }, ({ pd }) =>
     pd.regUserMr(Buffer.alloc(8)).mapSg([{ addr: DMA, length: 8 }]),
   ),
