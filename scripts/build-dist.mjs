@@ -14,6 +14,7 @@ const results = [
     ...['library.js', 'index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'],
     ...['inspect.js', 'inspect.mjs', 'inspect.d.ts', 'inspect.d.mts', 'inspect.html'],
   ].map((name) => `dist/${name}`),
+  ...['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map((name) => `dist/testing/${name}`),
   'build/dist/rdmavt.api.md',
 ];
 

@@ -1,5 +1,6 @@
 // Bundles the programs in dist/: library.js, the code; index.js and index.mjs, its public part for `require` and `import`;
-// inspect.js and inspect.mjs, the entry `rdmavt/inspect`; and cli.js, the command line.
+// inspect.js and inspect.mjs, the entry `rdmavt/inspect`; testing/index.js and index.mjs, the helpers for tests, which use
+// index.js; and cli.js, the command line.
 import { build } from 'esbuild';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -14,6 +15,7 @@ const external = ['node-gyp-build'];
 
 const ENTRY = 'lib/index.ts';
 const INSPECT = 'lib/inspect/inspect.ts';
+const TESTING = 'lib/testing/index.ts';
 const COMMAND_LINE = 'lib/cli/main.ts';
 /** The modules of the command line itself. They share no code with the library, so help and `build` work without a native module. */
 const COMMANDS = 'lib/cli/';
@@ -49,9 +51,11 @@ export async function bundlePrograms(root, folder) {
     tsconfig: 'tsconfig.json',
     banner: { js: LICENSE },
   };
-  const [{ names, modules }, inspect, commands] = await Promise.all([
+  const helpers = { ...common, entryPoints: [TESTING], plugins: [fromEntry()] };
+  const [{ names, modules }, inspect, { names: helperNames }, commands] = await Promise.all([
     contentOf({ ...common, entryPoints: [ENTRY] }),
     contentOf({ ...common, entryPoints: [INSPECT] }),
+    contentOf(helpers),
     contentOf({ ...common, entryPoints: [COMMAND_LINE] }),
   ]);
   if (!names.length || !inspect.names.length) throw new Error('the package exports nothing');
@@ -76,14 +80,16 @@ export async function bundlePrograms(root, folder) {
         outfile: join(folder, name),
       }),
     ),
+    build({ ...helpers, format: 'cjs', outfile: join(folder, 'testing', 'index.js') }),
   ]);
-  for (const name of ['library.js', 'inspect.js', 'cli.js']) {
+  for (const name of ['library.js', 'inspect.js', 'cli.js', join('testing', 'index.js')]) {
     const file = join(folder, name);
     writeFileSync(file, withoutDocComments(readFileSync(file, 'utf8')));
   }
   writeFileSync(join(folder, 'index.js'), requireEntry(names));
   writeFileSync(join(folder, 'index.mjs'), importEntry(names, './index.js'));
   writeFileSync(join(folder, 'inspect.mjs'), importEntry(inspect.names, './inspect.js'));
+  writeFileSync(join(folder, 'testing', 'index.mjs'), importEntry(helperNames, './index.js'));
   return { index: names, inspect: inspect.names };
 }
 
@@ -131,6 +137,19 @@ function fromLibrary(root, shared) {
       program.onLoad({ filter: /./, namespace: 'library' }, ({ path }) => ({
         contents: `module.exports = require('${LIBRARY}')['${path}'];\n`,
       }));
+    },
+  };
+}
+
+/**
+ * Takes the public part of the package from index.js, so that the helpers for tests use the classes of the program.
+ * @returns {Plugin}
+ */
+function fromEntry() {
+  return {
+    name: 'from-entry',
+    setup(program) {
+      program.onResolve({ filter: /^\.\.\/index$/ }, ({ path }) => ({ path: `${path}.js`, external: true }));
     },
   };
 }

@@ -2,12 +2,15 @@
 // the entry `rdmavt/inspect`. Also writes the API report.
 import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor';
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { closeInternalConstructors, exportOnlyValues } from './declaration-text.mjs';
 
 /** The public API as text. scripts/api-report.mjs compares it with the report in docs/. */
 export const REPORT = 'rdmavt.api.md';
+
+/** The folder of the helpers for tests. */
+const TESTING = 'testing';
 
 /**
  * Compiles the declarations of all modules, merges them into index.d.ts and writes the API report. Rejects if the sources do not
@@ -94,6 +97,12 @@ export async function rollUpDeclarations(root, work, folder, values) {
     join(work, REPORT),
     (text) => `${text}\n## API of \`rdmavt/inspect\`\n\n\`\`\`ts\n${withoutComments(inspect)}\`\`\`\n`,
   );
+  // The declarations of the helpers for tests refer to ../index, and need not be merged.
+  mkdirSync(join(folder, TESTING), { recursive: true });
+  for (const name of readdirSync(join(modules, TESTING))) {
+    copyFileSync(join(modules, TESTING, name), join(folder, TESTING, name));
+  }
+  writeModuleDeclarations(join(folder, TESTING), 'index');
 }
 
 /**

@@ -300,7 +300,7 @@ test('without memory for a report, the next one is tried', async () => {
   expect(failures).toBeLessThan(0);
 });
 
-test('a look that takes long is followed by a pause that keeps it near 3 %', async () => {
+test('a look that takes long is followed by a pause that keeps it near 2.5 %', async () => {
   const { device } = scene();
   let used = 0;
   let looks = 0;
@@ -313,7 +313,7 @@ test('a look that takes long is followed by a pause that keeps it near 3 %', asy
   watchers.push(watcher);
   watcher.start(); // the first look is for the state
   await new Promise((resolve) => setTimeout(resolve, 400));
-  expect(looks).toBe(2); // the next one is due in 30 seconds
+  expect(looks).toBe(2); // the next one is due in 40 seconds
 });
 
 test('objects beyond the limit are only counted', () => {

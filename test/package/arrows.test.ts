@@ -19,6 +19,7 @@ describe('imports', () => {
   const inspect = 'lib/inspect/planted.ts';
   const page = 'lib/inspect/page/planted.ts';
   const cli = 'lib/cli/planted.ts';
+  const testing = 'lib/testing/planted.ts';
   const index = 'lib/planted.ts';
   const question = 'bench/planted.mjs';
   const harness = 'bench/harness/planted.mjs';
@@ -54,7 +55,10 @@ describe('imports', () => {
     ...['node:fs', '../watcher', '../../internal/layout', '../../verbs/device', 'rdmavt', 'echarts'].map(
       (source) => named(page, source),
     ),
-    ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
+    ...['../verbs/device', '../internal/native', '../cli/main', 'rdmavt', 'jest'].map((source) =>
+      named(testing, source),
+    ),
+    ...['./cli/main', './replay/replay', './testing/index'].map((source) => named(index, source)),
     // Imports of unpublished files, or of a package other than node-gyp-build, by published files.
     ...[internal, verbs, replay, wire, explain, terminal, inspect, cli, index].flatMap((file) =>
       [
