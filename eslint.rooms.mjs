@@ -88,6 +88,21 @@ const rooms = [
     paths: UNPUBLISHED,
   },
   {
+    // The page of a device, its server, and `rdmavt inspect`.
+    name: 'lib/inspect',
+    files: ['lib/inspect/*'],
+    // inspect.ts names the class Device in its declarations, as a user's program does: as a type of the package.
+    may: [NODE, HERE, '\\.\\./(internal|verbs)/[\\w-]+', '\\.\\./index'],
+    paths: UNPUBLISHED,
+  },
+  {
+    // Runs in a browser: it may have nothing of Node, and of lib/inspect only what has nothing of Node either.
+    name: 'lib/inspect/page',
+    files: ['lib/inspect/page/**'],
+    may: ['uplot', HERE, '\\.\\./(apply-tick|missed-region|protocol|region-layout|view-words)'],
+    paths: UNPUBLISHED,
+  },
+  {
     // Helpers for tests of other programs: a subpath of the package, which uses its public part.
     name: 'lib/testing',
     files: ['lib/testing/**'],
@@ -97,7 +112,12 @@ const rooms = [
   {
     name: 'lib/cli',
     files: ['lib/cli/**'],
-    may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|explain|replay|serve)/[\\w-]+${JS}`, '\\.\\./index'],
+    may: [
+      NODE,
+      HERE + JS,
+      `\\.\\./(internal|verbs|wire|explain|replay|serve|inspect)/[\\w-]+${JS}`,
+      '\\.\\./index',
+    ],
     computed: true, // loads the benchmarks in bench/
     paths: UNPUBLISHED,
   },

@@ -5,8 +5,14 @@ module.exports = {
   // Node's environment, extended: a test fails if the process emits a warning.
   testEnvironment: '<rootDir>/test/support/environment.ts',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  // The first need a virtual machine, npm run test:rxe, the second the libibverbs shim, npm run test:two-processes.
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/rxe/', '<rootDir>/test/two-processes/'],
+  // The first need a virtual machine, npm run test:rxe, the second the libibverbs shim, npm run test:two-processes, the third a
+  // browser, npm run test:inspect.
+  testPathIgnorePatterns: [
+    '/node_modules/',
+    '<rootDir>/test/rxe/',
+    '<rootDir>/test/two-processes/',
+    '<rootDir>/test/inspect/browser/',
+  ],
   // These folders contain copies of sources and of package.json, which Jest must not treat as modules.
   modulePathIgnorePatterns: ['<rootDir>/build/', '<rootDir>/dist/'],
   // ts-jest transpiles file by file (isolatedModules in tsconfig.json); `npm run typecheck` checks the types once for the whole

@@ -10,9 +10,10 @@ import { writeNativeSources } from './build-dist/native-sources.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const work = join(root, 'build', 'dist');
 const results = [
-  ...['library.js', 'index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'].map(
-    (name) => `dist/${name}`,
-  ),
+  ...[
+    ...['library.js', 'index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'],
+    ...['inspect.js', 'inspect.mjs', 'inspect.d.ts', 'inspect.d.mts', 'inspect.html'],
+  ].map((name) => `dist/${name}`),
   ...['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map((name) => `dist/testing/${name}`),
   'build/dist/rdmavt.api.md',
 ];
@@ -24,16 +25,17 @@ if (!process.exitCode) writeNativeSources(root);
 async function build() {
   const start = performance.now();
   // Import the tools only here: the check that dist/ is up to date must work without them.
-  const [{ bundlePrograms }, { rollUpDeclarations }] = await Promise.all([
+  const [{ bundlePrograms }, { rollUpDeclarations }, { writeInspectPage }] = await Promise.all([
     import('./build-dist/bundle.mjs'),
     import('./build-dist/declarations.mjs'),
+    import('./build-dist/inspect-page.mjs'),
   ]);
   const made = join(work, 'made');
   rmSync(work, { recursive: true, force: true });
   mkdirSync(made, { recursive: true });
   try {
     const values = bundlePrograms(root, made);
-    await Promise.all([values, rollUpDeclarations(root, work, made, values)]);
+    await Promise.all([values, rollUpDeclarations(root, work, made, values), writeInspectPage(root, made)]);
   } catch (error) {
     console.error(`dist: ${/** @type {Error} */ (error).message}`);
     process.exitCode = 1;

@@ -39,8 +39,11 @@ const required = new Set([
     'dist/testing/index.mjs',
     'dist/testing/index.d.mts',
   ],
+  ...['dist/inspect.js', 'dist/inspect.mjs', 'dist/inspect.d.ts', 'dist/inspect.d.mts', 'dist/inspect.html'],
   // The declarations of the helpers for tests, one file for each module.
-  ...readdirSync(join(root, 'lib', 'testing')).map((name) => `dist/testing/${name.replace(/\.ts$/, '.d.ts')}`),
+  ...readdirSync(join(root, 'lib', 'testing')).map(
+    (name) => `dist/testing/${name.replace(/\.ts$/, '.d.ts')}`,
+  ),
   // needed by `rdmavt bench`
   ...sources('bench', /\.mjs$/),
   // needed by `rdmavt build`

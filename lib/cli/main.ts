@@ -13,6 +13,7 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['build', async () => (await import('./build-command.js')).runBuild],
   ['explain', async () => (await import('./explain-command.js')).runExplain],
   ['help', () => Promise.resolve(runHelp)],
+  ['inspect', async () => (await import('./inspect-command.js')).runInspect],
   ['replay', async () => (await import('./replay-command.js')).runReplay],
   ['serve', async () => (await import('./serve-command.js')).runServe],
 ]);
@@ -29,6 +30,7 @@ Commands:
   build          Build the native module from source.
   explain        Explain a capture of RoCEv2 traffic: each request and what became of it.
   help [COMMAND] Show this help, or the help of a command.
+  inspect        Show the device of a running program in the terminal.
   replay         Replay a trace of operations and print or compare the answers.
   serve          Serve a test program of a machine with a Linux RDMA device.
 

@@ -17,8 +17,9 @@ function explain(reason: DataPathReason, method: string, what: string): string {
  * native calls.
  *
  * @param answer - of the native call; nothing is published unless it is a reason
+ * @param device - number of the element's device in this process
  */
-export function reportElementRefused(method: Method, answer: number, holder: Holder): void {
+export function reportElementRefused(method: Method, answer: number, holder: Holder, device: number): void {
   if (answer <= 0 || !isWatched()) return;
   const reason = dataPathReason(answer);
   const described = describeElement(holder) === 0;
@@ -30,6 +31,7 @@ export function reportElementRefused(method: Method, answer: number, holder: Hol
     reason,
     method,
     operation: operationOf(method),
+    device,
     count: 1,
     address,
     length,
@@ -46,14 +48,19 @@ export function reportElementRefused(method: Method, answer: number, holder: Hol
   });
 }
 
-/** Publishes the refused access of a walk, which stops at the first element that it cannot access. */
-export function reportWalkRefused(method: Method, reason: number): void {
+/**
+ * Publishes the refused access of a walk, which stops at the first element that it cannot access.
+ *
+ * @param device - number of the device of its elements in this process
+ */
+export function reportWalkRefused(method: Method, reason: number, device: number): void {
   if (reason <= 0 || !isWatched()) return;
   const name = dataPathReason(reason);
   publishRefusal({
     reason: name,
     method,
     operation: operationOf(method),
+    device,
     count: 1,
     explain: () => explain(name, method, 'an element of the walk'),
   });

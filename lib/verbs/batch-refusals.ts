@@ -98,7 +98,7 @@ export function reportElement(
     operation: operationOf(method),
     count,
     index,
-    ...describeRequest(requestOf(asker, address, length, key, access)),
+    ...describeRequest(asker, requestOf(asker, address, length, key, access)),
     explain: () => {
       if (isOfBytes(reason)) return `${reason}: element ${index} was accepted, but ${unusable[reason]}.`;
       const rights = reason === 'AccessDenied' ? explainRights(asker, access, use) : undefined;

@@ -89,7 +89,7 @@ function refuse(
     access,
     sequence,
   );
-  if (isWatched()) reportRefusal(refused, nameOf(asker, method));
+  if (isWatched()) reportRefusal(refused, asker, nameOf(asker, method));
   return refused;
 }
 

@@ -167,7 +167,7 @@ export class Checker {
       method: 'Checker.refusal',
       operation: 'checker',
       count: 1,
-      ...describeRequest(request),
+      ...describeRequest(asker, request),
       explain: () => explainRefusal(asker, request, reason, sequence),
     };
     publishRefusal(message);

@@ -3,6 +3,7 @@ import { construction } from '../internal/construction';
 import { HALF_RANGE, HIGH, LOW } from '../internal/halves';
 import { WcFlag, WcStatus, WcWord } from '../internal/layout';
 import { type RefusalReason, reasonOf } from '../internal/reasons';
+import { isWatched, publishRefusal } from '../internal/refused-channel';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { type WcOpcodeName, wcOpcodeName, type WcStatusName, wcStatusName } from '../internal/verbs-names';
 import { completionReason, type CompletionReason, explainCompletion } from '../internal/wc-causes';
@@ -11,6 +12,7 @@ import { type AskedAccess } from './explanation-facts';
 import { explainRefusal } from './explanation';
 import { type Rkey } from './keys';
 import { type QueuePair } from './queue-pair';
+import { type RefusedMessage } from './refused-message';
 import { type VerbsRegistry } from './verbs-registry';
 
 /** Returned by {@link Completion.toJSON}. */
@@ -30,6 +32,9 @@ export interface ShownCompletion extends Shown {
   invalidatedRkey?: string;
   reason?: CompletionReason | RefusalReason;
 }
+
+// Captured at load time: a program may replace it.
+const { queueMicrotask } = globalThis;
 
 /** The first wr_id of the work requests that promise methods post. Programs normally use smaller ones. */
 export const FIRST_OWN_WR_ID = 2n ** 63n;
@@ -138,6 +143,35 @@ export class Completion {
     const refused = words[at + WcWord.RefusedReason] ?? 0;
     this.#refused = refused === 0 ? undefined : refusedAt(words, at, refused);
     this.reason = this.#refused?.reason ?? completionReason(this.#cause);
+    if (refused !== 0 && isWatched()) this.#report();
+  }
+
+  /**
+   * Publishes the refused access on the channel `rdmavt:refused`. Not at once: a subscriber may take completions, and would
+   * overwrite the words from which the caller reads more of them.
+   */
+  #report(): void {
+    const refused = this.#refused;
+    if (refused === undefined) return;
+    const { judge, address, length, key, access, reason } = refused;
+    const remote = judge !== 0;
+    const message: RefusedMessage = {
+      reason,
+      method: 'Completion',
+      operation: this.opcode,
+      device: this.#registry.device,
+      count: 1,
+      address,
+      length,
+      key,
+      access,
+      remote,
+      explain: () => this.explain(),
+    };
+    if (remote) message.qp = judge;
+    const pd = remote ? undefined : this.#registry.find('qp', this.qpId)?.local.id;
+    if (pd !== undefined) message.pd = pd;
+    queueMicrotask(() => publishRefusal(message));
   }
 
   /** The queue pair; undefined if another thread created it, or if the program has dropped the object and it was collected. */

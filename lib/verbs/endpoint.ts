@@ -435,7 +435,7 @@ export class Endpoint extends VerbsEmitter<EndpointEvents> {
     try {
       for (let address; (address = this.#native.takeRefusal(words)) !== undefined;) {
         const refusal = wireRefusalOf(this.#home.registry, address, words);
-        if (isWatched()) reportWireRefusal(refusal);
+        if (isWatched()) reportWireRefusal(refusal, this.#home.registry.device);
         this.emit('refused', refusal);
       }
       this.#connections.deliver();

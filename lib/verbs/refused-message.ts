@@ -3,22 +3,32 @@ import { publishRefusal } from '../internal/refused-channel';
 import { type Method, operationOf } from '../internal/methods';
 import { type RefusalReason } from '../internal/reasons';
 import { type CompletionReason } from '../internal/wc-causes';
+import { type Asker } from './asker';
 import { type Refused, type RefusedRequest } from './refusal';
 import { type WireRefusal } from './wire-refusal';
 
 /**
  * A message on the channel `rdmavt:refused` of `node:diagnostics_channel`. Each call that refuses an access publishes one
  * message, in the calling thread, before the call returns. An {@link Endpoint} publishes one message for each refused request of a
- * peer, in its own thread, before its event `'refused'`. A subscriber may call the API; if it uses the same batch, its own call
+ * peer, in its own thread, before its event `'refused'`. A {@link Completion} whose work request failed because an access was refused
+ * publishes one message soon after the thread has taken it. A subscriber may call the API; if it uses the same batch, its own call
  * replaces the results in the batch. An exception in a subscriber does not reach the caller.
  */
 export interface RefusedMessage {
   /** Why the access was refused. A {@link CompletionReason} only if a peer's request was refused before its access was judged. */
   reason: RefusalReason | CompletionReason;
-  /** The method that was called: `'QueuePair.acquire'`, `'CheckBatch.gather'`, `'Sge.copyTo'`; `'Endpoint'` for a peer's request. */
+  /**
+   * The method that was called: `'QueuePair.acquire'`, `'CheckBatch.gather'`, `'Sge.copyTo'`; `'Endpoint'` for a peer's request,
+   * `'Completion'` for a failed work request.
+   */
   method: string;
-  /** The kernel's name of the operation, as {@link RdmaError.operation}: `'rkey_ok'`; for a peer's request its {@link WireOperation}. */
+  /**
+   * The kernel's name of the operation, as {@link RdmaError.operation}: `'rkey_ok'`; for a peer's request its {@link WireOperation},
+   * for a failed work request {@link Completion.opcode}.
+   */
   operation: string;
+  /** Number of the device in this process, as {@link ShownDevice.id}. */
+  device: number;
   /** Number of accesses that the call refused. A copy stops at the first refusal, so its count is 1. */
   count: number;
   /** Index of the first refused element, if the call was made on a batch. */
@@ -48,34 +58,45 @@ export interface RefusedMessage {
 }
 
 /** Returns the properties of a message that come from the request. */
-export function describeRequest(request: RefusedRequest): Partial<RefusedMessage> {
+export function describeRequest(
+  asker: Asker,
+  request: RefusedRequest,
+): Partial<RefusedMessage> & { device: number } {
   const { address, length, key, access, remote, pd, qp } = request;
-  const described: Partial<RefusedMessage> = { address, length, key, access, remote };
+  const described: Partial<RefusedMessage> & { device: number } = {
+    device: asker.table.registry.device,
+    address,
+    length,
+    key,
+    access,
+    remote,
+  };
   if (pd !== undefined) described.pd = pd;
   if (qp !== undefined) described.qp = qp;
   return described;
 }
 
 /** Publishes the refusal of a single check. Call it after reading the native answer, and only if the channel has subscribers. */
-export function reportRefusal(refused: Refused, method: Method): void {
+export function reportRefusal(refused: Refused, asker: Asker, method: Method): void {
   const message: RefusedMessage = {
     reason: refused.reason,
     method,
     operation: operationOf(method),
     count: 1,
-    ...describeRequest(refused.request),
+    ...describeRequest(asker, refused.request),
     explain: () => refused.explain(),
   };
   publishRefusal(message);
 }
 
 /** Publishes a peer's request that an endpoint refused. Call it only if the channel has subscribers. */
-export function reportWireRefusal(refusal: WireRefusal): void {
+export function reportWireRefusal(refusal: WireRefusal, device: number): void {
   const { reason, operation, request, qpId, address, port } = refusal;
   const message: RefusedMessage = {
     reason,
     method: 'Endpoint',
     operation,
+    device,
     count: 1,
     remote: true,
     qp: qpId,

@@ -35,6 +35,9 @@ export class RegionRegistry {
   #stacks: CreationStacks | undefined;
   #living: (() => (kind: CreatedKind, number: number) => boolean) | undefined;
 
+  /** @param device - number of the device in this process */
+  constructor(readonly device: number) {}
+
   /** Where objects were created; undefined unless stacks are captured. */
   get stacks(): CreationStacks | undefined {
     return this.#stacks;
@@ -219,7 +222,7 @@ export function registryOfDevice(device: number): RegionRegistry {
     });
     limit = Math.max(FIRST_LIMIT, registries.size * 2);
   }
-  const registry = new RegionRegistry();
+  const registry = new RegionRegistry(device);
   mapOf.set(registries, device, new PlainWeakRef(registry));
   return registry;
 }

@@ -237,7 +237,7 @@ export class SgeState {
     const bytes = transientBytesOf('SgeState.copyIn', source, 'source');
     const answer = self.copyIn(bytes, put, ordered);
     if (answer < 0) throwUnfit(self, bytes, 'source', answer);
-    return moved('SgeState.copyIn', answer);
+    return moved('SgeState.copyIn', answer, this.#table.registry.device);
   }
 
   /**
@@ -258,7 +258,7 @@ export class SgeState {
     const bytes = transientBytesOf('SgeState.copyOut', target, 'target');
     const answer = self.copyOut(bytes, put);
     if (answer < 0) throwUnfit(self, bytes, 'target', answer);
-    return moved('SgeState.copyOut', answer);
+    return moved('SgeState.copyOut', answer, this.#table.registry.device);
   }
 
   /**
@@ -280,7 +280,7 @@ export class SgeState {
       u32Words(elements(steps, 'steps', u32, MOST_STEPS));
     const found = self.walk(list, put);
     if (typeof found === 'number') {
-      moved('SgeState.walk', found);
+      moved('SgeState.walk', found, this.#table.registry.device);
       return [];
     }
     const fragments: Fragment[][] = [];
@@ -335,11 +335,11 @@ function throwUnfit(self: NativeSgeState, bytes: Uint8Array, name: string, answe
 }
 
 /** Same as `bytesMovedOf`, and also publishes a refusal to the subscribers of the channel `rdmavt:refused`. */
-function moved(method: Method, answer: number): number {
+function moved(method: Method, answer: number, device: number): number {
   try {
     // Call this before the report: it asks the native module for the cause of the last failure.
     return bytesMovedOf(method, answer);
   } finally {
-    if (answer < REFUSED) reportWalkRefused(method, REFUSED - answer);
+    if (answer < REFUSED) reportWalkRefused(method, REFUSED - answer, device);
   }
 }

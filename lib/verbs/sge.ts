@@ -346,7 +346,8 @@ export class Sge {
       // Call this before the report: it asks the native module for the cause of the last failure.
       throwUnlessMoved(method, answer);
     } finally {
-      if (this.#holder !== undefined) reportElementRefused(method, answer, this.#holder);
+      if (this.#holder !== undefined)
+        reportElementRefused(method, answer, this.#holder, this.#table.registry.device);
     }
   }
 

@@ -85,6 +85,9 @@ export class VerbsRegistry {
     endpoint: new EntryMap(),
   };
 
+  /** @param device - number of the device in this process */
+  constructor(readonly device: number) {}
+
   /**
    * Adds an object.
    *
@@ -145,7 +148,7 @@ function registryOf(device: number): VerbsRegistry {
     });
     limit = registries.size * 2 > FIRST_LIMIT ? registries.size * 2 : FIRST_LIMIT;
   }
-  const registry = new VerbsRegistry();
+  const registry = new VerbsRegistry(device);
   mapOf.set(registries, device, new PlainWeakRef(registry));
   return registry;
 }

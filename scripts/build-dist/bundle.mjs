@@ -1,5 +1,6 @@
 // Bundles the programs in dist/: library.js, the code; index.js and index.mjs, its public part for `require` and `import`;
-// testing/index.js and index.mjs, the helpers for tests, which use index.js; and cli.js, the command line.
+// inspect.js and inspect.mjs, the entry `rdmavt/inspect`; testing/index.js and index.mjs, the helpers for tests, which use
+// index.js; and cli.js, the command line.
 import { build } from 'esbuild';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -13,11 +14,12 @@ const LICENSE = `/*!
 const external = ['node-gyp-build'];
 
 const ENTRY = 'lib/index.ts';
+const INSPECT = 'lib/inspect/inspect.ts';
 const TESTING = 'lib/testing/index.ts';
 const COMMAND_LINE = 'lib/cli/main.ts';
 /** The modules of the command line itself. They share no code with the library, so help and `build` work without a native module. */
 const COMMANDS = 'lib/cli/';
-/** The bundle of all code that the package and its command line use. */
+/** The bundle of all code that the package uses, with what its other entries and its command line use of it. */
 const LIBRARY = './library.js';
 /** Constants without state, of which each bundle contains the few that it uses. */
 const CONSTANTS = 'lib/internal/layout.ts';
@@ -26,12 +28,13 @@ const PUBLIC = 'index';
 
 /** @typedef {import('esbuild').BuildOptions} BuildOptions */
 /** @typedef {import('esbuild').Plugin} Plugin */
+/** @typedef {{ index: string[], inspect: string[] }} Exports the names of the values that each entry exports */
 
 /**
  * Writes the bundles.
  * @param {string} root the checkout
  * @param {string} folder output folder
- * @returns {Promise<string[]>} the names of the values that the package exports
+ * @returns {Promise<Exports>} the names of the values that the package exports
  */
 export async function bundlePrograms(root, folder) {
   /** @type {BuildOptions} */
@@ -49,15 +52,15 @@ export async function bundlePrograms(root, folder) {
     banner: { js: LICENSE },
   };
   const helpers = { ...common, entryPoints: [TESTING], plugins: [fromEntry()] };
-  const [{ names, modules }, { names: helperNames }, used] = await Promise.all([
+  const [{ names, modules }, inspect, { names: helperNames }, commands] = await Promise.all([
     contentOf({ ...common, entryPoints: [ENTRY] }),
+    contentOf({ ...common, entryPoints: [INSPECT] }),
     contentOf(helpers),
     contentOf({ ...common, entryPoints: [COMMAND_LINE] }),
   ]);
-  if (!names.length) throw new Error('the package exports nothing');
-  const shared = modules.filter(
-    (module) => used.modules.includes(module) && module !== ENTRY && module !== CONSTANTS,
-  );
+  if (!names.length || !inspect.names.length) throw new Error('the package exports nothing');
+  const used = new Set([...inspect.modules, ...commands.modules]);
+  const shared = modules.filter((module) => used.has(module) && module !== ENTRY && module !== CONSTANTS);
   await Promise.all([
     build({
       ...common,
@@ -65,23 +68,29 @@ export async function bundlePrograms(root, folder) {
       format: 'cjs',
       outfile: join(folder, 'library.js'),
     }),
-    build({
-      ...common,
-      entryPoints: [COMMAND_LINE],
-      plugins: [fromLibrary(root, new Set(shared))],
-      format: 'cjs',
-      outfile: join(folder, 'cli.js'),
-    }),
+    ...[
+      [INSPECT, 'inspect.js'],
+      [COMMAND_LINE, 'cli.js'],
+    ].map(([entry = '', name = '']) =>
+      build({
+        ...common,
+        entryPoints: [entry],
+        plugins: [fromLibrary(root, new Set(shared))],
+        format: 'cjs',
+        outfile: join(folder, name),
+      }),
+    ),
     build({ ...helpers, format: 'cjs', outfile: join(folder, 'testing', 'index.js') }),
   ]);
-  for (const name of ['library.js', 'cli.js', join('testing', 'index.js')]) {
+  for (const name of ['library.js', 'inspect.js', 'cli.js', join('testing', 'index.js')]) {
     const file = join(folder, name);
     writeFileSync(file, withoutDocComments(readFileSync(file, 'utf8')));
   }
   writeFileSync(join(folder, 'index.js'), requireEntry(names));
-  writeFileSync(join(folder, 'index.mjs'), importEntry(names));
-  writeFileSync(join(folder, 'testing', 'index.mjs'), importEntry(helperNames));
-  return names;
+  writeFileSync(join(folder, 'index.mjs'), importEntry(names, './index.js'));
+  writeFileSync(join(folder, 'inspect.mjs'), importEntry(inspect.names, './inspect.js'));
+  writeFileSync(join(folder, 'testing', 'index.mjs'), importEntry(helperNames, './index.js'));
+  return { index: names, inspect: inspect.names };
 }
 
 /**
@@ -106,7 +115,7 @@ function libraryEntry(shared) {
 }
 
 /**
- * Takes the shared modules of the command line from library.js, which is loaded when the first of them is needed. So they are in
+ * Takes the shared modules of a program from library.js, which is loaded when the first of them is needed. So they are in
  * the package once, and a class or a state of theirs exists once in a process.
  * @param {string} root
  * @param {ReadonlySet<string>} shared
@@ -168,12 +177,13 @@ function requireEntry(names) {
 }
 
 /**
- * Returns the text of index.mjs, the entry for `import { Device } from 'rdmavt'`. Node detects the named exports of a CommonJS
- * module by scanning its text; index.mjs does not rely on this and names each export. Both entries use the same module instance,
- * so no class exists twice.
+ * Returns the text of an entry for `import { Device } from 'rdmavt'`. Node detects the named exports of a CommonJS module by
+ * scanning its text; this does not rely on it and names each export. `import` and `require` use the same module instance, so no
+ * class exists twice.
  * @param {string[]} names
+ * @param {string} module the entry for `require`
  */
-function importEntry(names) {
+function importEntry(names, module) {
   const list = names.map((name) => `  ${name},\n`).join('');
-  return `// Written by scripts/build-dist/bundle.mjs.\nimport rdmavt from './index.js';\n\nexport const {\n${list}} = rdmavt;\n`;
+  return `// Written by scripts/build-dist/bundle.mjs.\nimport rdmavt from '${module}';\n\nexport const {\n${list}} = rdmavt;\n`;
 }

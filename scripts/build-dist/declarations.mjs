@@ -1,5 +1,5 @@
-// Writes the declarations in dist/: one file with the declarations of all modules except internal ones. Also writes the API
-// report.
+// Writes the declarations in dist/: for the package one file with the declarations of all modules except internal ones, and one for
+// the entry `rdmavt/inspect`. Also writes the API report.
 import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor';
 import { spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,6 @@ export const REPORT = 'rdmavt.api.md';
 
 /** The folder of the helpers for tests. */
 const TESTING = 'testing';
-const MODULE_ENTRY = "// Written by scripts/build-dist/declarations.mjs.\nexport * from './index.js';\n";
 
 /**
  * Compiles the declarations of all modules, merges them into index.d.ts and writes the API report. Rejects if the sources do not
@@ -19,7 +18,7 @@ const MODULE_ENTRY = "// Written by scripts/build-dist/declarations.mjs.\nexport
  * @param {string} root the checkout
  * @param {string} work a folder for the declarations of the modules and for the report
  * @param {string} folder output folder
- * @param {Promise<readonly string[]>} values the names of the values that the program exports
+ * @param {Promise<import('./bundle.mjs').Exports>} values the names of the values that the entries export
  */
 export async function rollUpDeclarations(root, work, folder, values) {
   const modules = join(work, 'modules');
@@ -88,14 +87,57 @@ export async function rollUpDeclarations(root, work, folder, values) {
   });
   if (errorCount) throw new Error('API Extractor reports errors in the declarations');
   const names = await values;
-  rewrite(result, (text) => exportOnlyValues(text, names));
-  writeFileSync(join(folder, 'index.d.mts'), MODULE_ENTRY);
+  rewrite(result, (text) => exportOnlyValues(text, names.index));
+  writeModuleDeclarations(folder, 'index');
+  const inspect = inspectDeclarations(join(modules, 'inspect', 'inspect.d.ts'));
+  // Throws if the program has values without a declaration.
+  writeFileSync(join(folder, 'inspect.d.ts'), exportOnlyValues(inspect, names.inspect));
+  writeModuleDeclarations(folder, 'inspect');
+  rewrite(
+    join(work, REPORT),
+    (text) => `${text}\n## API of \`rdmavt/inspect\`\n\n\`\`\`ts\n${withoutComments(inspect)}\`\`\`\n`,
+  );
   // The declarations of the helpers for tests refer to ../index, and need not be merged.
   mkdirSync(join(folder, TESTING), { recursive: true });
   for (const name of readdirSync(join(modules, TESTING))) {
     copyFileSync(join(modules, TESTING, name), join(folder, TESTING, name));
   }
-  writeFileSync(join(folder, TESTING, 'index.d.mts'), MODULE_ENTRY);
+  writeModuleDeclarations(join(folder, TESTING), 'index');
+}
+
+/**
+ * Returns the declarations of `rdmavt/inspect`. They are not rolled up: that would declare the class `Device` a second time, and
+ * its private members make two declarations two types.
+ * @param {string} file declarations of the module
+ */
+function inspectDeclarations(file) {
+  const text = readFileSync(file, 'utf8').replace("from '../index'", "from './index.js'");
+  const other = /^import .*from '(?!\.\/index\.js').*'/m.exec(text);
+  if (other) throw new Error(`the declarations of rdmavt/inspect import more than the package: ${other[0]}`);
+  return text;
+}
+
+/**
+ * Returns declarations without their comments, for the report.
+ * @param {string} text
+ */
+function withoutComments(text) {
+  return `${text
+    .replace(/^ *\/\*\*[\s\S]*?\*\/\n/gm, '')
+    .replace(/^\/\/\/.*\n/gm, '')
+    .trim()}\n`;
+}
+
+/**
+ * Writes the declarations of an entry for `import`.
+ * @param {string} folder
+ * @param {string} name
+ */
+function writeModuleDeclarations(folder, name) {
+  writeFileSync(
+    join(folder, `${name}.d.mts`),
+    `// Written by scripts/build-dist/declarations.mjs.\nexport * from './${name}.js';\n`,
+  );
 }
 
 /**

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 /** File in dist/ with the hashes of sources and results. Not published (`files` in package.json). */
 const STAMP = '.built-from.json';
 /** The tools that write dist/. Another version may write other files. */
-const TOOLS = ['@microsoft/api-extractor', 'esbuild', 'typescript'];
+const TOOLS = ['@microsoft/api-extractor', 'esbuild', 'typescript', 'uplot'];
 
 /** @typedef {{ sources: string, results: Record<string, string> }} Stamp */
 
@@ -88,6 +88,6 @@ function sameResults(one, other) {
  */
 function filesBelow(root, folder) {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.(ts|mjs)$/.test(name))
+    .filter((name) => /\.(ts|mjs|html|css)$/.test(name))
     .map((name) => `${folder}/${name.replaceAll('\\', '/')}`);
 }

@@ -3,7 +3,8 @@ import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Access, lkey, rkey, RdmaError, type RefusedMessage, SgeState } from '../../lib';
 import { accepted } from '../support/answers';
 import { runProgram } from '../support/programs';
-import { ALL, scene } from '../support/scene';
+import { ends, memory } from '../support/queue-pairs';
+import { ALL, open, otherVariant, scene } from '../support/scene';
 
 const NAME = 'rdmavt:refused';
 
@@ -45,9 +46,9 @@ describe('a single check', () => {
   });
 
   test('that is refused publishes the access and who requested it', () => {
-    const { pd, qp, mr } = ready();
+    const { device, pd, qp, mr } = ready();
     pd.check({ addr: 0x1000n, length: 65, lkey: mr.lkey }, 1);
-    const common = { count: 1, explain: expect.any(Function) };
+    const common = { device: device.toJSON().id, count: 1, explain: expect.any(Function) };
     const local = { address: 0x1000n, length: 65, key: mr.lkey, access: 1, remote: false, pd: pd.id };
     expect(only()).toEqual({
       reason: 'OutOfBounds',
@@ -172,6 +173,76 @@ describe('bytes that cannot be used', () => {
       ),
     ]);
   });
+});
+
+describe('a work request', () => {
+  test('that fails because the peer refuses the access publishes it once its completion is taken', async () => {
+    const { device, pd, a, b, aCq } = ends({ device: { engine: 'auto' } });
+    const { mr, sge, at } = memory(pd, 64);
+    a.postSend({ opcode: 'RDMA_WRITE', wrId: 9, sges: [sge(0, 8)], ...at(60) });
+    await null;
+    expect(messages).toEqual([]);
+    const [wc] = aCq.poll();
+    expect(messages).toEqual([]); // not inside of the call
+    await null;
+    expect(only()).toEqual({
+      reason: 'OutOfBounds',
+      method: 'Completion',
+      operation: 'RDMA_WRITE',
+      device: device.toJSON().id,
+      count: 1,
+      address: mr.iova + 60n,
+      length: 8,
+      key: mr.rkey,
+      access: Access.RemoteWrite,
+      remote: true,
+      qp: b.id,
+      explain: expect.any(Function),
+    });
+    expect(wc?.explain()).toContain('OutOfBounds');
+  });
+
+  test('that is flushed publishes nothing, and one that a promise waits for publishes once', async () => {
+    const { pd, a } = ends({ device: { engine: 'auto' } });
+    const { mr, sge } = memory(pd, 64);
+    const remote = { vaddr: mr.iova, rkey: otherVariant(mr.rkey) };
+    const outcomes = await Promise.allSettled([a.write([sge(0, 8)], remote), a.write([sge(0, 8)], remote)]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    const { reason, method, explain } = only();
+    expect([reason, method]).toEqual(['StaleKey', 'Completion']);
+    expect(explain()).toMatch(/REM_ACCESS_ERR.*StaleKey/s);
+  });
+
+  test('publishes the domain for an access of its own elements', async () => {
+    const { pd, a, aCq } = ends({ device: { engine: 'auto' } });
+    const { mr, at } = memory(pd, 64);
+    const bytes = new ArrayBuffer(64);
+    const own = pd.regUserMr(bytes, { access: ALL });
+    structuredClone(bytes, { transfer: [bytes] });
+    a.postSend({
+      opcode: 'RDMA_WRITE',
+      sges: [{ addr: own.start, length: 8, lkey: own.lkey }],
+      ...at(0),
+    });
+    aCq.poll();
+    await null;
+    expect(only()).toMatchObject({ reason: 'MemoryDetached', remote: false, pd: pd.id, length: 8 });
+    expect(mr.state).toBe('Valid');
+  });
+});
+
+test('messages name the device, so that those of two devices can be told apart', () => {
+  const first = scene();
+  const second = open();
+  const pd = second.allocPd();
+  first.pd.check({ addr: 0, length: 1, lkey: lkey(0xffff_ff77) }, 0);
+  pd.checker().refusal(0, 1, lkey(0xffff_ff77), 0);
+  const batch = pd.lkeyBatch(1);
+  batch.set(0, 0n, 8, lkey(0xffff_ff77));
+  batch.check(1, 0);
+  const [one, other] = [first.device.toJSON().id, second.toJSON().id];
+  expect(messages.map(({ device }) => device)).toEqual([one, other, other]);
+  expect(one).not.toBe(other);
 });
 
 test('counters count the same with and without a subscriber', () => {

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Device, Endpoint, explainCapture, type FaultName, RegistrationCache, SgeState } from '../../lib';
+import { readOptions } from '../../lib/inspect/inspector';
 import { argumentError, wrongType } from '../support/answers';
 import { everything as everyClass } from '../support/everything';
 import { runProgram } from '../support/programs';
@@ -560,6 +561,12 @@ const takers: Taker[] = [
     all: { regions: '[]', only: 'refused', key: 1, queuePair: 1 },
     call: (_, options) => void explainCapture('', options),
   },
+  {
+    type: 'InspectOptions',
+    name: 'inspect',
+    all: { port: 0, intervalMs: 100, ref: false },
+    call: (_, options) => void readOptions(options),
+  },
 ];
 
 /** Runs a call on new objects and returns the outcome. */
@@ -571,9 +578,10 @@ function ask({ call }: Taker, options: unknown): string {
 }
 
 test('this file covers every interface of options', () => {
-  const kinds = ['verbs', 'explain'].flatMap((room) => {
+  const kinds = ['verbs', 'explain', 'inspect'].flatMap((room) => {
     const folder = join(__dirname, '../../lib', room);
-    return readdirSync(folder).flatMap((file) =>
+    const files = readdirSync(folder).filter((file) => file.endsWith('.ts'));
+    return files.flatMap((file) =>
       [...readFileSync(join(folder, file), 'utf8').matchAll(/ptionsOf<(\w+)>/g)].map(([, kind]) => kind),
     );
   });

@@ -16,6 +16,8 @@ describe('imports', () => {
   const wire = 'lib/wire/planted.ts';
   const explain = 'lib/explain/planted.ts';
   const terminal = 'lib/terminal/planted.ts';
+  const inspect = 'lib/inspect/planted.ts';
+  const page = 'lib/inspect/page/planted.ts';
   const cli = 'lib/cli/planted.ts';
   const testing = 'lib/testing/planted.ts';
   const index = 'lib/planted.ts';
@@ -47,12 +49,18 @@ describe('imports', () => {
     ...['../../verbs/device', '../../cli/main', '../../index', 'rdmavt'].map((source) =>
       named(replayVerbs, source),
     ),
+    ...['../cli/main', '../explain/explain', '../serve/rping', './page/main', 'rdmavt', 'uplot'].map(
+      (source) => named(inspect, source),
+    ),
+    ...['node:fs', '../watcher', '../../internal/layout', '../../verbs/device', 'rdmavt', 'echarts'].map(
+      (source) => named(page, source),
+    ),
     ...['../verbs/device', '../internal/native', '../cli/main', 'rdmavt', 'jest'].map((source) =>
       named(testing, source),
     ),
     ...['./cli/main', './replay/replay', './testing/index'].map((source) => named(index, source)),
     // Imports of unpublished files, or of a package other than node-gyp-build, by published files.
-    ...[internal, verbs, replay, wire, explain, terminal, cli, index].flatMap((file) =>
+    ...[internal, verbs, replay, wire, explain, terminal, inspect, cli, index].flatMap((file) =>
       [
         '../../scripts/counts.mjs',
         '../../fuzz/api/random.mjs',
@@ -122,6 +130,15 @@ describe('imports', () => {
     named(replay, '../internal/errors'),
     named(wire, './packet-reader'),
     named(wire, '../internal/layout'),
+    named(inspect, './protocol'),
+    named(inspect, '../internal/errors'),
+    named(inspect, '../verbs/device'),
+    named(inspect, '../index'),
+    named(inspect, 'node:http'),
+    named(page, './elements'),
+    named(page, '../protocol'),
+    named(page, 'uplot'),
+    named(cli, '../inspect/terminal'),
     named(cli, '../wire/packet-reader'),
     named(cli, './command'),
     named(cli, '../internal/errors'),

@@ -61,6 +61,29 @@ test('classes and functions have the names under which they are exported', () =>
   expect(names.filter(([key, name]) => key !== name)).toEqual([]);
 });
 
+test('import and require of rdmavt/inspect export the same function', () => {
+  const program = 'console.log(JSON.stringify([typeof inspect, inspect.name, Object.keys(all)]))';
+  const required = answerOf(`const all = require('rdmavt/inspect'), { inspect } = all; ${program}`);
+  const imported = answerOf(
+    `import * as all from 'rdmavt/inspect'; import { inspect } from 'rdmavt/inspect'; ${program}`,
+    'module',
+  );
+  expect(required).toEqual(['function', 'inspect', ['inspect']]);
+  expect(imported).toEqual(required);
+});
+
+test('rdmavt/inspect has no second copy of the package', () => {
+  const answer = answerOf(`
+    const { inspect } = require('rdmavt/inspect');
+    const { Device } = require('rdmavt');
+    const device = new Device();
+    inspect(device).then(async (inspector) => {
+      await inspector.close();
+      console.log(JSON.stringify(Object.keys(require.cache).filter((file) => file.includes('dist')).length));
+    });`);
+  expect(answer).toBe(3); // index.js, inspect.js and library.js
+});
+
 test('require loads the entry and the code of the package, the dependency and the add-on', () => {
   const files = answerOf(
     `require('rdmavt'); console.log(JSON.stringify(Object.keys(require.cache)));`,
@@ -78,4 +101,12 @@ test('require loads the entry and the code of the package, the dependency and th
     'node_modules/node-gyp-build/node-gyp-build.js',
   ]);
   expect(loaded.filter((file) => file.endsWith('.node'))).toHaveLength(1);
+});
+
+test('import loads no module of Node that only rdmavt/inspect needs', () => {
+  const modules = answerOf(`
+    const before = new Set(process.moduleLoadList);
+    require('rdmavt');
+    console.log(JSON.stringify(process.moduleLoadList.filter((name) => !before.has(name))));`) as string[];
+  expect(modules.filter((name) => /\b_?http/.test(name))).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { examplesIn, runExample, typeErrorsOf } from '../support/tsdoc-examples'
 
 const root = join(__dirname, '..', '..');
 const index = readFileSync(join(root, 'lib', 'index.ts'), 'utf8');
-const sources = ['lib/verbs', 'lib/internal'].flatMap((folder) =>
+const sources = ['lib/verbs', 'lib/internal', 'lib/inspect'].flatMap((folder) =>
   readdirSync(join(root, folder))
     .filter((file) => file.endsWith('.ts'))
     .map((file) => `${folder}/${file}`),
