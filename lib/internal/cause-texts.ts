@@ -312,6 +312,14 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: ({ value }) => `${rights(value, 'and')} cannot be granted without LocalWrite`,
   },
 
+  PageOffsets: {
+    argument: 'options.iova',
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the device is strict, and the iova is ${value} bytes behind the beginning of its page, but the start ${limit}: a NIC needs equal offsets`,
+  },
+
   // EINVAL: regions
   MrType: {
     argument: 'options.type',

@@ -148,6 +148,8 @@ export type ErrorCause =
   | 'WrAhUnreachable'
   | 'WrSgeRefused'
   | 'WrLength'
+  | 'WrInline'
+  | 'PageOffsets'
   | 'BufferTooLong'
   | 'DeadKey'
   | 'DmaRegion'

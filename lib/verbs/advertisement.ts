@@ -7,6 +7,7 @@ import { type Rkey } from './keys';
 import { bytesOf, byteLengthOf, type MemoryLike } from '../internal/memory-argument';
 import { placeOfRegion } from '../internal/region-place';
 import { type RegionName } from '../internal/region-name';
+import { type RegionTable } from './region-registry';
 
 /** Options of {@link Region.advertise}. */
 export interface AdvertiseOptions {
@@ -41,7 +42,12 @@ const MOST_BYTES = 0xffffffff;
 const REMOTE = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
 
 /** Implements {@link Region.advertise}. */
-export function advertise(name: RegionName, method: Method, options: unknown): Advertisement {
+export function advertise(
+  name: RegionName,
+  table: RegionTable,
+  method: Method,
+  options: unknown,
+): Advertisement {
   const { offset: givenOffset = 0, length: givenLength } = optionsOf<AdvertiseOptions>(options, [
     'offset',
     'length',
@@ -61,7 +67,7 @@ export function advertise(name: RegionName, method: Method, options: unknown): A
   const offset = integer(wanted, 'options.offset', 0, place.length - 1);
   const rest = place.length - offset;
   const length = wantedLength === undefined ? rest : integer(wantedLength, 'options.length', 1, rest);
-  return { vaddr: place.remoteAddress + BigInt(offset), length, rkey: place.key as Rkey };
+  return { vaddr: place.remoteAddress + BigInt(offset), length, rkey: table.rkeyOf(place.key) };
 }
 
 /**

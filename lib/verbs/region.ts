@@ -134,14 +134,14 @@ export abstract class Region {
     return this.#name.id;
   }
 
-  /** The key for local checks. Equal to {@link Region.rkey}. */
+  /** The key for local checks. Equal to {@link Region.rkey}, unless the device is strict ({@link DeviceOptions.strict}). */
   get lkey(): Lkey {
     return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'lkey')) as Lkey;
   }
 
-  /** The key for remote checks. Equal to {@link Region.lkey}. */
+  /** The key for remote checks. Equal to {@link Region.lkey}, unless the device is strict ({@link DeviceOptions.strict}). */
   get rkey(): Rkey {
-    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'rkey')) as Rkey;
+    return this.#table.rkeyOf(this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'rkey'));
   }
 
   /** Address of the region's first byte in local checks. */
@@ -218,7 +218,7 @@ export abstract class Region {
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): the range is empty or not inside the region
    */
   advertise(options: AdvertiseOptions = {}): Advertisement {
-    return advertise(this.#name, `${this.#class}.advertise`, options);
+    return advertise(this.#name, this.#table, `${this.#class}.advertise`, options);
   }
 
   /** Returns a one-line description: `MemoryRegion { user #1 key 0x1000 ... refs 2 Valid }`. Never throws. */
@@ -346,17 +346,17 @@ export abstract class Region {
           class: type,
           ...(kind && { kind }),
           id: name.id,
-          ...(constants && { lkey: hex(constants.key), rkey: hex(constants.key) }),
+          ...(constants && { lkey: hex(constants.key), rkey: hex(region.#table.rkeyOf(constants.key)) }),
           state: 'Closed',
         };
       }
-      const key = hex(fieldNumber(RegionField.Lkey));
+      const key = fieldNumber(RegionField.Lkey);
       return {
         class: type,
         kind: regionKindName(fieldNumber(RegionField.Kind)),
         id: name.id,
-        lkey: key,
-        rkey: key,
+        lkey: hex(key),
+        rkey: hex(region.#table.rkeyOf(key)),
         start: hex(fieldLong(RegionField.Start)),
         iova: hex(fieldLong(RegionField.Iova)),
         length: fieldNumber(RegionField.Length),

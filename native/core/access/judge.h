@@ -34,6 +34,8 @@ struct access {
 struct found {
     struct rvt_lkey_record *record;
     uint64_t sequence;
+    uint32_t
+        key; /* by which the record was found: the request's key, or on a strict device the lkey of its rkey */
     struct rvt_lkey_entry entry;
     uint64_t position;       /* offset from the start of segment 0 */
     _Atomic(int64_t) *count; /* per-context count that holds the reference; NULL: counted in the region */
@@ -128,11 +130,13 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, stru
     found->dma = NULL;
     found->dma_mr = NULL;
     const struct rvt_lkey_table *table = &access->checker->device->lkey_table;
-    found->record = rvt_lkey_record(table, access->key);
-    found->sequence = rvt_record_read(table, found->record, access->key, &found->entry);
+    const uint32_t mask = access->checker->remote ? access->checker->device->rkey_mask : 0;
+    const uint32_t key = found->key = access->key ^ mask;
+    found->record = rvt_lkey_record(table, key);
+    found->sequence = rvt_record_read(table, found->record, key, &found->entry);
     const struct rvt_lkey_entry *entry = &found->entry;
-    if (entry->key != access->key)
-        return find_key_mismatch_reason(found->record, entry->key, access->key);
+    if (entry->key != key)
+        return find_key_mismatch_reason(found->record, entry->key, key);
     uint64_t origin = access->checker->remote ? entry->iova : entry->base;
     found->position = access->addr - origin + rvt_shape_offset(entry->shape);
     if (entry->pd == access->checker->pd &&
@@ -166,7 +170,7 @@ static inline void count_for_context(const struct rvt_checker *checker, enum rvt
 /* Returns whether the judged region may have counters or faults. A region found under a different key is not the region
  * that was requested, so it has no effect. */
 static inline bool is_region_counted(const struct access *access, const struct found *found) {
-    return access->key ? found->entry.key == access->key && (found->entry.shape & RVT_SHAPE_COUNTED)
+    return access->key ? found->entry.key == found->key && (found->entry.shape & RVT_SHAPE_COUNTED)
                        : found->dma_mr != NULL;
 }
 

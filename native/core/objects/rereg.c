@@ -15,6 +15,7 @@
 #include "core/objects/object_kind.h"
 #include "core/objects/region.h"
 #include "core/objects/resource.h"
+#include "core/objects/strict.h"
 #include "core/objects/ucontext.h"
 #include "core/objects/user_memory.h"
 
@@ -36,6 +37,15 @@ static int judge(struct rvt_dev_info *device, struct rvt_mr_handle handle, const
         return rvt_fail(RVT_EBUSY, RVT_CAUSE_REREG_RUNNING);
     if ((change->flags & RVT_REREG_PD) && !rvt_pd_live(change->pd))
         return rvt_fail_gone(device, change->pd.context, RVT_CAUSE_PD_GONE);
+    int error = 0;
+    if (change->flags & RVT_REREG_ACCESS)
+        error = rvt_judge_strict_access(device, change->access);
+    if (!error && (change->flags & RVT_REREG_TRANSLATION) &&
+        change->virt_addr) /* the device's own choice begins a page */
+        error = rvt_judge_strict_offset(device, change->start ? *change->start : 0, *change->virt_addr,
+                                        RVT_PAGE_SHIFT);
+    if (error)
+        return error;
     uint64_t held = rvt_mr_held(mr);
     return held ? rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REREG_HELD, held, 0) : 0;
 }
