@@ -374,6 +374,12 @@ export class Verbs {
     return label('limits', Object.fromEntries(limits.filter(() => random.chance(0.3))));
   }
 
+  /** Returns how strict a new device is. */
+  strict() {
+    const random = this.#random;
+    return random.pick([true, true, false, { profile: random.pick(['mlx5', 'rxe']), maxInlineData: 8 }]);
+  }
+
   /** Returns faults for a new device. */
   faults() {
     const random = this.#random;

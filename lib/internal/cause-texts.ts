@@ -260,6 +260,14 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: ({ value, limit }) =>
       `iova ${hex(value)} is ${bytes(value - limit)} too high: the region would end above 2^64`,
   },
+  PageOffsets: {
+    value: 'number',
+    limit: 'number',
+    argument: (f) =>
+      f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'mr') ?? registered('iova')(f)),
+    text: ({ value, limit }) =>
+      `the device is strict: the iova is ${value} bytes behind the beginning of its page, but the start ${limit}; a NIC needs equal offsets`,
+  },
   TooManyPages: {
     argument: registered('memory'),
     value: 'number',
@@ -310,14 +318,6 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     argument: 'options.access',
     value: 'number',
     text: ({ value }) => `${rights(value, 'and')} cannot be granted without LocalWrite`,
-  },
-
-  PageOffsets: {
-    argument: 'options.iova',
-    value: 'number',
-    limit: 'number',
-    text: ({ value, limit }) =>
-      `the device is strict, and the iova is ${value} bytes behind the beginning of its page, but the start ${limit}: a NIC needs equal offsets`,
   },
 
   // EINVAL: regions

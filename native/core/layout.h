@@ -208,7 +208,7 @@ enum rvt_cause {
     /* Causes of strict devices only. value: the iova's offset in its page; limit: the start's offset */
     RVT_CAUSE_PAGE_OFFSETS = 156,
     RVT_CAUSE_RIGHTS_NEED_LOCAL_WRITE = 157, /* value: the rights that need RVT_ACCESS_LOCAL_WRITE */
-    RVT_CAUSE_UNKNOWN_RIGHTS = 158,           /* value: access bits; limit: the known ones */
+    RVT_CAUSE_UNKNOWN_RIGHTS = 158,          /* value: access bits; limit: the known ones */
     RVT_CAUSE_ARGUMENT = 148, /* the binding rejected an argument, although lib checks arguments first */
 
     /* Causes of EINVAL of the verbs start here. */

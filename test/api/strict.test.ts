@@ -6,7 +6,6 @@ import {
   type DeviceOptions,
   fastRegKey,
   formatAdvertisement,
-  type Lkey,
   lkey,
   packAdvertisement,
   parseAdvertisement,
@@ -262,8 +261,8 @@ describe('keys', () => {
         [qp.rkeyBatch(2, { places }), mr.iova, mr.rkey, mr.lkey, RemoteRead],
         [pd.lkeyBatch(2, { places }), mr.start, mr.lkey, mr.rkey, LocalWrite],
       ] as const) {
-        batch.set(0, address, 8, good as Lkey);
-        batch.set(1, address, 8, bad as Lkey);
+        batch.set(0, address, 8, good);
+        batch.set(1, address, 8, bad);
         expect([batch.check(2, access), batch.reason(1)]).toEqual([1, 'StaleKey']);
         expect(batch.acquire(2, access)).toBe(1);
         expect(mr.refs).toBe(3);
@@ -386,11 +385,11 @@ describe('keys', () => {
       (w, id, key) => {
         const domain = w.device.importPd(id);
         const own = domain.regUserMr(new Uint8Array(new SharedArrayBuffer(8)), { access: 15 });
-        const row = w.device.resources().regions.find(({ lkey: local }) => local === key);
+        const row = w.device.resources().regions.find((region: { lkey: number }) => region.lkey === key);
         return [row?.rkey, (own.lkey ^ own.rkey) >>> 0];
       },
       pd.id,
-      mr.lkey as number,
+      mr.lkey,
     );
     expect(seen).toEqual([mr.rkey, (mr.lkey ^ mr.rkey) >>> 0]);
   });
