@@ -118,8 +118,10 @@ static void rights(void) {
                 CHECK_EQ(rvt_release_mr(mr[k], RVT_RELEASE), 0);
         }
     }
+    rvt_memory_put(memory);
     fixture_close(&strict);
     REQUIRE(open_with(&usual, false, false, 8)); /* the reference takes any mask */
+    memory = rvt_fixed_memory(bytes, PAGE);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct rvt_mr_handle mr;
         CHECK_EQ(rvt_reg_user_mr(usual.pd, memory, START, IOVA + 1, cases[i].access, &mr), 0);
