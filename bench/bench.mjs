@@ -38,8 +38,10 @@ import pingPong from './ping-pong.mjs';
 import postPoll from './post-poll.mjs';
 import queuePairMemory from './queue-pair-memory.mjs';
 import registerDereg from './register-dereg.mjs';
+
 import registerLongJob from './register-long-job.mjs';
 import registration from './registration.mjs';
+import registrationCache from './registration-cache.mjs';
 import requestAcquirePut from './request-acquire-put.mjs';
 import requestCheck from './request-check.mjs';
 import requestCopy from './request-copy.mjs';
@@ -76,6 +78,7 @@ const all = [
   // Endpoints exist on Linux only.
   ...(platform() === 'linux' ? [wireWrite, wireRead] : []),
   registerDereg,
+  registrationCache,
   registerLongJob,
   fields,
   explainCapture,

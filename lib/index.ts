@@ -189,6 +189,14 @@ export {
   type DeregOptions,
   type ShownRegion,
 } from './verbs/region';
+export { RegionUse, type ShownRegionUse } from './verbs/region-use';
+export {
+  type CloseCacheOptions,
+  RegistrationCache,
+  type RegistrationCacheCounters,
+  type RegistrationCacheOptions,
+  type ShownRegistrationCache,
+} from './verbs/registration-cache';
 export { type RegionKindName } from './internal/region-kind';
 export { type AnyRegion } from './verbs/region-registry';
 export { type CopyFromOptions, type CopyToOptions, Sge, type ShownSge } from './verbs/sge';

@@ -13,7 +13,7 @@ const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
 const MOST_NAMES = 40;
 /** The functions that read their parameters from the command block. */
 const COMMANDS =
-  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr reregMr queryMr releaseMr countMr mapPhys mapSg'.split(
+  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr reregMr queryMr releaseMr stampOfKey countMr mapPhys mapSg'.split(
     ' ',
   );
 /** Calls that create a region and store its name in the command block. */

@@ -74,6 +74,8 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   MappingGone: { text: byOwn('the DMA mapping has been unmapped') },
   MemoryFreed: { text: byOwn('the device memory has been freed') },
   ElementPut: { argument: listedIfMany, text: (f) => `the element${whichListed(f)} has been put` },
+  CacheClosed: { text: byOwn('the registration cache is closed') },
+  UsePut: { text: byOwn('the use has been put back') },
 
   // ENOMEM
   NoMemory: { text: byOwn('memory allocation failed') },
@@ -101,8 +103,25 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'number',
     text: ({ value }) => `the system could not allocate ${bytes(value)}`,
   },
+  CacheRegionsInUse: {
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the cache has no room: ${count(value, 'regions')} of at most ${limit} (maxRegions) ${value === 1n ? 'is' : 'are'} in use; put uses back first`,
+  },
+  CacheBytesInUse: {
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the cache has no room: ${value} of at most ${limit} bytes (maxBytes) are in use; put uses back first`,
+  },
 
   // EBUSY
+  CacheInUse: {
+    value: 'number',
+    text: ({ value }) =>
+      `${count(value, 'regions')} of the cache ${value === 1n ? 'is' : 'are'} in use; put the uses back first, or pass { force: true }`,
+  },
   PdInUse: {
     counts: 'elements',
     text: (f) => `${countsAre(f, EXIST)} in this protection domain; ${CASCADE}`,
@@ -230,6 +249,12 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   NoBytes: { argument: 'bytes', text: byOwn('the number of bytes must not be 0') },
 
   // EINVAL: memory
+  AboveMaxBytes: {
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the memory has ${bytes(value)}, but the cache holds at most ${limit} (maxBytes)`,
+  },
   EmptyMemory: { argument: registered('memory'), text: byOwn('the memory is empty') },
   MemoryDetached: {
     text: (f) =>

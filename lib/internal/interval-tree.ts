@@ -89,6 +89,22 @@ export class IntervalTree<T> {
     this.#search(this.#root, start, end, visit);
   }
 
+  /**
+   * Calls `visit` with the value of each interval that overlaps [start, end) or touches one of its ends, in ascending order of
+   * start, then of id. `visit` must not change the tree.
+   */
+  findTouching(start: number, end: number, visit: (value: T) => void): void {
+    this.#touch(this.#root, start, end, visit);
+  }
+
+  #touch(node: Node<T> | undefined, start: number, end: number, visit: (value: T) => void): void {
+    if (!node || node.largestEnd < start) return;
+    this.#touch(node.left, start, end, visit);
+    if (node.start > end) return;
+    if (node.end >= start) visit(node.value);
+    this.#touch(node.right, start, end, visit);
+  }
+
   #search(node: Node<T> | undefined, start: number, end: number, visit: (value: T) => boolean): boolean {
     if (!node || node.largestEnd < end) return false;
     this.looks++;

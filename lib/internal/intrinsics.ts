@@ -12,7 +12,7 @@ const {
   delete: mapDelete,
   forEach: mapForEach,
 } = Map.prototype as Map<unknown, unknown>;
-const { set: weakMapSet } = WeakMap.prototype as WeakMap<object, unknown>;
+const { get: weakMapGet, set: weakMapSet } = WeakMap.prototype as WeakMap<object, unknown>;
 const { deref } = WeakRef.prototype as WeakRef<object>;
 const { load, store } = Atomics;
 
@@ -50,6 +50,11 @@ export function derefOf<T extends object>(reference: WeakRef<T>): T | undefined 
 
 export function keepAliveWith(map: WeakMap<object, unknown>, key: object, value: object): void {
   apply(weakMapSet, map, [key, value]);
+}
+
+/** Returns the value of a key in a WeakMap. */
+export function weakValueOf<K extends object, V>(map: WeakMap<K, V>, key: K): V | undefined {
+  return apply(weakMapGet as (key: K) => V | undefined, map, [key]);
 }
 
 /** The captured methods of `Map`, as functions of the map. */

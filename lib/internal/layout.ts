@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'cd34f126ff60be7b';
+export const LAYOUT_HASH = '2a33e342183f3bdd';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -1647,6 +1647,8 @@ export enum CommandFlag {
   ReregTranslation = 8,
   ReregPd = 16,
   ReregAccess = 32,
+  /** the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+  Weak = 64,
 }
 
 /** The name of an element in a list of elements, as 32-bit words. */

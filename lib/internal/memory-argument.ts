@@ -24,16 +24,18 @@ const PlainBytes = Uint8Array;
 const PlainWords = BigUint64Array;
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
-/** The getter of `length`. Called directly instead of through `getter`, so that the engine can inline it. */
-const lengthGetter: unknown = Reflect.get(
-  Object.getOwnPropertyDescriptor(typedArrayPrototype, 'length') ?? {},
-  'get',
-);
+/** The getters of typed arrays. Called directly instead of through `getter`, so that the engine can inline each of them. */
+const getterOf = (property: string): unknown =>
+  Reflect.get(Object.getOwnPropertyDescriptor(typedArrayPrototype, property) ?? {}, 'get');
+const bufferGetter = getterOf('buffer') as () => ArrayBufferLike;
+const byteOffsetGetter = getterOf('byteOffset') as () => number;
+const byteLengthGetter = getterOf('byteLength') as () => number;
+const lengthGetter = getterOf('length') as () => number;
 const ofTypedArray = {
-  buffer: getter(typedArrayPrototype, 'buffer') as (view: unknown) => ArrayBufferLike,
-  byteOffset: getter(typedArrayPrototype, 'byteOffset') as (view: unknown) => number,
-  byteLength: getter(typedArrayPrototype, 'byteLength') as (view: unknown) => number,
-  length: (view: unknown): number => apply(lengthGetter as () => number, view, []),
+  buffer: (view: unknown): ArrayBufferLike => apply(bufferGetter, view, []),
+  byteOffset: (view: unknown): number => apply(byteOffsetGetter, view, []),
+  byteLength: (view: unknown): number => apply(byteLengthGetter, view, []),
+  length: (view: unknown): number => apply(lengthGetter, view, []),
 };
 const ofDataView = {
   buffer: getter(DataView.prototype, 'buffer') as (view: unknown) => ArrayBufferLike,
@@ -42,10 +44,16 @@ const ofDataView = {
 };
 const lengthOfBuffer = getter(ArrayBuffer.prototype, 'byteLength') as (buffer: unknown) => number;
 const lengthOfShared = getter(SharedArrayBuffer.prototype, 'byteLength') as (buffer: unknown) => number;
+/** Missing in engines without resizable buffers. */
+const isResizable =
+  Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'resizable') === undefined
+    ? undefined
+    : getter(ArrayBuffer.prototype, 'resizable');
 /** Throws for a view that is detached or out of its buffer's bounds, for which `byteLength` just returns 0. */
 const validate = uncurry(Reflect.get(typedArrayPrototype, 'keys'));
 
-interface Place {
+/** A buffer and the range of bytes in it that a memory argument names. */
+export interface Place {
   buffer: ArrayBufferLike;
   byteOffset: number;
   byteLength: number;
@@ -137,6 +145,74 @@ export function bytesOf(method: Method, memory: unknown, name: string): Uint8Arr
     throw unusableMemory(method, memory, name, place?.byteLength);
   }
   throw invalidMemory(name, memory);
+}
+
+/**
+ * Returns the length of a typed array in bytes; 0 if it is detached, out of bounds or not a typed array. With the next two functions,
+ * for calls that are too frequent for {@link placeOfMemory}, which takes the other cases.
+ */
+export function typedByteLengthOf(memory: unknown): number {
+  return isTypedArray(memory) ? apply(byteLengthGetter, memory, []) : 0;
+}
+
+/** Returns the buffer of a typed array. */
+export function typedBufferOf(memory: unknown): ArrayBufferLike {
+  return apply(bufferGetter, memory, []);
+}
+
+/** Returns the offset of a typed array in its buffer. */
+export function typedByteOffsetOf(memory: unknown): number {
+  return apply(byteOffsetGetter, memory, []);
+}
+
+/**
+ * Returns where the bytes of `memory` lie, without creating a view.
+ *
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`): not memory; RdmaError `EINVAL`: empty, detached, or a view out of bounds
+ */
+export function placeOfMemory(method: Method, memory: unknown, name: string): Place {
+  if (typeof memory !== 'object' || memory === null) throw invalidMemory(name, memory);
+  let place: Place | undefined;
+  try {
+    place = placeOf(memory);
+  } catch {
+    throw unusableMemory(method, memory, name, undefined); // thrown by a getter of a detached or out-of-bounds view
+  }
+  if (place === undefined) throw invalidMemory(name, memory);
+  if (place.byteLength === 0) {
+    if (isDetached(place.buffer)) throw unusableMemory(method, memory, name, undefined);
+    throw explainedError(method, 'EINVAL', 'EmptyMemory', { argument: name });
+  }
+  return place;
+}
+
+/**
+ * Returns a view of a range of a buffer.
+ *
+ * @throws RdmaError `EINVAL`: the range is not inside the buffer, or has more bytes than the engine allows in a view
+ */
+export function bytesAt(
+  method: Method,
+  buffer: ArrayBufferLike,
+  byteOffset: number,
+  byteLength: number,
+  name: string,
+): Uint8Array {
+  try {
+    return new PlainBytes(buffer, byteOffset, byteLength);
+  } catch {
+    throw unusableMemory(method, buffer, name, byteLength);
+  }
+}
+
+/** Returns the present length of a buffer in bytes; 0 if it is detached. */
+export function lengthOfBufferNow(buffer: ArrayBufferLike): number {
+  return isArrayBuffer(buffer) ? lengthOfBuffer(buffer) : lengthOfShared(buffer);
+}
+
+/** Returns whether the length of a buffer can fall below its present one without the buffer being detached. */
+export function canShrink(buffer: ArrayBufferLike): boolean {
+  return isResizable !== undefined && isArrayBuffer(buffer) && isResizable(buffer) === true;
 }
 
 /**

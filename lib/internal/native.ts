@@ -192,6 +192,11 @@ export interface NativeModule {
   readonly releaseMr: () => void;
   /** Writes the {@link RegionPlaceField}s of the region to FIELDS. */
   readonly placeOfMr: () => void;
+  /**
+   * Answers the stamp of KEY in the domain CHECKER: greater than 0 and the same as long as the key names the same unchanged region;
+   * otherwise 0. Reads one cache line.
+   */
+  readonly stampOfKey: () => void;
   /** Writes the {@link ViewField}s of a Uint8Array to FIELDS. */
   readonly placeOfView: (bytes: Uint8Array) => void;
   /** Starts counting the accesses of the region. */

@@ -9,7 +9,7 @@ import { PlainNumbers } from './intrinsics';
 import { CommandFlag, CommandWord, RegionField, RegionNameWord, type ReleaseMode } from './layout';
 import { type NativeProtectionDomain, native, type Status } from './native';
 
-const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr, reregMr } = native;
+const { countMr, mapPhys, mapSg, queryMr, regUserMr, releaseMr, reregMr, stampOfKey: readStamp } = native;
 
 /** Identifies a region, and caches the attributes that only a re-registration changes. */
 export interface RegionName {
@@ -154,6 +154,15 @@ export function queryRegion(name: RegionName): Status {
   storeRegion(name);
   queryMr();
   return readAnswer();
+}
+
+/** Returns the stamp of a key in a domain; see {@link NativeModule.stampOfKey}. */
+export function stampOfKey(checker: number, key: number): number {
+  words[CommandWord.Checker] = checker;
+  words[CommandWord.Key] = key;
+  words[CommandWord.Answer] = 0;
+  readStamp();
+  return words[CommandWord.Answer];
 }
 
 /** Calls `rvt_dereg_mr`, or `rvt_dealloc_fmr` for an FMR. Returns 0 or a negative errno. */

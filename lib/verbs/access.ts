@@ -39,6 +39,7 @@ export const Access: AccessBits = Object.freeze({
 export type Access = number & { readonly [keyKind]?: never };
 
 const ALL = Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead | Access.RemoteAtomic | Access.MwBind;
+const NEED_LOCAL_WRITE = Access.RemoteWrite | Access.RemoteAtomic;
 
 /**
  * Checks the rights requested for a region; same rule as the verbs core (`ib_check_mr_access`). Do not use it for the rights that
@@ -47,10 +48,19 @@ const ALL = Access.LocalWrite | Access.RemoteWrite | Access.RemoteRead | Access.
  * @throws RdmaError `EINVAL`: an unknown bit, or remote write or remote atomic without local write
  */
 export function readRegionAccess(method: Method, value: unknown, name: string): Access {
+  // Tested without a call first, because a get of a registration cache takes little longer than the calls below.
+  if (
+    typeof value === 'number' &&
+    value >>> 0 === value &&
+    value <= ALL &&
+    ((value & NEED_LOCAL_WRITE) === 0 || (value & Access.LocalWrite) !== 0)
+  ) {
+    return value + 0; // turns -0 into 0
+  }
   const access = readAccessBits(method, value, name);
-  if (access & (Access.RemoteWrite | Access.RemoteAtomic) && !(access & Access.LocalWrite)) {
+  if (access & NEED_LOCAL_WRITE && !(access & Access.LocalWrite)) {
     throw explainedError(method, 'EINVAL', 'RightsNeedLocalWrite', {
-      value: BigInt(access & (Access.RemoteWrite | Access.RemoteAtomic)),
+      value: BigInt(access & NEED_LOCAL_WRITE),
       argument: name,
     });
   }

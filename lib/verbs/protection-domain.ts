@@ -130,6 +130,17 @@ export interface AcquireOptions {
 const DEFAULT_MAX_MAPS = 32;
 const DEFAULT_PAGE_SHIFT = PAGE_SHIFT;
 
+/**
+ * As {@link ProtectionDomain.regUserMr}, but the region does not keep an ArrayBuffer alive: once the buffer was collected, its
+ * bytes are refused like those of a detached one. A SharedArrayBuffer is kept alive all the same.
+ */
+export let registerWeakly: (
+  pd: ProtectionDomain,
+  method: Method,
+  access: Access,
+  bytes: Uint8Array,
+) => MemoryRegion;
+
 /** Returned by {@link ProtectionDomain.toJSON}. */
 export interface ShownProtectionDomain extends Shown {
   class: 'ProtectionDomain';
@@ -213,26 +224,7 @@ export class ProtectionDomain {
       flags |= CommandFlag.IovaGiven;
     }
     const access = readRegionAccess(method, givenAccess, 'options.access');
-    const bytes = registrableBytesOf(method, memory, 'memory');
-    const status = registerMemory(this.#asker.number, access, flags, bytes);
-    try {
-      if (status === -Errno.EINVAL) throwIfDetached(method, bytes, 'memory'); // the native module sees detached memory as empty
-      throwOnError(method, status);
-      const name = readNewRegion(this.#native, this.#asker.number, access);
-      const region = new MemoryRegion(construction, name, this.#table);
-      this.#table.add(region);
-      return region;
-    } catch (error) {
-      // Creating the object throws when the call stack is exhausted, and a call that throws must leave nothing registered.
-      // JavaScript functions cannot be called in that state, but native ones can: releaseMr takes the region from the command
-      // block.
-      if (status === 0) {
-        words[CommandWord.Checker] = this.#asker.number;
-        words[CommandWord.Mode] = ReleaseMode.Force;
-        releaseMr();
-      }
-      throw error;
-    }
+    return this.#register(method, access, flags, registrableBytesOf(method, memory, 'memory'));
   }
 
   /**
@@ -567,6 +559,29 @@ export class ProtectionDomain {
     sweep();
   }
 
+  /** Registers bytes, and creates the region's object. START and IOVA must be in the command block if `flags` says so. */
+  #register(method: Method, access: Access, flags: number, bytes: Uint8Array): MemoryRegion {
+    const status = registerMemory(this.#asker.number, access, flags, bytes);
+    try {
+      if (status === -Errno.EINVAL) throwIfDetached(method, bytes, 'memory'); // the native module sees detached memory as empty
+      throwOnError(method, status);
+      const name = readNewRegion(this.#native, this.#asker.number, access);
+      const region = new MemoryRegion(construction, name, this.#table);
+      this.#table.add(region);
+      return region;
+    } catch (error) {
+      // Creating the object throws when the call stack is exhausted, and a call that throws must leave nothing registered.
+      // JavaScript functions cannot be called in that state, but native ones can: releaseMr takes the region from the command
+      // block.
+      if (status === 0) {
+        words[CommandWord.Checker] = this.#asker.number;
+        words[CommandWord.Mode] = ReleaseMode.Force;
+        releaseMr();
+      }
+      throw error;
+    }
+  }
+
   /**
    * Creates a region that is not over user memory, and its object.
    *
@@ -601,6 +616,7 @@ export class ProtectionDomain {
     setDomainLookUp((value) =>
       typeof value === 'object' && value !== null && #native in value ? value.#native : undefined,
     );
+    registerWeakly = (pd, method, access, bytes) => pd.#register(method, access, CommandFlag.Weak, bytes);
   }
 
   #last(options: unknown): Sge | undefined {

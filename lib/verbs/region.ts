@@ -84,12 +84,16 @@ let classOf: (region: object) => ShownRegion['class'];
 
 /** Returns whether a value is a region of any kind. Does not consult the prototype, which a program can change. */
 export let isRegion: (value: unknown) => value is Region;
+/** Returns the table of a region, which knows the rkeys of its device. */
+export let tableOf: (region: Region) => RegionTable;
 /** Returns the numbers that identify a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
 /** Notes that a region covers other memory, has other rights or is in another domain than before. */
 export let changed: (region: Region) => void;
 /** Implements {@link MemoryRegion.dereg} and {@link FastMemoryRegion.dealloc}. */
 export let release: (region: Region, method: Method, options: unknown) => void;
+/** Releases a region. Returns 0, also if it is closed already, or a negative errno. */
+export let endRegion: (region: Region, mode: ReleaseMode) => number;
 /** Returns the description of a region for `toString` and `toJSON`. */
 export let describeRegion: (region: Region) => ShownRegion;
 /** Implements {@link MemoryRegion.deregAsync} and {@link FastMemoryRegion.deallocAsync}. */
@@ -314,6 +318,7 @@ export abstract class Region {
       typeof region === 'object' && region !== null && #class in region ? region.#class : 'MemoryRegion';
     isRegion = (value): value is Region => typeof value === 'object' && value !== null && #name in value;
     nameOf = (region) => region.#name;
+    endRegion = (region, mode) => region.#release(mode);
     changed = (region) => {
       try {
         region.#table.change(region.#name);
@@ -336,6 +341,7 @@ export abstract class Region {
       const signal = abortSignal(givenSignal, 'options.signal');
       return region.#releaseLater(timeoutMs, signal, boolean(givenForce, 'options.force'), method);
     };
+    tableOf = (region) => region.#table;
     describeRegion = (region) => {
       const name = region.#name;
       const { constants } = name;

@@ -1377,6 +1377,8 @@ enum rvt_command_flag {
     RVT_COMMAND_FLAG_REREG_TRANSLATION = 8,
     RVT_COMMAND_FLAG_REREG_PD = 16,
     RVT_COMMAND_FLAG_REREG_ACCESS = 32,
+    /* the region does not keep its ArrayBuffer alive; one that was collected answers like a detached one */
+    RVT_COMMAND_FLAG_WEAK = 64,
 };
 
 /* ts: ElementNameWord, RVT_ELEMENT_NAME_ */

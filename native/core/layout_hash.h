@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "cd34f126ff60be7b"
+#define RVT_LAYOUT_HASH "2a33e342183f3bdd"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: run npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -847,6 +847,7 @@ static_assert(RVT_COMMAND_FLAG_ORDERED == 4, RVT_LAYOUT_CHANGED);
 static_assert(RVT_COMMAND_FLAG_REREG_TRANSLATION == 8, RVT_LAYOUT_CHANGED);
 static_assert(RVT_COMMAND_FLAG_REREG_PD == 16, RVT_LAYOUT_CHANGED);
 static_assert(RVT_COMMAND_FLAG_REREG_ACCESS == 32, RVT_LAYOUT_CHANGED);
+static_assert(RVT_COMMAND_FLAG_WEAK == 64, RVT_LAYOUT_CHANGED);
 static_assert(RVT_ELEMENT_NAME_CELL == 0, RVT_LAYOUT_CHANGED);
 static_assert(RVT_ELEMENT_NAME_GENERATION == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_ELEMENT_NAME_WORDS == 2, RVT_LAYOUT_CHANGED);

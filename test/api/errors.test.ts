@@ -6,6 +6,7 @@ import { type ErrorCause, RdmaError } from '../../lib';
 import { causeTexts } from '../../lib/internal/cause-texts';
 import { Errno } from '../../lib/internal/errors';
 import { busyFailures } from '../support/failures/busy';
+import { cacheFailures } from '../support/failures/cache';
 import { endpointFailures } from '../support/failures/endpoint';
 import { errorOf, type Failure } from '../support/failures/failure';
 import { goneFailures } from '../support/failures/gone';
@@ -19,6 +20,7 @@ const viewsAreShort = constants.MAX_LENGTH < 2 ** 40;
 const failures: (Failure & { reason?: string })[] = [
   ...goneFailures,
   ...busyFailures,
+  ...cacheFailures,
   ...invalidFailures,
   ...verbsFailures,
   ...packedFailures,

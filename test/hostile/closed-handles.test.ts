@@ -1,5 +1,5 @@
 // Objects that were closed directly or with their parent: every member throws EBADF or does nothing.
-import { Device, DmaSpace, FastMemoryRegion, Sge, SgeState } from '../../lib';
+import { Device, DmaSpace, FastMemoryRegion, RegionUse, RegistrationCache, Sge, SgeState } from '../../lib';
 import { type All, classes, everything, hasEndpoints, methodsOf } from '../support/members';
 import { told, toldAll } from '../support/reach';
 
@@ -21,6 +21,8 @@ describe('closed objects', () => {
     Endpoint: (object) => object.close(),
     MemoryRegion: (object) => object.dereg({ force: true }),
     FastMemoryRegion: (object) => object.dealloc({ force: true }),
+    RegistrationCache: (object) => object.close({ force: true }),
+    RegionUse: (object) => object.put(),
     Sge: (object) => object.put(),
     SgeState: (object) => object.put(),
   };
@@ -97,6 +99,8 @@ describe('closed objects', () => {
     MemoryRegion: { dereg: 'ok', deregAsync: 'ok' },
     FastMemoryRegion: { dealloc: 'ok', deallocAsync: 'ok' },
     Sge: { put: 'ok', '@@dispose': 'ok' },
+    RegistrationCache: { counters: 'ok', close: 'ok', '@@dispose': 'ok' },
+    RegionUse: { put: 'ok', '@@dispose': 'ok' },
   };
   const region = { id: 'ok', state: 'ok', '@@dispose': 'ok', '@@asyncDispose': 'ok' };
 
@@ -141,6 +145,49 @@ describe('closed objects', () => {
       if (name === 'FastMemoryRegion') {
         expect(told(() => FastMemoryRegion.unmap([object]))).toBe('EBADF');
       }
+    }
+  });
+
+  test('a closed cache, and one whose domain or device is closed: no get, everything else works', () => {
+    for (const [by, close] of closings) {
+      if (by === 'the queue pair') continue;
+      const all = everything();
+      if (by === 'itself') closers.RegistrationCache!(all.cache);
+      else close(all);
+      for (const [member, use] of methodsOf(RegistrationCache)) {
+        // A use is left, which no longer keeps the cache from closing.
+        const expected = answers.RegistrationCache![member] ?? 'EBADF';
+        expect([by, member, told(() => use(all.cache))]).toEqual([by, member, expected]);
+      }
+    }
+  });
+
+  test('a use: every member throws EBADF once it is put; with its region closed, it still tells its place', () => {
+    const put = everything();
+    closers.RegionUse!(put.use);
+    for (const [member, use] of methodsOf(RegionUse)) {
+      expect([member, told(() => use(put.use))]).toEqual([member, answers.RegionUse![member] ?? 'EBADF']);
+    }
+    for (const [by, close] of [
+      ...closings.slice(2),
+      ['the cache', (all: All) => all.cache.close({ force: true })],
+    ] as const) {
+      const all = everything();
+      close(all);
+      for (const [member, use] of methodsOf(RegionUse)) {
+        if (member === 'put' || member === '@@dispose') continue;
+        expect([by, member, told(() => use(all.use))]).toEqual([
+          by,
+          member,
+          member === 'advertise' ? 'EBADF' : 'ok',
+        ]);
+      }
+      expect([by, told(() => all.use.put()), told(() => all.use.put()), told(() => all.use.lkey)]).toEqual([
+        by,
+        'ok',
+        'ok',
+        'EBADF',
+      ]);
     }
   });
 

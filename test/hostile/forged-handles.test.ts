@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { runInNewContext } from 'node:vm';
 import * as rdmavt from '../../lib';
-import { Device, FastMemoryRegion, Sge, SgeState } from '../../lib';
+import { Device, FastMemoryRegion, RegistrationCache, Sge, SgeState } from '../../lib';
 import { accepted, argumentError, rdma, wrongType } from '../support/answers';
 import { type All, classes, everything, methodsOf } from '../support/members';
 import { told } from '../support/reach';
@@ -130,7 +130,7 @@ describe.each(classes)('%s', (name, type, find) => {
     const refusalOf = (attempt: string): string => {
       // An object with events is no object of options: its methods are enumerable.
       if (name === 'Endpoint' && attempt === 'construct') return 'ERR_INVALID_ARG_VALUE';
-      const isPublic = ['SgeState', 'Device', 'Endpoint'].includes(name);
+      const isPublic = ['SgeState', 'Device', 'Endpoint', 'RegistrationCache'].includes(name);
       return isPublic ? 'ERR_INVALID_ARG_TYPE' : 'ERR_ILLEGAL_CONSTRUCTOR';
     };
     for (const [attempt, make] of attempts) {
@@ -172,6 +172,7 @@ describe('arguments that must be objects of this package', () => {
     ],
     ['unmap', ({ fmr }) => fmr, 'list[0]', (_, v) => FastMemoryRegion.unmap([v])],
     ['SgeState', ({ sge }) => sge, 'sges[0]', (_, v) => new SgeState([v])],
+    ['RegistrationCache', ({ pd }) => pd, 'pd', (_, v) => new RegistrationCache(v)],
     [
       'acquire, last',
       ({ sge }) => sge,
@@ -326,7 +327,9 @@ describe('the classes', () => {
     expect(() => type()).toThrow(TypeError);
   });
 
-  test.each(classes.filter(([name]) => !['Device', 'SgeState', 'Endpoint'].includes(name)))(
+  test.each(
+    classes.filter(([name]) => !['Device', 'SgeState', 'Endpoint', 'RegistrationCache'].includes(name)),
+  )(
     '%s cannot be constructed by a program, not even through the constructor of an object',
     (_, type, find) => {
       const made = find(everything());
@@ -416,6 +419,8 @@ describe('the classes', () => {
       'QueuePair',
       'RdmaError',
       'RecvQueue',
+      'RegionUse',
+      'RegistrationCache',
       'SendQueue',
       'Sge',
       'SgeState',

@@ -33,7 +33,7 @@ describe('the native objects', () => {
     const turn = () => new Promise((resolve) => setImmediate(resolve));
     const nameOf = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'object' : String(answer); } catch (error) { return error.code ?? error.name; } };
     /** The functions of the module that read the command block. */
-    const commands = ['checkOne', 'placeOne', 'acquireOne', 'describeSge', 'putOne', 'copyOut', 'copyIn', 'fetchAdd', 'compareSwap', 'regUserMr', 'reregMr', 'queryMr', 'releaseMr',
+    const commands = ['checkOne', 'placeOne', 'acquireOne', 'describeSge', 'putOne', 'copyOut', 'copyIn', 'fetchAdd', 'compareSwap', 'regUserMr', 'reregMr', 'queryMr', 'releaseMr', 'stampOfKey',
       'countMr', 'mapPhys', 'mapSg', 'empty'];
   `;
 
@@ -132,7 +132,7 @@ describe('the native objects', () => {
          if (/^map|Mr/.test(name) && dice(4)) block.storeRegion(dice(2) ? pick(Object.values(all.regions)) : pick(regions));
          if (name === 'mapPhys' && dice(2)) { block.storeRegion(all.regions.fmr); block.storeLong(Word.Iova, 0x7000n); }
          if (dice(2)) block.storeElement(pick(elements)); else block.words[Word.Cell] = native.bindCell({});
-         Object.assign(block.words, { [Word.LastCell]: pick(elements).cell, [Word.LastGeneration]: pick(elements).generation, [Word.Flags]: dice(8) });
+         Object.assign(block.words, { [Word.LastCell]: pick(elements).cell, [Word.LastGeneration]: pick(elements).generation, [Word.Flags]: name === 'reregMr' ? pick([8, 16, 32, 40, 56]) : dice(8) | pick([0, 0, 64]) });
          block.words[Word.Mode] = dice(20) ? 0 : dice(4);
          if (dice(3) === 0) hostileWords();
        };

@@ -2,7 +2,7 @@
 // rejected.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Device, Endpoint, explainCapture, type FaultName, SgeState } from '../../lib';
+import { Device, Endpoint, explainCapture, type FaultName, RegistrationCache, SgeState } from '../../lib';
 import { argumentError, wrongType } from '../support/answers';
 import { everything as everyClass } from '../support/everything';
 import { runProgram } from '../support/programs';
@@ -32,7 +32,9 @@ function everything(): any {
   const cq = device.createCq(16);
   const [a, b] = [pd.createQp({ type: 'RC', sendCq: cq }), pd.createQp({ type: 'RC', sendCq: cq })];
   const ud = pd.createQp({ type: 'UD', sendCq: cq });
-  return { ...objects, cq, srq: pd.createSrq({ maxWr: 4 }), a, b, ud };
+  const cache = new RegistrationCache(pd);
+  const use = cache.get(Buffer.alloc(8), 4);
+  return { ...objects, cq, srq: pd.createSrq({ maxWr: 4 }), a, b, ud, cache, use };
 }
 type Everything = ReturnType<typeof everything>;
 const { signal } = new AbortController();
@@ -157,6 +159,27 @@ const takers: Taker[] = [
     name: 'pd.regUserMr',
     all: { start: 0n, iova: 4096, access: 1 },
     call: ({ pd }, options) => pd.regUserMr(bytes, options),
+  },
+  {
+    type: 'RegistrationCacheOptions',
+    name: 'new RegistrationCache',
+    all: { maxRegions: 4, maxBytes: 4096 },
+    call: ({ pd }, options) => new RegistrationCache(pd, options),
+  },
+  {
+    type: 'CloseCacheOptions',
+    name: 'cache.close',
+    all: { force: true },
+    call: ({ cache, use }, options) => {
+      if (options?.force !== true) use.put();
+      cache.close(options);
+    },
+  },
+  {
+    type: 'AdvertiseOptions',
+    name: 'use.advertise',
+    all: { offset: 1, length: 1 },
+    call: ({ use }, options) => use.advertise(options),
   },
   {
     type: 'GetDmaMrOptions',

@@ -72,6 +72,7 @@ const reaches: Record<string, number> = {
   ...(process.platform === 'linux' ? { 'wire-write/65536': 2, 'wire-write/64': 0.5, 'wire-read': 0.6 } : {}),
   'register-dereg': 50,
   'register-dereg/new-buffer': 2.5,
+  'registration-cache': 5,
   'register-long-job': 1.2,
   'fields/sge-length': 3,
   'fields/sge-at': 3,

@@ -44,6 +44,7 @@ const runnable = ['README.md', ...chapters];
 const linked = [
   ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'RELEASING.md', 'SECURITY.md'],
   ...markdownIn('docs'),
+  ...markdownIn('examples'),
 ];
 const manifest = JSON.parse(read('package.json')) as {
   name: string;

@@ -15,6 +15,8 @@ import {
   MemoryRegion,
   ProtectionDomain,
   QueuePair,
+  RegionUse,
+  RegistrationCache,
   Sge,
   SgeState,
   RecvQueue,
@@ -46,6 +48,7 @@ export function everything() {
   const { ring } = device.createCq(4, { ring: true });
   const srq = pd.createSrq({ maxWr: 4 });
   const ah = pd.createAh();
+  const cache = new RegistrationCache(pd);
   return {
     device,
     dma: device.dma,
@@ -64,6 +67,8 @@ export function everything() {
     ring,
     srq,
     ah,
+    cache,
+    use: cache.get(Buffer.alloc(64), ALL),
     sends: pd.createQp({ type: 'RC', sendCq: device.createCq(4) }).sendQueue(1),
     receives: srq.recvQueue(1),
     endpoint: hasEndpoints ? new Endpoint({ device, address: '127.0.0.1', port: 0 }) : undefined,
@@ -91,6 +96,8 @@ export const classes: [string, any, (all: All) => any][] = [
   ['SendQueue', SendQueue, ({ sends }) => sends],
   ['RecvQueue', RecvQueue, ({ receives }) => receives],
   ['AddressHandle', AddressHandle, ({ ah }) => ah],
+  ['RegistrationCache', RegistrationCache, ({ cache }) => cache],
+  ['RegionUse', RegionUse, ({ use }) => use],
   ...(hasEndpoints
     ? [['Endpoint', Endpoint, ({ endpoint }: All) => endpoint] as [string, any, (all: All) => any]]
     : []),
@@ -111,6 +118,7 @@ function members(prototype: any): [name: string, use: (self: unknown) => unknown
     allocDm: [4096],
     map: [Buffer.alloc(8)],
     regUserMr: [Buffer.alloc(8)],
+    get: [Buffer.alloc(8), 0],
     allocMr: [{ maxNumSg: 1 }],
     allocFmr: [{ maxPages: 1 }],
     acquire: judged,

@@ -21,7 +21,8 @@ int RegUserMr(Commands &commands, napi_env env, napi_value array) {
     uint32_t access = block.Read(RVT_COMMAND_ACCESS), flags = block.Read(RVT_COMMAND_FLAGS);
     uint64_t start = block.ReadLong(RVT_COMMAND_START), iova = block.ReadLong(RVT_COMMAND_IOVA);
     rvt_memory *memory = nullptr;
-    int error = NewJsMemory(in->device->environment_ptr(), env, array, &memory);
+    Keeping keeping = flags & RVT_COMMAND_FLAG_WEAK ? Keeping::kWeak : Keeping::kStrong;
+    int error = NewJsMemory(in->device->environment_ptr(), env, array, keeping, &memory);
     if (error)
         return error;
     rvt_mr_handle handle = {};
@@ -61,7 +62,8 @@ int ReregMr(Commands &commands, napi_env env, napi_value array) {
         change.pd = in->pd;
     }
     if (flags & RVT_COMMAND_FLAG_REREG_TRANSLATION) {
-        int error = NewJsMemory(region.device->environment_ptr(), env, array, &change.memory);
+        int error =
+            NewJsMemory(region.device->environment_ptr(), env, array, Keeping::kStrong, &change.memory);
         if (error)
             return error;
         change.flags |= RVT_REREG_TRANSLATION;
@@ -139,6 +141,14 @@ int PlaceOfMr(Commands &commands) {
     block.WriteField(RVT_PLACE_OF_MR_KIND, static_cast<uint64_t>(place.kind));
     block.WriteField(RVT_PLACE_OF_MR_WORKS, place.works);
     return 0;
+}
+
+// stampOfKey(): answers the stamp of KEY for the checker, see rvt_key_stamp.
+int StampOfKey(Commands &commands) {
+    const NumberedChecker *asker = commands.checkers.Find(commands.block.Read(RVT_COMMAND_CHECKER));
+    if (!asker)
+        return 0;
+    return static_cast<int>(rvt_key_stamp(&asker->checker, commands.block.Read(RVT_COMMAND_KEY)));
 }
 
 // placeOfView(bytes): fills the fields (enum rvt_view_field).
@@ -228,9 +238,15 @@ napi_value UnmapFmr(napi_env env, napi_callback_info info) {
 } // namespace
 
 std::vector<CommandFunction> RegionCommands() {
-    return {{"regUserMr", CommandWith<RegUserMr>}, {"reregMr", CommandWith<ReregMr>},
-            {"queryMr", Command<QueryMr>},         {"releaseMr", Command<ReleaseMr>},
-            {"placeOfMr", Command<PlaceOfMr>},     {"placeOfView", CommandWith<PlaceOfView>},
-            {"countMr", Command<CountMr>},         {"mapPhys", CommandWith<MapPhys>},
-            {"mapSg", CommandWith<MapSg>},         {"unmapFmr", UnmapFmr}};
+    return {{"regUserMr", CommandWith<RegUserMr>},
+            {"reregMr", CommandWith<ReregMr>},
+            {"queryMr", Command<QueryMr>},
+            {"releaseMr", Command<ReleaseMr>},
+            {"placeOfMr", Command<PlaceOfMr>},
+            {"stampOfKey", Command<StampOfKey>},
+            {"placeOfView", CommandWith<PlaceOfView>},
+            {"countMr", Command<CountMr>},
+            {"mapPhys", CommandWith<MapPhys>},
+            {"mapSg", CommandWith<MapSg>},
+            {"unmapFmr", UnmapFmr}};
 }

@@ -312,7 +312,8 @@ Napi::Value Device::MapDma(const Napi::CallbackInfo &info) {
     if (!arguments.ok())
         return arguments.Undefined();
     rvt_memory *memory = nullptr;
-    int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[0], &memory);
+    int error =
+        NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[0], Keeping::kStrong, &memory);
     if (error)
         return Napi::Number::New(info.Env(), error);
     payload.length = memory->length;
@@ -376,7 +377,8 @@ Napi::Value Device::CreateCq(const Napi::CallbackInfo &info) {
     if (!init.user)
         return Napi::Number::New(info.Env(), rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
     if (!info[3].IsUndefined()) {
-        int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[3], &init.ring);
+        int error = NewJsMemory(payload_.device->environment_ptr(), info.Env(), info[3], Keeping::kStrong,
+                                &init.ring);
         if (error)
             return Napi::Number::New(info.Env(), error);
     }

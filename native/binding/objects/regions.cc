@@ -13,7 +13,7 @@ NamedRegion FindRegion(const Checkers &checkers, uint32_t checker, uint32_t inde
 
 NamedRegion ReadRegion(const CommandBlock &block, const Checkers &checkers) {
     return FindRegion(checkers, block.Read(RVT_COMMAND_CHECKER), block.Read(RVT_COMMAND_REGION),
-                      block.ReadLong(RVT_COMMAND_REGION_GENERATION));
+                      block.ReadHalves(RVT_COMMAND_REGION_GENERATION));
 }
 
 void WriteNewRegion(CommandBlock &block, rvt_mr_handle handle, const rvt_mr_birth &birth, uint64_t length) {

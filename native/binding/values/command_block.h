@@ -33,6 +33,12 @@ public:
     uint64_t ReadLong(rvt_command_word word) const {
         return *LongAt(word);
     }
+    // As ReadLong, for a word that lib stores in halves: a processor that reads both at once would first have to
+    // wait until its own stores of the halves are in the cache.
+    uint64_t ReadHalves(rvt_command_word word) const {
+        uint64_t first = words_[word], second = words_[word + 1];
+        return kLittleEndian ? second << 32 | first : first << 32 | second;
+    }
     // Returns the requested access.
     rvt_ib_sge ReadRequest() const {
         return {ReadLong(RVT_COMMAND_ADDRESS), Read(RVT_COMMAND_LENGTH), Read(RVT_COMMAND_KEY)};
@@ -61,6 +67,12 @@ public:
     void End() override;
 
 private:
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    static constexpr bool kLittleEndian = false;
+#else
+    static constexpr bool kLittleEndian = true;
+#endif
+
     explicit CommandBlock(napi_env env) : env_(env) {}
     static Napi::Value Propose(const Napi::CallbackInfo &info);
 

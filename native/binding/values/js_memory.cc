@@ -116,10 +116,19 @@ void JsBuffer::Look() {
 
 namespace {
 
+// A use of a buffer that does not keep JavaScript's buffer alive. Like a JsBuffer, it is destroyed only on its
+// environment's thread, and the JsBuffer with it.
+struct WeakUse : Used {
+    const std::shared_ptr<JsBuffer> buffer;
+    explicit WeakUse(std::shared_ptr<JsBuffer> used) : buffer(std::move(used)) {}
+    void Unuse() override {}
+};
+
 struct JsMemory {
-    rvt_memory memory; // must be first, because the core passes a pointer to it
-    std::shared_ptr<JsBuffer> buffer;
-    uint64_t offset; // offset of the registered bytes in the buffer
+    rvt_memory memory;         // must be first, because the core passes a pointer to it
+    std::shared_ptr<Used> use; // the buffer itself, or a WeakUse of it
+    JsBuffer *buffer;          // kept by `use`
+    uint64_t offset;           // offset of the registered bytes in the buffer
 };
 
 JsMemory *Of(rvt_memory *memory) {
@@ -147,7 +156,7 @@ void Release(rvt_memory *memory) {
     JsMemory *js = Of(memory);
     // Copy the pointer: the owner must outlive the call even if this memory was its last holder.
     std::shared_ptr<Environment> owner = js->buffer->owner;
-    owner->ReleaseUse(std::move(js->buffer));
+    owner->ReleaseUse(std::move(js->use));
     delete js;
 }
 
@@ -199,7 +208,7 @@ void BufferHandle::Define(Environment &environment, Napi::Env env) {
 }
 
 int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, napi_value array,
-                rvt_memory **memory) {
+                Keeping keeping, rvt_memory **memory) {
     napi_typedarray_type type = kUnknownType;
     size_t length, offset;
     void *data;
@@ -221,8 +230,13 @@ int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, n
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     rvt_memory_init(&js->memory, &kOps, length);
     js->offset = offset;
-    buffer->Use();
-    js->buffer = std::move(buffer);
+    js->buffer = buffer.get();
+    if (keeping == Keeping::kWeak && !buffer->shared_bytes) {
+        js->use = std::make_shared<WeakUse>(std::move(buffer));
+    } else {
+        buffer->Use();
+        js->use = std::move(buffer);
+    }
     *memory = &js->memory;
     return 0;
 }

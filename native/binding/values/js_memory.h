@@ -108,13 +108,22 @@ public:
     static void Define(Environment &environment, Napi::Env env);
 };
 
+// Whether registered bytes keep their ArrayBuffer alive.
+enum class Keeping {
+    kStrong,
+    // Once the ArrayBuffer was collected, its bytes are refused like those of a detached one. Possible because
+    // an ArrayBuffer is looked up for every use of its bytes, by its own thread. Shared memory is kept all the
+    // same: other threads reach its bytes without a lookup. Device memory belongs to the core.
+    kWeak,
+};
+
 // Returns the bytes of a Uint8Array as memory, with one reference for the caller.
 //   0        *memory is set
 //   -EINVAL  `array` is not a Uint8Array
 //   -ENOMEM  no memory
 //   -EBADF   it is over device memory that was freed
 int NewJsMemory(const std::shared_ptr<Environment> &environment, napi_env env, napi_value array,
-                rvt_memory **memory);
+                Keeping keeping, rvt_memory **memory);
 
 // Finds where the bytes of a Uint8Array are. The buffer's number is 0 if none of it was registered or mapped.
 // Returns false if `array` is not a Uint8Array.

@@ -194,3 +194,16 @@ int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uin
     }
     return rvt_place_one(&checker, &(struct rvt_ib_sge){vaddr, length, rkey}, acc, place, reason);
 }
+
+uint32_t rvt_key_stamp(const struct rvt_checker *checker, uint32_t key) {
+    const struct rvt_lkey_record *record = rvt_lkey_record(&checker->device->lkey_table, key);
+    uint64_t sequence = atomic_load_explicit(&record->sequence, memory_order_acquire);
+    /* The name first, the sequence again last, as rvt_record_read() does. */
+    uint64_t name = atomic_load_explicit(&record->line0.name, memory_order_acquire);
+    uint64_t rights = atomic_load_explicit(&record->line0.rights, memory_order_acquire);
+    if ((sequence & 1) || !key || name != rvt_record_name(key, checker->pd) ||
+        !rvt_shape_valid((uint32_t)(rights >> 32)) ||
+        atomic_load_explicit(&record->sequence, memory_order_relaxed) != sequence)
+        return 0;
+    return (uint32_t)(sequence >> 1 & INT32_MAX); /* at least 1, see rvt_alloc_lkey() */
+}

@@ -120,4 +120,12 @@ int rvt_lkey_check(struct rvt_pd_handle pd, const struct rvt_ib_sge *sge, uint32
 int rvt_rkey_check(struct rvt_qp_handle qp, uint32_t length, uint64_t vaddr, uint32_t rkey, uint32_t acc,
                    struct rvt_place *place, enum rvt_reason *reason);
 
+/* Returns a number greater than 0 that stays the same while the key names the same unchanged region of the
+ * checker's domain; 0 if the key names none there, was invalidated, or its record is being changed. Reads one
+ * cache line and takes no lock, for callers that ask before every use of a region that they keep: if the region
+ * was as they want it (rvt_find_mr_place) after they read a stamp, it still is while the stamp is the same.
+ * Another stamp says nothing: counting the accesses of a region changes it, too. A stamp comes back after 2^31
+ * changes of one slot of the key table. */
+uint32_t rvt_key_stamp(const struct rvt_checker *checker, uint32_t key);
+
 #endif

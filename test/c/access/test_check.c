@@ -991,7 +991,50 @@ static void a_checker_never_belongs_to_a_later_object_in_the_slot(void) {
     fixture_close(&f);
 }
 
-CHECK_MAIN(TEST(a_checker_never_belongs_to_a_later_object_in_the_slot),
+/* A stamp is one of an unchanged region: another region under the same key has another one. */
+static void a_key_stamp_is_that_of_one_unchanged_region(void) {
+    static unsigned char bytes[64];
+    struct fixture f;
+    struct rvt_checker checker, other_checker;
+    struct rvt_pd_handle other;
+    REQUIRE(fixture_open(&f, 1)); /* two slots: keys come back soon */
+    CHECK(rvt_checker_of_pd(f.pd, &checker));
+    CHECK_EQ(rvt_alloc_pd(f.device, NULL, false, &other), 0);
+    CHECK(rvt_checker_of_pd(other, &other_checker));
+    CHECK_EQ(rvt_key_stamp(&checker, 0), 0);
+    CHECK_EQ(rvt_key_stamp(&checker, 0x1234567), 0);
+
+    struct rvt_mr_handle mr = fixture_reg(&f, bytes, 64, 0x5000, 0x6000, REMOTE_READ);
+    uint32_t key = fixture_key(mr), stamp = rvt_key_stamp(&checker, key);
+    CHECK(stamp > 0);
+    CHECK_EQ(rvt_key_stamp(&checker, key), stamp);
+    CHECK_EQ(rvt_key_stamp(&checker, key ^ 1), 0);   /* a stale key */
+    CHECK_EQ(rvt_key_stamp(&other_checker, key), 0); /* another domain */
+    CHECK_EQ(rvt_count_mr(mr), 0);                   /* changes the record of a region that works on */
+    uint32_t counted = rvt_key_stamp(&checker, key);
+    CHECK(counted > 0 && counted != stamp);
+    CHECK_EQ(rvt_invalidate_rkey(f.qp, key), 0);
+    CHECK_EQ(rvt_key_stamp(&checker, key), 0);
+    CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
+    CHECK_EQ(rvt_key_stamp(&checker, key), 0);
+
+    /* Register until the key comes back. */
+    bool again = false;
+    for (uint32_t i = 0; i < (UINT32_C(1) << 25) && !again; i++) {
+        struct rvt_mr_handle later = fixture_reg(&f, bytes, 64, 0x5000, 0x6000, REMOTE_READ);
+        if (fixture_key(later) == key) {
+            uint32_t now = rvt_key_stamp(&checker, key);
+            CHECK(now > 0 && now != stamp && now != counted);
+            again = true;
+        }
+        CHECK_EQ(rvt_dereg_mr(later, RVT_RELEASE), 0);
+    }
+    CHECK(again);
+    fixture_close(&f);
+}
+
+CHECK_MAIN(TEST(a_key_stamp_is_that_of_one_unchanged_region),
+           TEST(a_checker_never_belongs_to_a_later_object_in_the_slot),
            TEST(a_refusal_reports_the_earliest_failed_check),
            TEST(a_refusal_of_key_zero_reports_the_earliest_failed_check),
            TEST(an_unknown_key_is_revoked_stale_or_never_issued),
