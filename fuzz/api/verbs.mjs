@@ -150,7 +150,7 @@ export class Verbs {
 
   #registration(/** @type {any} */ qp) {
     const mr = this.#plausible.one('MemoryRegion', qp);
-    const key = this.read(() => mr.lkey, 0x100);
+    const key = this.read(() => mr.rkey, 0x100);
     return { mr, key: ((key & -256) | this.#random.dice(256)) >>> 0, access: this.#plausible.access() };
   }
 
