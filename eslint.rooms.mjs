@@ -88,6 +88,13 @@ const rooms = [
     paths: UNPUBLISHED,
   },
   {
+    // Helpers for tests of other programs: a subpath of the package, which uses its public part.
+    name: 'lib/testing',
+    files: ['lib/testing/**'],
+    may: [NODE, HERE, '\\.\\./index', '\\.\\./internal/disposal'],
+    paths: UNPUBLISHED,
+  },
+  {
     name: 'lib/cli',
     files: ['lib/cli/**'],
     may: [NODE, HERE + JS, `\\.\\./(internal|verbs|wire|explain|replay|serve)/[\\w-]+${JS}`, '\\.\\./index'],

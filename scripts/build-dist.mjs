@@ -13,6 +13,7 @@ const results = [
   ...['library.js', 'index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'cli.js', 'binding.gyp'].map(
     (name) => `dist/${name}`,
   ),
+  ...['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'].map((name) => `dist/testing/${name}`),
   'build/dist/rdmavt.api.md',
 ];
 

@@ -35,7 +35,12 @@ const required = new Set([
     'dist/index.d.ts',
     'dist/index.d.mts',
     'dist/cli.js',
+    'dist/testing/index.js',
+    'dist/testing/index.mjs',
+    'dist/testing/index.d.mts',
   ],
+  // The declarations of the helpers for tests, one file for each module.
+  ...readdirSync(join(root, 'lib', 'testing')).map((name) => `dist/testing/${name.replace(/\.ts$/, '.d.ts')}`),
   // needed by `rdmavt bench`
   ...sources('bench', /\.mjs$/),
   // needed by `rdmavt build`

@@ -769,7 +769,7 @@ export enum VerbsEvent {
   LastWqe = 2,
   /** a shared receive queue fell below its limit */
   SrqLimit = 3,
-  /** an RNR timer of the queue pair was started: rvt_progress() must be called */
+  /** an RNR timer of the queue pair, or the time of a late completion of the completion queue, began: call rvt_progress() */
   Timer = 4,
   /** An endpoint has something to tell: refusals, or that it was closed. Reported by the host, not by the engine. */
   Endpoint = 5,

@@ -65,14 +65,16 @@ export interface DeviceFaults {
   /**
    * The queue pair goes into the error state: the work request that is next completes with `WR_FLUSH_ERR`, and so do those behind
    * it. On loopback it is not carried out. On the wire it may have been carried out: only the peer's answer is lost. An occasion is
-   * a work request that is sent to a peer; on the wire, one that the peer has answered.
+   * a work request that is sent to a peer; on the wire, one that has ended well: of RC when the peer has answered, of UC and UD when
+   * it is sent.
    */
   flush?: number | FaultRule;
   /** A completion finds its queue full: it is lost, and the queue is broken. An occasion is a completion. */
   overflow?: number | FaultRule;
   /**
    * A completion becomes visible later, and with it those behind it in its queue. Like an RNR timer, the time needs the event loop
-   * of a thread that uses the device ({@link Device.fireTimers} in the manual mode). An occasion is a completion.
+   * of a thread that uses the device ({@link Device.fireTimers} in the manual mode). It ends early if the queue overflows, or a queue
+   * pair that uses it is reset or destroyed. An occasion is a completion.
    */
   slow?: number | SlowFault;
   /** A packet is lost. An occasion is a packet, also of {@link DeviceFaults.late} and the other two. */

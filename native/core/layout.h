@@ -613,7 +613,8 @@ enum rvt_event_kind {
     RVT_EVENT_CQ_ERR = 1,     /* a completion found its completion queue full or broken, and is lost */
     RVT_EVENT_LAST_WQE = 2,   /* a queue pair with a shared receive queue went into error */
     RVT_EVENT_SRQ_LIMIT = 3,  /* a shared receive queue fell below its limit */
-    RVT_EVENT_TIMER = 4,      /* an RNR timer of the queue pair was started: rvt_progress() must be called */
+    RVT_EVENT_TIMER =
+        4, /* an RNR timer of the queue pair, or the time of a late completion of the completion queue, began: call rvt_progress() */
     /* An endpoint has something to tell: refusals, or that it was closed. Reported by the host, not by the engine. */
     RVT_EVENT_ENDPOINT = 5,
 };

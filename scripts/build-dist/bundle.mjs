@@ -1,5 +1,5 @@
-// Bundles the programs in dist/: library.js, the code; index.js and index.mjs, its public part for `require` and `import`; and
-// cli.js, the command line.
+// Bundles the programs in dist/: library.js, the code; index.js and index.mjs, its public part for `require` and `import`;
+// testing/index.js and index.mjs, the helpers for tests, which use index.js; and cli.js, the command line.
 import { build } from 'esbuild';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -13,6 +13,7 @@ const LICENSE = `/*!
 const external = ['node-gyp-build'];
 
 const ENTRY = 'lib/index.ts';
+const TESTING = 'lib/testing/index.ts';
 const COMMAND_LINE = 'lib/cli/main.ts';
 /** The modules of the command line itself. They share no code with the library, so help and `build` work without a native module. */
 const COMMANDS = 'lib/cli/';
@@ -47,8 +48,10 @@ export async function bundlePrograms(root, folder) {
     tsconfig: 'tsconfig.json',
     banner: { js: LICENSE },
   };
-  const [{ names, modules }, used] = await Promise.all([
+  const helpers = { ...common, entryPoints: [TESTING], plugins: [fromEntry()] };
+  const [{ names, modules }, { names: helperNames }, used] = await Promise.all([
     contentOf({ ...common, entryPoints: [ENTRY] }),
+    contentOf(helpers),
     contentOf({ ...common, entryPoints: [COMMAND_LINE] }),
   ]);
   if (!names.length) throw new Error('the package exports nothing');
@@ -69,13 +72,15 @@ export async function bundlePrograms(root, folder) {
       format: 'cjs',
       outfile: join(folder, 'cli.js'),
     }),
+    build({ ...helpers, format: 'cjs', outfile: join(folder, 'testing', 'index.js') }),
   ]);
-  for (const name of ['library.js', 'cli.js']) {
+  for (const name of ['library.js', 'cli.js', join('testing', 'index.js')]) {
     const file = join(folder, name);
     writeFileSync(file, withoutDocComments(readFileSync(file, 'utf8')));
   }
   writeFileSync(join(folder, 'index.js'), requireEntry(names));
   writeFileSync(join(folder, 'index.mjs'), importEntry(names));
+  writeFileSync(join(folder, 'testing', 'index.mjs'), importEntry(helperNames));
   return names;
 }
 
@@ -123,6 +128,19 @@ function fromLibrary(root, shared) {
       program.onLoad({ filter: /./, namespace: 'library' }, ({ path }) => ({
         contents: `module.exports = require('${LIBRARY}')['${path}'];\n`,
       }));
+    },
+  };
+}
+
+/**
+ * Takes the public part of the package from index.js, so that the helpers for tests use the classes of the program.
+ * @returns {Plugin}
+ */
+function fromEntry() {
+  return {
+    name: 'from-entry',
+    setup(program) {
+      program.onResolve({ filter: /^\.\.\/index$/ }, ({ path }) => ({ path: `${path}.js`, external: true }));
     },
   };
 }

@@ -2,12 +2,16 @@
 // report.
 import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor';
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { closeInternalConstructors, exportOnlyValues } from './declaration-text.mjs';
 
 /** The public API as text. scripts/api-report.mjs compares it with the report in docs/. */
 export const REPORT = 'rdmavt.api.md';
+
+/** The folder of the helpers for tests. */
+const TESTING = 'testing';
+const MODULE_ENTRY = "// Written by scripts/build-dist/declarations.mjs.\nexport * from './index.js';\n";
 
 /**
  * Compiles the declarations of all modules, merges them into index.d.ts and writes the API report. Rejects if the sources do not
@@ -85,10 +89,13 @@ export async function rollUpDeclarations(root, work, folder, values) {
   if (errorCount) throw new Error('API Extractor reports errors in the declarations');
   const names = await values;
   rewrite(result, (text) => exportOnlyValues(text, names));
-  writeFileSync(
-    join(folder, 'index.d.mts'),
-    "// Written by scripts/build-dist/declarations.mjs.\nexport * from './index.js';\n",
-  );
+  writeFileSync(join(folder, 'index.d.mts'), MODULE_ENTRY);
+  // The declarations of the helpers for tests refer to ../index, and need not be merged.
+  mkdirSync(join(folder, TESTING), { recursive: true });
+  for (const name of readdirSync(join(modules, TESTING))) {
+    copyFileSync(join(modules, TESTING, name), join(folder, TESTING, name));
+  }
+  writeFileSync(join(folder, TESTING, 'index.d.mts'), MODULE_ENTRY);
 }
 
 /**

@@ -254,6 +254,21 @@ describe('overflow', () => {
   });
 });
 
+test('a completion that is late when its queue overflows is not lost: its promise is resolved', async () => {
+  const { pd, a, aCq } = ends({
+    device: {
+      engine: 'auto',
+      faults: { seed: 1, slow: { probability: 1, usec: 20_000 }, overflow: { at: 3 } },
+    },
+  });
+  const at = memory(pd, 64);
+  const settled = await Promise.allSettled([1, 2, 3].map(() => a.write(at.sge(0, 8), at.at(8))));
+  expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+  expect(aCq.isBroken).toBe(true);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  expect(aCq.poll(8)).toEqual([]);
+});
+
 describe('slow', () => {
   test.each([false, true])('in the manual mode, until the timers are fired (ring: %s)', (ring) => {
     const { device, pd, b } = ends({ device: { faults: { seed: 1, slow: { at: 2 } } } });
@@ -296,6 +311,32 @@ describe('slow', () => {
     expect(seen).toEqual(['9 RDMA_WRITE SUCCESS', '10 RDMA_WRITE SUCCESS']);
     expect(countOf(device, 'slow')).toEqual({ seen: 6, made: 3 });
   });
+
+  test.each(['reset', 'destroy'] as const)(
+    'after a %s no completion is late: promises are settled by it, and none is left over',
+    async (way) => {
+      const { device, pd, b } = ends({
+        device: { engine: 'auto', faults: { seed: 1, slow: { probability: 1, usec: 50_000 } } },
+      });
+      const cq = device.createCq(4);
+      const at = memory(pd, 64);
+      const connected = () => {
+        const a = pd.createQp({ type: 'RC', sendCq: cq });
+        a.connect(pd.createQp({ type: 'RC', sendCq: b.sendCq! }), { access: 15 });
+        return a;
+      };
+      // More than the queue has room for: completions that nobody takes would fill it.
+      for (let round = 0; round < 6; round++) {
+        const a = connected();
+        const written = a.write(at.sge(0, 8), at.at(8));
+        if (way === 'reset') a.modify({ state: 'RESET' });
+        else a.destroy();
+        await written;
+      }
+      await connected().write(at.sge(0, 8), at.at(8));
+      expect(cq.poll(10)).toEqual([]);
+    },
+  );
 
   test('a queue is destroyed, and a device closed, with completions that are late', () => {
     const { device, pd, a, aCq, b } = ends({ device: { engine: 'auto', faults: { seed: 1, slow: 1 } } });

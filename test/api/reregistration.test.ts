@@ -64,6 +64,18 @@ describe('rereg', () => {
     expect([next.toString(), memory.toString()]).toEqual(['0123456789', 'old bytes']);
   });
 
+  test('gets another key even when sequential keys have come round to the old one', () => {
+    const device = open({ keyPolicy: 'sequential', lkeyTableBits: 16 });
+    const pd = device.allocPd();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: RW, start: 0 });
+    const { lkey } = mr;
+    const bytes = Buffer.alloc(1);
+    for (let i = 1; i < 65_536; i++) pd.regUserMr(bytes).dereg();
+    mr.rereg({ translation: { memory: Buffer.alloc(8), start: 0 } });
+    expect(mr.lkey).not.toBe(lkey);
+    expect(pd.check({ addr: 0, length: 8, lkey }, 0).ok).toBe(false);
+  });
+
   test('lets the device choose an address that no region has', () => {
     const { pd, mr } = registered();
     mr.rereg({ translation: { memory: Buffer.alloc(5000) } });

@@ -25,21 +25,27 @@ for (const [version, compiler] of /** @type {const} */ ([
     const consumer = installedConsumer(t);
     consumer.copyProgram('typed.ts', 'imports.mts');
     consumer.copyProgram('typed.ts', 'requires.cts');
+    consumer.copyProgram('typed-testing.ts', 'testing-imports.mts');
+    consumer.copyProgram('typed-testing.ts', 'testing-requires.cts');
     consumer.write('tsconfig.json', {
       compilerOptions: { ...options, module: 'node16', moduleResolution: 'node16' },
     });
     consumer.run([tsc]);
     consumer.good(['out/imports.mjs']);
     consumer.good(['out/requires.cjs']);
+    consumer.good(['out/testing-imports.mjs']);
+    consumer.good(['out/testing-requires.cjs']);
   });
 
   test(`TypeScript ${version} accepts the types with moduleResolution bundler`, (t) => {
     const consumer = installedConsumer(t, { type: 'module' });
     consumer.copyProgram('typed.ts');
+    consumer.copyProgram('typed-testing.ts');
     consumer.write('tsconfig.json', {
       compilerOptions: { ...options, module: 'esnext', moduleResolution: 'bundler' },
     });
     consumer.run([tsc]);
     consumer.good(['out/typed.js']);
+    consumer.good(['out/typed-testing.js']);
   });
 }

@@ -33,13 +33,14 @@ for (const pool of ['forks', 'threads']) {
   test(`works in Vitest, pool ${pool}`, (t) => {
     const consumer = installedConsumer(t, { type: 'module' });
     consumer.copyProgram('vitest.test.mjs');
+    consumer.copyProgram('testing.vitest.mjs');
     const vitest = join(tool('vitest'), 'vitest.mjs');
     // The tests import 'vitest', which is installed with the tool.
     consumer.write(
       'vitest.config.mjs',
-      `export default { test: { globals: true, pool: '${pool}', include: ['vitest.test.mjs'] } };`,
+      `export default { test: { globals: true, pool: '${pool}', include: ['vitest.test.mjs', 'testing.vitest.mjs'] } };`,
     );
     const { stdout } = consumer.run([vitest, 'run', '--no-color'], { node: nodeOf(26) });
-    assert.match(stdout, /^ +Tests +2 passed \(2\)$/m);
+    assert.match(stdout, /^ +Tests +4 passed \(4\)$/m);
   });
 }

@@ -17,6 +17,7 @@ describe('imports', () => {
   const explain = 'lib/explain/planted.ts';
   const terminal = 'lib/terminal/planted.ts';
   const cli = 'lib/cli/planted.ts';
+  const testing = 'lib/testing/planted.ts';
   const index = 'lib/planted.ts';
   const question = 'bench/planted.mjs';
   const harness = 'bench/harness/planted.mjs';
@@ -46,7 +47,10 @@ describe('imports', () => {
     ...['../../verbs/device', '../../cli/main', '../../index', 'rdmavt'].map((source) =>
       named(replayVerbs, source),
     ),
-    ...['./cli/main', './replay/replay'].map((source) => named(index, source)),
+    ...['../verbs/device', '../internal/native', '../cli/main', 'rdmavt', 'jest'].map((source) =>
+      named(testing, source),
+    ),
+    ...['./cli/main', './replay/replay', './testing/index'].map((source) => named(index, source)),
     // Imports of unpublished files, or of a package other than node-gyp-build, by published files.
     ...[internal, verbs, replay, wire, explain, terminal, cli, index].flatMap((file) =>
       [

@@ -22,6 +22,37 @@ test('import and require export the same names', () => {
   expect(imported).toEqual(required);
 });
 
+test('import and require of rdmavt/testing export the same names, and use the classes of rdmavt', () => {
+  const required = answerOf("console.log(JSON.stringify(Object.keys(require('rdmavt/testing')).sort()))");
+  const imported = answerOf(
+    "import * as testing from 'rdmavt/testing'; console.log(JSON.stringify(Object.keys(testing).sort()))",
+    'module',
+  );
+  expect(imported).toEqual(required);
+  expect(required).toEqual([
+    'LeftOverError',
+    'connectedPair',
+    'leftOver',
+    'matchers',
+    'openTestDevice',
+    'takeCompletions',
+  ]);
+  const same = answerOf(
+    `import { Device } from 'rdmavt'; import { openTestDevice } from 'rdmavt/testing'; import { createRequire } from 'node:module';
+     const other = createRequire(import.meta.url)('rdmavt/testing');
+     console.log(JSON.stringify([openTestDevice().device instanceof Device, other.openTestDevice === openTestDevice]));`,
+    'module',
+  );
+  expect(same).toEqual([true, true]);
+});
+
+test('rdmavt does not load rdmavt/testing', () => {
+  const files = answerOf(
+    `require('rdmavt'); console.log(JSON.stringify(Object.keys(require.cache)));`,
+  ) as string[];
+  expect(files.filter((file) => file.includes('testing'))).toEqual([]);
+});
+
 test('classes and functions have the names under which they are exported', () => {
   const names = answerOf(`
     const functions = Object.entries(require('rdmavt')).filter(([, value]) => typeof value === 'function');

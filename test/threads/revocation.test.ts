@@ -72,6 +72,31 @@ const calls: Call[] = [
     exists: scenes.hasDeregMany,
   },
   { title: 'dereg(), and device memory is freed', scene: () => scenes.freedMemory(), accesses: unheld },
+  {
+    title: 'cache.get() that evicts',
+    scene: () => scenes.cachedRegion(scenes.evict),
+    accesses: unheld,
+  },
+  {
+    title: 'use.put() of a cached region that was replaced',
+    scene: () =>
+      scenes.cachedRegion((cache, use) => {
+        use.region.rereg({ access: 1 });
+        cache.counters();
+        use.put();
+      }),
+    accesses: unheld,
+  },
+  {
+    title: 'cache.close({ force })',
+    scene: () => scenes.cachedRegion((cache) => cache.close({ force: true })),
+    accesses: all,
+  },
+  {
+    title: 'cache[Symbol.dispose]()',
+    scene: () => scenes.cachedRegion((cache) => cache[dispose]()),
+    accesses: all,
+  },
   { title: 'fmr.dealloc()', scene: () => scenes.fmr((fmr) => fmr.dealloc()), accesses: unheld },
   {
     title: 'fmr.dealloc({ force })',

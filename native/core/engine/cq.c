@@ -336,8 +336,11 @@ int rvt_req_notify_cq(struct rvt_cq_handle handle, uint32_t flags) {
     return missed;
 }
 
-/* Loses a completion for which there is no room. */
+/* Loses a completion for which there is no room. Late completions become visible first: after RVT_EVENT_CQ_ERR nothing
+ * comes any more. */
 static bool lose(struct rvt_engine *engine, struct rvt_cq *cq) {
+    if (cq->late.count)
+        rvt_show_late(engine, cq, true);
     cq->broken = cq->special = true;
     show(cq, RVT_CQ_BROKEN, 1);
     engine->completions.lost++;

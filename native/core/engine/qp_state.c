@@ -105,9 +105,19 @@ void rvt_error_qp_and_report(struct rvt_engine_qp *qp, enum rvt_wc_status status
         rvt_report_event(qp->engine, RVT_EVENT_LAST_WQE, qp->serial, qp->user);
 }
 
+/* Makes the completions visible that a fault keeps back. After a reset, a completion that is not in its queue is one that
+ * never comes; whoever waits for it gives it up. */
+static void show_late_completions(struct rvt_engine_qp *qp) {
+    struct rvt_cq *const cqs[] = {qp->send_cq, qp->recv_cq};
+    for (unsigned i = 0; i < sizeof(cqs) / sizeof(cqs[0]); i++)
+        if (cqs[i]->late.count)
+            rvt_show_late(qp->engine, cqs[i], true);
+}
+
 void rvt_reset_qp(struct rvt_engine_qp *qp) {
     if (qp->attr.state == RVT_QPS_RESET)
         return;
+    show_late_completions(qp);
     qp->epoch++;
     rvt_make_unready(qp);
     qp->waiting_rnr = false;

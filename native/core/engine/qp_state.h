@@ -61,7 +61,7 @@ void rvt_wait_for_receiver(struct rvt_engine_qp *qp, uint32_t min_rnr_timer);
 struct rvt_engine_qp *rvt_find_destination(struct rvt_engine *engine, uint32_t qpn);
 
 /* Resets the queue pair (docs/semantics.md, V7): drops queued sends without completions and keeps posted
- * receives. */
+ * receives. Late completions of its completion queues become visible. */
 void rvt_reset_qp(struct rvt_engine_qp *qp);
 
 #endif

@@ -147,6 +147,17 @@ static uint32_t make_next_key(struct rvt_lkey_table *table) {
     return key;
 }
 
+void rvt_lkey_avoid(struct rvt_lkey_table *table, uint32_t key) {
+    const uint32_t slot = key >> (32 - table->bits),
+                   generation_mask = (UINT32_C(1) << (24 - table->bits)) - 1;
+    if (table->random || find_free_slot(table, table->next) != slot)
+        return;
+    if (table->max - table->used > 1)
+        table->next = (slot + 1) & (table->max - 1); /* any key of another slot is another one */
+    else if (((table->generation + 1) & generation_mask) == (key >> RVT_KEY_VARIANT_BITS & generation_mask))
+        table->generation++;
+}
+
 /* Draws a random number from the CSPRNG. Returns false if the CSPRNG fails. Wipes each number after use, so
  * that memory does not reveal earlier keys. */
 static bool take_random_number(struct rvt_lkey_table *table, uint32_t *number) {

@@ -187,6 +187,11 @@ static inline struct rvt_record_copy *rvt_record_shadow(const struct rvt_lkey_ta
  *            23 bits, slot 0 is given out only once, with a key from 0x100 to 0x1ff */
 int rvt_alloc_lkey(struct rvt_mregion *mr);
 
+/* Makes the next key another one than `key`, whose slot was just freed. Sequential keys come back after max(2^bits,
+ * 2^(24-bits)) of them, so without this a region that gets a new key may get the key that it had. (In a table of 2^23 slots
+ * that is otherwise full, slot 0 has only one key.) Random keys need it not. The caller must hold the device lock. */
+void rvt_lkey_avoid(struct rvt_lkey_table *table, uint32_t key);
+
 /* Returns whether rvt_alloc_lkey would find a free slot that has a key to give. The caller must hold the
  * device lock. */
 bool rvt_lkey_available(const struct rvt_lkey_table *table);

@@ -2,7 +2,8 @@
 /* The steps of a re-registration are those of a deregistration (finish_end in mr.c) with the way back left
  * open: make the key invalid, so that no check is accepted; wait until every reader has left; count the
  * references, which can only fall now; then change the region, or make the key valid again. Nobody can reach
- * the extent while it is changed: no reader is inside with the old record, and no SGE refers to it. */
+ * the bytes while the extent is changed: no reader is inside with the old record, and no SGE refers to it. But
+ * readers that have entered meanwhile may have found the extent by the invalid key, and read whose it is. */
 #include "core/objects/rereg.h"
 
 #include "core/base/epoch.h"
@@ -46,20 +47,22 @@ static int judge(struct rvt_dev_info *device, struct rvt_mr_handle handle, const
                                         RVT_PAGE_SHIFT);
     if (error)
         return error;
-    uint64_t held = rvt_mr_held(mr);
-    return held ? rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REREG_HELD, held, 0) : 0;
+    /* Before the wait other threads take and put references meanwhile, so the sum of their counts can miss one
+     * that was taken and see its put. */
+    int64_t held = (int64_t)rvt_mr_held(mr);
+    return held > 0 ? rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REREG_HELD, (uint64_t)held, 0) : 0;
 }
 
-/* The fields of a region that a re-registration changes, to put them back if no key can be had. */
+/* What a re-registration changes of a region, to put it back if no key can be had. */
 struct before {
-    struct rvt_map extent;
-    uint64_t base, iova, visible_iova, length;
+    struct rvt_memory *memory;
+    uint64_t base, virt_addr;
     struct rvt_pd *pd;
     uint32_t access;
 };
 
 static struct before remember(const struct rvt_mregion *mr) {
-    return (struct before){mr->extent, mr->base, mr->iova, mr->visible_iova, mr->length, mr->pd, mr->access};
+    return (struct before){mr->extent.memory, mr->base, mr->iova, mr->pd, mr->access};
 }
 
 static void put_in_domain(struct rvt_mregion *mr, struct rvt_pd *pd) {
@@ -69,11 +72,7 @@ static void put_in_domain(struct rvt_mregion *mr, struct rvt_pd *pd) {
 }
 
 static void put_back(struct rvt_mregion *mr, const struct before *before) {
-    mr->extent = before->extent;
-    mr->base = before->base;
-    mr->iova = before->iova;
-    mr->visible_iova = before->visible_iova;
-    mr->length = before->length;
+    rvt_map_user_memory(mr, before->memory, before->base, before->virt_addr);
     mr->access = before->access;
     put_in_domain(mr, before->pd);
 }
@@ -111,6 +110,7 @@ static int apply(struct rvt_mregion *mr, const struct rvt_rereg *change) {
         return 0;
     }
     rvt_free_lkey(mr);
+    rvt_lkey_avoid(&mr->owned.device->lkey_table, rvt_mr_key(mr));
     int error = rvt_alloc_lkey(mr);
     if (error)
         put_back(mr, &before);

@@ -34,8 +34,13 @@ void rvt_map_user_memory(struct rvt_mregion *mr, struct rvt_memory *memory, uint
                          uint64_t virt_addr) {
     /* One extent for any size; the page segments that answers report are computed from it. */
     struct rvt_map *extent = &mr->extent;
-    rvt_map_init(extent, mr, count_pages(base, memory->length), 0);
+    /* Once written it stays, whatever regions the object becomes: while a region is re-registered, a check that is
+     * refused by its invalid key still reads whose extent it is, to count the refusal. */
+    if (extent->mr != mr)
+        rvt_map_init(extent, mr, 0, 0);
     extent->generation = 0;
+    extent->segments = count_pages(base, memory->length);
+    extent->shift = mr->shift;
     extent->offset = (uint16_t)(base % RVT_PAGE_SIZE);
     extent->memory = memory;
     mr->base = base;

@@ -15,7 +15,7 @@ struct rvt_mregion;
  *   -EINVAL  as rvt_reg_user_mr */
 int rvt_judge_user_range(uint64_t start, uint64_t length, uint64_t virt_addr);
 
-/* Maps all of `memory` in the region, which no reader can reach now: `base` is the address of its first byte
+/* Maps all of `memory` in the region, whose bytes no reader can reach now: `base` is the address of its first byte
  * in local checks, `virt_addr` in remote checks. The range must be allowed. Takes no reference. */
 void rvt_map_user_memory(struct rvt_mregion *mr, struct rvt_memory *memory, uint64_t base,
                          uint64_t virt_addr);

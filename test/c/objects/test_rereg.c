@@ -435,9 +435,71 @@ static void other_threads_may_end_or_invalidate_it_meanwhile(void) {
     fixture_close(&f);
 }
 
+/* Sequential keys come back. The new key is not the old one even if that is the next in the sequence. */
+static void the_key_never_stays(void) {
+    for (unsigned full = 0; full < 2; full++) {
+        struct fixture f;
+        bool lost;
+        REQUIRE(fixture_open(&f, 4));
+        struct rvt_mr_handle mr = registered(&f);
+        const uint32_t key = fixture_key(mr);
+        struct rvt_lkey_table *table = &f.device->lkey_table;
+        while (full && rvt_lkey_available(table))
+            registered(&f);
+        table->next = key >> 28;
+        table->generation = (key >> 8 & 0xfffff) - 1;
+        CHECK_EQ(change_memory(mr, others, PAGE, START, IOVA, &lost), 0);
+        CHECK(fixture_key(mr) >> 8 != key >> 8);
+        struct rvt_place place;
+        CHECK_EQ(local_check(&f, &place, START, 1, key, 0), 0);
+        fixture_close(&f);
+    }
+}
+
+static _Atomic(uint32_t) moving_key;
+static atomic_bool moving_over;
+
+/* Checks the region by the key that it has, or has just had. */
+static void *check_moving(void *data) {
+    struct fixture *f = data;
+    struct rvt_reader *reader = rvt_reader_register();
+    while (!atomic_load(&moving_over)) {
+        struct rvt_place place;
+        enum rvt_reason reason;
+        rvt_read_enter(reader, &f->device->retirement);
+        (void)rvt_rkey_check(f->qp, 1, IOVA, atomic_load(&moving_key), REMOTE_READ, &place, &reason);
+        rvt_read_leave(reader, &f->device->retirement);
+    }
+    rvt_reader_unregister(reader);
+    return NULL;
+}
+
+/* A check that is refused counts in the region's counters: it must find the region while its memory changes. Readers that
+ * enter while a re-registration waits are not waited for. */
+static void counted_checks_meanwhile(void) {
+    struct fixture f;
+    bool lost;
+    pthread_t thread;
+    REQUIRE(fixture_open(&f, 4));
+    struct rvt_mr_handle mr = registered(&f);
+    CHECK_EQ(rvt_count_mr(mr), 0);
+    atomic_store(&moving_key, fixture_key(mr));
+    atomic_store(&moving_over, false);
+    REQUIRE(pthread_create(&thread, NULL, check_moving, &f) == 0);
+    for (int i = 0; i < 20000; i++) {
+        CHECK_EQ(change_memory(mr, i % 2 ? bytes : others, PAGE, START, IOVA, &lost), 0);
+        atomic_store(&moving_key, fixture_key(mr));
+    }
+    atomic_store(&moving_over, true);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    CHECK(fixture_query(mr).accepted > 0);
+    fixture_close(&f);
+}
+
 CHECK_MAIN(TEST(access_alone_keeps_the_key), TEST(translation_changes_memory_addresses_and_key),
            TEST(the_device_chooses_addresses), TEST(a_domain_takes_the_region_over), TEST(all_three_at_once),
            TEST(wrong_arguments_leave_it_valid), TEST(held_references_leave_it_valid),
            TEST(a_bad_range_ends_the_old_registration), TEST(without_random_numbers_it_is_lost),
            TEST(it_waits_for_readers_and_refuses_new_ones),
-           TEST(other_threads_may_end_or_invalidate_it_meanwhile))
+           TEST(other_threads_may_end_or_invalidate_it_meanwhile), TEST(the_key_never_stays),
+           TEST(counted_checks_meanwhile))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Threads on the engine of one device. Each has a context with queue pairs, a completion queue and regions, and
- * posts to queue pairs of its own and of the others, polls, changes states, destroys queue pairs, deregisters
- * regions and ends its context. Checked all the time:
+ * posts to queue pairs of its own and of the others, polls, changes states, destroys queue pairs, deregisters and
+ * re-registers regions and ends its context. Checked all the time:
  *
  * - an accepted work request completes exactly once, unless its queue pair was reset or destroyed, after which
  *   it never completes; receives survive a reset, except one in hand;
- * - after a region has ended no byte of it changes;
+ * - after a region has ended, or has moved to other memory, no byte of what it had changes;
  * - in the end no element is held. */
 #include "core/rvt.h"
 #include "stress.h"
@@ -15,6 +15,7 @@ enum {
     QPS = 3,
     REGIONS = 2,
     REGION_BYTES = 3 * RVT_SECTION_BYTES, /* long requests take several steps */
+    SIDES = 2,                            /* a region moves from one memory to the other and back */
     SLOTS = 64,                           /* work requests of a queue pair that have not completed */
     MOST_WR = 24,
     CQE = QPS * SLOTS,
@@ -60,15 +61,18 @@ struct peer {
     struct rvt_ah_handle ah;
     struct rvt_mr_handle mr[REGIONS];
     bool ended[REGIONS]; /* the region has ended, and its bytes must stay as they are */
+    unsigned
+        side[REGIONS]; /* which memory the region has; the bytes of the other one must stay as they are */
+    struct rvt_pd_handle other_pd;
     unsigned char tag;
     struct place places[QPS];
     struct shown_region shown[REGIONS];
-    uint64_t posted, completed, dropped, resets, deregs, busy, contexts;
+    uint64_t posted, completed, dropped, resets, deregs, reregs, busy, contexts;
 };
 
 static struct peer peers[PEERS];
 static struct rvt_dev_info *device;
-static unsigned char memory_of[PEERS][REGIONS][REGION_BYTES];
+static unsigned char memory_of[PEERS][REGIONS][SIDES][REGION_BYTES];
 static atomic_ulong unknown_completions, changed_bytes;
 
 static uint64_t id_of(const struct place *place, unsigned slot, unsigned uses) {
@@ -185,10 +189,15 @@ static void create_place(struct peer *p, struct place *place) {
     connect_place(p, place);
 }
 
+static unsigned char *memory_at(const struct peer *p, unsigned i, unsigned side) {
+    return memory_of[p->w.index][i][side];
+}
+
 static void show_region(struct peer *p, unsigned i) {
-    struct rvt_memory *memory = rvt_fixed_memory(memory_of[p->w.index][i], REGION_BYTES);
+    unsigned char *bytes = memory_at(p, i, p->side[i]);
+    struct rvt_memory *memory = rvt_fixed_memory(bytes, REGION_BYTES);
     struct rvt_mr_birth birth = {0};
-    const uint64_t addr = (uint64_t)(uintptr_t)memory_of[p->w.index][i];
+    const uint64_t addr = (uint64_t)(uintptr_t)bytes;
     CHECK(memory != NULL);
     CHECK_EQ(rvt_reg_user_mr_at(p->pd, memory, addr, addr, ALL_ACCESS, &p->mr[i], &birth), 0);
     rvt_memory_put(memory);
@@ -197,15 +206,14 @@ static void show_region(struct peer *p, unsigned i) {
     atomic_store(&p->shown[i].key, birth.key);
 }
 
-/* Fills the bytes of a region that has ended. Any later write of the engine is found by check_bytes_of(), and by
+/* Fills bytes that a region had. Any later write of the engine is found by check_bytes_of(), and by
  * ThreadSanitizer. */
-static void own_bytes_of(struct peer *p, unsigned i) {
-    memset(memory_of[p->w.index][i], ++p->tag, REGION_BYTES);
-    p->ended[i] = true;
+static void own_bytes_of(struct peer *p, unsigned i, unsigned side) {
+    memset(memory_at(p, i, side), ++p->tag, REGION_BYTES);
 }
 
-static void check_bytes_of(struct peer *p, unsigned i) {
-    const unsigned char *bytes = memory_of[p->w.index][i];
+static void check_bytes_of(struct peer *p, unsigned i, unsigned side) {
+    const unsigned char *bytes = memory_at(p, i, side);
     for (unsigned k = 1; k < REGION_BYTES; k++) {
         if (bytes[k] != bytes[0]) {
             atomic_fetch_add(&changed_bytes, 1);
@@ -217,6 +225,7 @@ static void check_bytes_of(struct peer *p, unsigned i) {
 static void begin_life(struct peer *p) {
     CHECK_EQ(rvt_alloc_ucontext(device, p->reader, &p->context), 0);
     CHECK_EQ(rvt_alloc_pd(device, p->context, false, &p->pd), 0);
+    CHECK_EQ(rvt_alloc_pd(device, p->context, false, &p->other_pd), 0);
     CHECK_EQ(rvt_create_cq(device, p->context, &(struct rvt_cq_init){.cqe = CQE}, &p->cq), 0);
     const struct rvt_srq_init srq = {.max_wr = SLOTS, .max_sge = 2, .basic = true};
     CHECK_EQ(rvt_create_srq(p->pd, &srq, &p->srq), 0);
@@ -242,8 +251,9 @@ static void end_life(struct peer *p) {
         pthread_rwlock_unlock(&p->places[i].lock);
     }
     for (unsigned i = 0; i < REGIONS; i++) {
-        own_bytes_of(p, i);
-        check_bytes_of(p, i);
+        own_bytes_of(p, i, p->side[i]);
+        for (unsigned side = 0; side < SIDES; side++)
+            check_bytes_of(p, i, side);
     }
 }
 
@@ -347,7 +357,7 @@ static void reset_place(struct peer *p, struct place *place, bool destroy) {
 
 static void end_region(struct peer *p, unsigned i) {
     if (p->ended[i]) {
-        check_bytes_of(p, i);
+        check_bytes_of(p, i, p->side[i]);
         show_region(p, i);
         return;
     }
@@ -360,8 +370,80 @@ static void end_region(struct peer *p, unsigned i) {
         rvt_yield();
     }
     CHECK_EQ(answer, 0);
-    own_bytes_of(p, i);
+    own_bytes_of(p, i, p->side[i]);
+    p->ended[i] = true;
     p->deregs++;
+}
+
+/* Re-registers a region, trying again while it is held. Returns whether it succeeded. */
+static bool rereg_patiently(struct peer *p, unsigned i, const struct rvt_rereg *change,
+                            struct rvt_mr_birth *birth) {
+    bool lost;
+    int answer, tries = 0;
+    while ((answer = rvt_rereg_mr(p->mr[i], change, birth, &lost)) == -RVT_EBUSY && ++tries < 10000) {
+        p->busy++;
+        rvt_yield();
+    }
+    CHECK(answer == 0 || answer == -RVT_EBUSY);
+    CHECK(!lost);
+    p->reregs += answer == 0;
+    return answer == 0;
+}
+
+static uint64_t sum_of(const unsigned char *bytes) {
+    uint64_t sum = 0;
+    for (unsigned k = 0; k < REGION_BYTES; k++)
+        sum = sum * 31 + bytes[k];
+    return sum;
+}
+
+/* Takes the right to write from a region for a moment. Requests may still read it. */
+static void make_read_only(struct peer *p, unsigned i) {
+    struct rvt_rereg change = {.flags = RVT_REREG_ACCESS, .access = REMOTE_READ};
+    if (!rereg_patiently(p, i, &change, NULL))
+        return;
+    const uint64_t before = sum_of(memory_at(p, i, p->side[i]));
+    rvt_yield();
+    if (sum_of(memory_at(p, i, p->side[i])) != before)
+        atomic_fetch_add(&changed_bytes, 1);
+    /* A send that waits for a receive may hold the region by now. Then it stays as it is until it ends. */
+    change.access = ALL_ACCESS;
+    (void)rereg_patiently(p, i, &change, NULL);
+}
+
+/* Moves a region to its other memory under the other domain's key, or to the other domain alone, where no queue pair is.
+ * When that has succeeded, nothing moves in the memory that the region had, as after its end. */
+static void move_region(struct peer *p, unsigned i, bool to_other_memory) {
+    const unsigned from = p->side[i], to = (from + 1) % SIDES;
+    const uint64_t addr = (uint64_t)(uintptr_t)memory_at(p, i, to);
+    struct rvt_memory *memory = rvt_fixed_memory(memory_at(p, i, to), REGION_BYTES);
+    struct rvt_mr_birth birth = {0};
+    struct rvt_rereg change = {.flags = RVT_REREG_PD, .memory = memory, .start = &addr, .pd = p->other_pd};
+    CHECK(memory != NULL);
+    if (to_other_memory)
+        change.flags |= RVT_REREG_TRANSLATION;
+    check_bytes_of(p, i, to);
+    if (rereg_patiently(p, i, &change, &birth)) {
+        own_bytes_of(p, i, from);
+        rvt_yield();
+        check_bytes_of(p, i, from);
+        p->side[i] = to_other_memory ? to : from;
+        change = (struct rvt_rereg){.flags = RVT_REREG_PD, .pd = p->pd};
+        CHECK(rereg_patiently(p, i, &change, &birth));
+        atomic_store(&p->shown[i].addr, birth.start);
+        atomic_store(&p->shown[i].key, birth.key);
+    }
+    rvt_memory_put(memory);
+}
+
+static void rereg_region(struct peer *p, unsigned i) {
+    const uint64_t what = roll(&p->w.seed, 3);
+    if (p->ended[i])
+        return;
+    if (what)
+        move_region(p, i, what == 1);
+    else
+        make_read_only(p, i);
 }
 
 static void live(struct worker *w) {
@@ -385,6 +467,8 @@ static void live(struct worker *w) {
             reset_place(p, own, true);
         else if (die < 963)
             end_region(p, (unsigned)roll(&w->seed, REGIONS));
+        else if (die < 975)
+            rereg_region(p, (unsigned)roll(&w->seed, REGIONS));
         else if (die < 995)
             (void)rvt_fire_timers(device, NULL, NULL);
         else if (die == 999) {
@@ -395,19 +479,21 @@ static void live(struct worker *w) {
     }
 }
 
-static void nothing_is_lost_doubled_or_held(void) {
+static void run_peers(const struct rvt_fault_options *faults) {
     const long live_before = rvt_test_alloc_live();
     struct rvt_limits limits = {{0}};
     for (int i = 0; i < RVT_LIMIT_COUNT; i++)
         limits.of[i] = 255; /* as many elements as there can be, and enough of the rest */
     limits.of[RVT_LIMIT_MAX_CQE] = CQE;
-    const struct rvt_device_options options = {.lkey_table_bits = 10};
+    const struct rvt_device_options options = {.lkey_table_bits = 10, .faults = faults};
     const struct rvt_engine_options engine = {.limits = limits};
     REQUIRE(rvt_register_device(&options, &engine, &device) == 0);
     struct rvt_ucontext *keeper;
     struct rvt_reader *reader = rvt_reader_register();
     REQUIRE(rvt_alloc_ucontext(device, reader, &keeper) == 0);
     atomic_store(&stop, false);
+    memset(peers, 0, sizeof(peers));
+    memset(memory_of, 0, sizeof(memory_of));
     for (unsigned i = 0; i < PEERS; i++) {
         for (unsigned k = 0; k < QPS; k++) {
             peers[i].places[k].owner = i;
@@ -421,7 +507,8 @@ static void nothing_is_lost_doubled_or_held(void) {
     }
     nanosleep(&(struct timespec){RUN_SECONDS, 0}, NULL);
     atomic_store(&stop, true);
-    uint64_t posted = 0, completed = 0, dropped = 0, resets = 0, deregs = 0, busy = 0, contexts = 0;
+    uint64_t posted = 0, completed = 0, dropped = 0, resets = 0, deregs = 0, reregs = 0, busy = 0,
+             contexts = 0;
     for (unsigned i = 0; i < PEERS; i++)
         REQUIRE(pthread_join(peers[i].w.thread, NULL) == 0);
     /* Flush everything: what was accepted and not dropped must complete now. */
@@ -429,6 +516,7 @@ static void nothing_is_lost_doubled_or_held(void) {
         for (unsigned k = 0; k < QPS; k++)
             error_place(&peers[i].places[k]);
     CHECK_EQ(rvt_run_engine(device), 0);
+    (void)rvt_fire_timers(device, NULL, NULL); /* shows late completions */
     unsigned left = 0, in_srqs = 0, lost = 0;
     for (unsigned i = 0; i < PEERS; i++) {
         struct peer *p = &peers[i];
@@ -441,8 +529,9 @@ static void nothing_is_lost_doubled_or_held(void) {
         for (unsigned k = 0; k < QPS * SLOTS; k++)
             left += atomic_load(&p->places[k / SLOTS].slots[k % SLOTS].state) != FREE;
         for (unsigned k = 0; k < REGIONS; k++) {
+            check_bytes_of(p, k, (p->side[k] + 1) % SIDES);
             if (p->ended[k])
-                check_bytes_of(p, k);
+                check_bytes_of(p, k, p->side[k]);
             else
                 CHECK_EQ(fixture_refs(p->mr[k]), 2);
         }
@@ -451,21 +540,23 @@ static void nothing_is_lost_doubled_or_held(void) {
         dropped += p->dropped;
         resets += p->resets;
         deregs += p->deregs;
+        reregs += p->reregs;
         busy += p->busy;
         contexts += p->contexts;
     }
     struct rvt_completion_counts counts;
     rvt_count_completions(device, &counts);
     printf("# %" PRIu64 " posted, %" PRIu64 " completed, %" PRIu64 " dropped, %" PRIu64 " resets, %" PRIu64
-           " regions ended (%" PRIu64 " times busy), %" PRIu64 " contexts; successes: %" PRIu64 "\n",
-           posted, completed, dropped, resets, deregs, busy, contexts,
+           " regions ended, %" PRIu64 " re-registered (%" PRIu64 " times busy), %" PRIu64
+           " contexts; successes: %" PRIu64 "\n",
+           posted, completed, dropped, resets, deregs, reregs, busy, contexts,
            counts.by_status[RVT_WC_STATUS_SUCCESS]);
     CHECK_EQ(left, in_srqs + lost); /* receives that nobody took, and that were in hand */
     CHECK_EQ(posted, completed + dropped + in_srqs + lost);
     CHECK_EQ(atomic_load(&unknown_completions), 0);
     CHECK_EQ(atomic_load(&changed_bytes), 0);
     CHECK_EQ(counts.lost, 0);
-    CHECK(counts.by_status[RVT_WC_STATUS_SUCCESS] > 0 && resets > 0 && deregs > 0);
+    CHECK(counts.by_status[RVT_WC_STATUS_SUCCESS] > 0 && resets > 0 && deregs > 0 && reregs > 0);
     for (unsigned i = 0; i < PEERS; i++) {
         CHECK_EQ(rvt_dealloc_ucontext(peers[i].context, true), 0);
         rvt_free_ucontext(peers[i].context);
@@ -480,4 +571,20 @@ static void nothing_is_lost_doubled_or_held(void) {
     CHECK_EQ(rvt_test_alloc_live(), live_before);
 }
 
-CHECK_MAIN(TEST(nothing_is_lost_doubled_or_held))
+static void nothing_is_lost_doubled_or_held(void) {
+    run_peers(NULL);
+}
+
+/* The same holds for completions that are late, and for requests that faults refuse, delay or flush. */
+static void nor_with_faults(void) {
+    const struct rvt_fault_options faults = {
+        .seed = 20,
+        .rules = {[RVT_FAULT_REFUSE] = {.probability = 0.02, .value = RVT_REVOKED},
+                  [RVT_FAULT_RNR] = {.probability = 0.05},
+                  [RVT_FAULT_FLUSH] = {.probability = 0.005},
+                  [RVT_FAULT_SLOW] = {.probability = 0.3, .value = 100}},
+    };
+    run_peers(&faults);
+}
+
+CHECK_MAIN(TEST(nothing_is_lost_doubled_or_held), TEST(nor_with_faults))

@@ -10,6 +10,8 @@ import {
   type MemoryRegion,
   ProtectionDomain,
   type QueuePair,
+  type RegionUse,
+  RegistrationCache,
 } from '../../../lib';
 import { dispose } from '../../../lib/internal/disposal';
 import { ALL, closeQuietly, otherVariant, PAGE } from '../scene';
@@ -71,6 +73,37 @@ export function userRegion(
     tidy: () => mr.dereg({ force: true }),
     close: () => place.close(),
   };
+}
+
+/**
+ * Uses a cached region in each round.
+ *
+ * @param end - ends it; `use` is the only use of the region
+ */
+export function cachedRegion(end: (cache: RegistrationCache, use: RegionUse) => void): Scene {
+  const place = new Place();
+  let cache: RegistrationCache;
+  let held: RegionUse | undefined;
+  return {
+    begin() {
+      cache = new RegistrationCache(place.pd, { maxRegions: 2 });
+      const use = cache.get(shared, ALL);
+      held = use;
+      return place.target(use, shared);
+    },
+    end: () => {
+      if (held) end(cache, held);
+    },
+    tidy: () => cache[dispose](),
+    close: () => place.close(),
+  };
+}
+
+/** Evicts the region of a use: the cache has room for two. */
+export function evict(cache: RegistrationCache, use: RegionUse): void {
+  use.put();
+  cache.get(other.subarray(0, 8), 0);
+  cache.get(other.subarray(16, 24), 0);
 }
 
 /** Registers two regions in each round; the bytes of the second one are moved. */
