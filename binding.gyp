@@ -113,6 +113,7 @@
         'native/binding/commands/check_commands.cc',
         'native/binding/commands/element_commands.cc',
         'native/binding/commands/region_commands.cc',
+        'native/binding/commands/window_commands.cc',
         'native/binding/objects/cells.cc',
         'native/binding/objects/post_block.cc',
         'native/binding/objects/regions.cc',

@@ -9,6 +9,7 @@ export { accessNames } from './verbs/access-names';
 export {
   type Advertisement,
   type AdvertiseOptions,
+  type LeaseOptions,
   formatAdvertisement,
   packAdvertisement,
   parseAdvertisement,
@@ -122,6 +123,8 @@ export { fastRegKey, lkey, type Lkey, rkey, type Rkey } from './verbs/keys';
 export { type AddonsDisabledError } from './internal/addons-disabled';
 export { type MissingBinaryError, type StaleBinaryError } from './internal/binary-errors';
 export { type MemoryLike } from './internal/memory-argument';
+export { Lease, type LeaseState, type ShownLease } from './verbs/lease';
+export { MemoryWindow, type MemoryWindowState, type ShownMemoryWindow } from './verbs/memory-window';
 export { type ReregOptions, type ReregTranslation } from './verbs/rereg';
 export { type MapSgOptions, MemoryRegion, type SgEntry } from './verbs/memory-region';
 export {
@@ -149,6 +152,7 @@ export type {
   RdmaWriteRequest,
   RdmaWriteWithImmRequest,
   ReceiveWorkRequest,
+  BindMwRequest,
   RegMrRequest,
   RemoteTarget,
   SendOpcode,
@@ -209,6 +213,7 @@ export type {
   PdResource,
   QpResource,
   RegionResource,
+  WindowResource,
   Resource,
   Resources,
   SrqResource,
@@ -218,6 +223,7 @@ export type {
   ElementJson,
   MemoryPlaceJson,
   RegionJson,
+  WindowJson,
   ResourcesJson,
 } from './verbs/resources-json';
 export type {

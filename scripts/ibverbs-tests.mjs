@@ -28,7 +28,7 @@ const ALSO_ON_THE_NETWORK = [
     'test_events',
     'test_extended_attributes',
   ],
-  ...['test_keys', 'test_on_demand', 'test_srq', 'test_unsupported', 'test_waiting'],
+  ...['test_keys', 'test_on_demand', 'test_srq', 'test_unsupported', 'test_waiting', 'test_windows'],
 ];
 
 const [mode = 'plain', ...only] = process.argv.slice(2);

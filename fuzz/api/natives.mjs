@@ -13,11 +13,11 @@ const SGE_WORDS = layoutNumber('RVT_PACKED_SGE_BYTES') / 4;
 const MOST_NAMES = 40;
 /** The functions that read their parameters from the command block. */
 const COMMANDS =
-  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr reregMr queryMr releaseMr stampOfKey countMr mapPhys mapSg'.split(
+  'checkOne placeOne acquireOne explainAccess describeSge putOne copyOut copyIn fetchAdd compareSwap regUserMr reregMr queryMr releaseMr stampOfKey countMr mapPhys mapSg allocMw queryMw deallocMw leaseMr'.split(
     ' ',
   );
 /** Calls that create a region and store its name in the command block. */
-const MAKES_REGION = /^(regUserMr|getDmaMr|allocMr|allocFmr)$/;
+const MAKES_REGION = /^(regUserMr|getDmaMr|allocMr|allocFmr|allocMw|leaseMr)$/;
 
 /** A pcap file with one packet: an RDMA WRITE of one byte. */
 const CAPTURE = new Uint8Array(
@@ -226,7 +226,7 @@ export class Natives {
     );
     if (!/^(acquireOne|take)$/.test(key) && random.chance(0.9)) this.#command.storeElement(this.#element());
     const region = this.#region();
-    if (/^(reregMr|queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr)$/.test(key))
+    if (/^(reregMr|queryMr|releaseMr|countMr|mapPhys|mapSg|fastRegMr|queryMw|deallocMw|leaseMr)$/.test(key))
       this.#command.storeRegion(region);
     if (random.chance(0.1)) this.#scribble();
     return checker;

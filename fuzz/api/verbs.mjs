@@ -4,12 +4,12 @@ import { label } from './labels.mjs';
 /** @typedef {import('./world.mjs').World} World */
 
 const OPCODES =
-  'SEND SEND_WITH_IMM SEND_WITH_INV RDMA_WRITE RDMA_WRITE_WITH_IMM RDMA_READ ATOMIC_CMP_AND_SWP ATOMIC_FETCH_AND_ADD REG_MR LOCAL_INV'.split(
+  'SEND SEND_WITH_IMM SEND_WITH_INV RDMA_WRITE RDMA_WRITE_WITH_IMM RDMA_READ ATOMIC_CMP_AND_SWP ATOMIC_FETCH_AND_ADD REG_MR LOCAL_INV BIND_MW'.split(
     ' ',
   );
 /** The opcodes that a queue pair of a type may post. */
 const OPCODES_OF = /** @type {Record<string, string[]>} */ ({
-  RC: OPCODES.slice(0, 8),
+  RC: [...OPCODES.slice(0, 8), 'BIND_MW'],
   UC: ['SEND', 'SEND_WITH_IMM', 'RDMA_WRITE', 'RDMA_WRITE_WITH_IMM'],
   UD: ['SEND', 'SEND_WITH_IMM'],
 });
@@ -144,6 +144,7 @@ export class Verbs {
       if (opcode === 'LOCAL_INV' && random.chance(0.9)) wr['sges'] = [];
     }
     if (opcode === 'REG_MR') Object.assign(wr, this.#registration(qp));
+    if (opcode === 'BIND_MW') Object.assign(wr, { sges: [], ...this.#binding(qp) });
     if (this.typeOf(qp) === 'UD') Object.assign(wr, this.#destination(qp));
     return label(`${opcode} ${String(wr['wrId'])}`, wr);
   }
@@ -152,6 +153,20 @@ export class Verbs {
     const mr = this.#plausible.one('MemoryRegion', qp);
     const key = this.read(() => mr.lkey, 0x100);
     return { mr, key: ((key & -256) | this.#random.dice(256)) >>> 0, access: this.#plausible.access() };
+  }
+
+  #binding(/** @type {any} */ qp) {
+    const random = this.#random;
+    const mw = this.#plausible.one('MemoryWindow', qp);
+    const mr = this.#plausible.one('MemoryRegion', qp);
+    return {
+      mw,
+      mr,
+      addr: this.read(() => mr.iova, 0) + BigInt(random.pick([0, 0, 0, 8, 4096])),
+      length: random.pick([1, 8, 64, 64, 0, 5000]),
+      access: random.pick([4, 4, 6, 14, 1, 0]),
+      key: this.read(() => mw.nextRkey, 0x100),
+    };
   }
 
   #destination(/** @type {any} */ qp) {

@@ -42,7 +42,7 @@ export interface CauseText {
   /** Tells for which facts the value and the limit mean nothing to a program. Default: for none. */
   readonly hidesNumbers?: (facts: Facts) => boolean;
   /** Fills {@link ErrorDetail.counts}; says what the failure's value counts. */
-  readonly counts?: 'elements' | 'queuePairs';
+  readonly counts?: 'elements' | 'queuePairs' | 'windows';
   readonly text: (facts: Facts) => string;
 }
 
@@ -73,6 +73,7 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
   RegionGone: { argument: listedIfMany, text: (f) => `the memory region${whichListed(f)} has been released` },
   MappingGone: { text: byOwn('the DMA mapping has been unmapped') },
   MemoryFreed: { text: byOwn('the device memory has been freed') },
+  WindowGone: { argument: (f) => inWr(f, 'mw'), text: byOwn('the memory window has been deallocated') },
   ElementPut: { argument: listedIfMany, text: (f) => `the element${whichListed(f)} has been put` },
   CacheClosed: { text: byOwn('the registration cache is closed') },
   UsePut: { text: byOwn('the use has been put back') },
@@ -153,6 +154,12 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     counts: 'elements',
     text: (f) => `${countsAre(f)} still held on the region; nothing was changed`,
   },
+  WindowsBound: {
+    argument: listedIfMany,
+    counts: 'windows',
+    text: (f) =>
+      `${countsAre(f, ['is', 'are'])} bound to the region${whichListed(f)} (leases count); nothing was changed: end or invalidate ${f.value === 1n ? 'it' : 'them'} first, or use force`,
+  },
   ReregHeld: {
     counts: 'elements',
     text: (f) =>
@@ -223,6 +230,32 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     limit: 'number',
     text: ({ value, limit, reason }) =>
       `${reason ? `${reason}: ${unusable[reason]}` : 'the bytes cannot be accessed now'}; ${value} of ${bytes(limit)} were moved`,
+  },
+
+  WindowInOtherPd: {
+    argument: (f) => inWr(f, 'mw'),
+    text: byOwn('the memory window and the queue pair are in different protection domains'),
+  },
+  BindNotAllowed: {
+    argument: (f) => inWr(f, 'mr'),
+    value: 'number',
+    limit: 'number',
+    text: ({ value }) =>
+      `the region grants ${rights(value, 'and')}, but a memory window can be bound only to a region with MwBind`,
+  },
+  BindNeedsLocalWrite: {
+    argument: (f) => inWr(f, 'access') ?? 'options.access',
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `${rights(value, 'and')} needs a region with LocalWrite, but the region grants ${rights(limit, 'and')}`,
+  },
+  LeaseRights: {
+    argument: 'options.access',
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the region does not grant ${rights(value, 'or')} (it grants ${rights(limit, 'and')}), so a lease cannot`,
   },
 
   // EINVAL: devices and domains
@@ -369,6 +402,65 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     value: 'regionKind',
     text: (f) =>
       `the region${whichListed(f)} is of kind ${regionKindName(Number(f.value))}, which this method does not accept`,
+  },
+  WindowBound: {
+    argument: (f) => inWr(f, 'mw'),
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the memory window with key ${hex(value)} is bound already, to region ${limit}; LOCAL_INV or the peer's SEND_WITH_INV unbinds it`,
+  },
+  WindowUnbound: {
+    argument: keyArgument,
+    value: 'number',
+    text: ({ value }) =>
+      `the memory window with key ${hex(value)} is not bound, so there is nothing to invalidate`,
+  },
+  WindowIsLease: { argument: (f) => inWr(f, 'mw'), text: byOwn('a lease cannot be bound') },
+  WindowKeySlot: {
+    argument: (f) => inWr(f, 'key'),
+    value: 'number',
+    limit: 'number',
+    text: ({ argument, value, limit }) =>
+      `${argument ?? 'key'} ${hex(value)} differs from the window's key ${hex(limit)} in the upper 24 bits; only the low 8 bits may change`,
+  },
+  WindowOnOtherDevice: {
+    argument: (f) => inWr(f, 'mw'),
+    text: byOwn('the memory window and the queue pair belong to different devices'),
+  },
+  WindowOfOtherQp: {
+    argument: keyArgument,
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the memory window with key ${hex(value)} is bound to queue pair ${limit}, and only that one can invalidate it`,
+  },
+  BindInvalid: {
+    argument: (f) => inWr(f, 'mr'),
+    value: 'number',
+    text: ({ value }) => `the region's key ${hex(value)} is invalid, so no memory window can be bound to it`,
+  },
+  BindRights: {
+    argument: (f) => inWr(f, 'access') ?? 'options.access',
+    value: 'number',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the rights are ${rights(value, 'and')}, but a memory window grants one or more of ${rights(limit, 'and')} and nothing else`,
+  },
+  WindowType: {
+    value: 'number',
+    text: ({ value }) => `memory windows of type ${value} cannot be created, or not be invalidated`,
+  },
+  BindEmpty: {
+    argument: (f) => inWr(f, 'length'),
+    text: byOwn('a memory window has at least 1 byte; LOCAL_INV unbinds one'),
+  },
+  BindOutside: {
+    argument: (f) => inWr(f, 'addr'),
+    value: 'address',
+    limit: 'number',
+    text: ({ value, limit }) =>
+      `the ${bytes(limit)} at ${hex(value)} are not inside the remote addresses (iova) of the region`,
   },
   ReregNothing: {
     argument: 'options',

@@ -31,6 +31,7 @@ const countNames: readonly (readonly [
   ['sharedReceiveQueues', 'shared receive queue', 'shared receive queues', ResourceKind.Srq],
   ['addressHandles', 'address handle', 'address handles', ResourceKind.Ah],
   ['regions', 'region', 'regions', ResourceKind.Mr],
+  ['windows', 'memory window', 'memory windows', ResourceKind.Mw],
   ['mappings', 'DMA mapping', 'DMA mappings', ResourceKind.Dma],
   ['elements', 'element', 'elements', undefined],
 ];
@@ -196,4 +197,6 @@ export const unusable: Readonly<Record<DataPathReason, string>> = {
   Remapped: 'the region was mapped again or unmapped after the element was accepted',
   RegionRevoked: 'the region was released by force, or its domain or device was closed',
   OtherEnvironment: 'only the thread that registered the bytes can access them',
+  WindowEnded: 'the memory window or lease that the element was accepted through was unbound or ended',
+  LeaseExpired: 'the lease that the element was accepted through has expired',
 };

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'd519a3c88adcea02';
+export const LAYOUT_HASH = 'b54eb9d4b804d18a';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -71,7 +71,21 @@ export enum Reason {
    * precedence over all other reasons.
    */
   Closed = 16,
-  Count = 17,
+  /**
+   * Memory windows. The first four come from checks, after RVT_INVALIDATED and RVT_WRONG_PD; LEASE_EXPIRED and
+   * WINDOW_ENDED also from the data path.
+   * the key is that of a window that is bound to no region
+   */
+  WindowUnbound = 17,
+  /** the key of a window was used as lkey: windows are for peers */
+  WindowLocal = 18,
+  /** the window is bound for the peer of another queue pair */
+  WindowOtherQp = 19,
+  /** the time of the lease is over */
+  LeaseExpired = 20,
+  /** the window was unbound or ended since the SGE was accepted */
+  WindowEnded = 21,
+  Count = 22,
 }
 
 /**
@@ -103,6 +117,8 @@ export enum Cause {
   CqGone = 9,
   /** the shared receive queue was destroyed */
   SrqGone = 10,
+  /** the memory window was deallocated; index: of the work request */
+  WindowGone = 12,
   /** the address handle was destroyed; index: of the work request. Also for EINVAL */
   AhGone = 11,
   /**
@@ -156,6 +172,8 @@ export enum Cause {
   SrqInUse = 51,
   /** value: elements that hold the region, which is not re-registered */
   ReregHeld = 52,
+  /** value: windows and leases that are bound to the region, which is unchanged; index: its index in a list */
+  WindowsBound = 54,
   /** another thread is re-registering the region */
   ReregRunning = 53,
   /**
@@ -191,6 +209,14 @@ export enum Cause {
    * of the element
    */
   RightNotProven = 71,
+  /** the window and the queue pair are in different domains */
+  WindowInOtherPd = 73,
+  /** value: the region's access bits; limit: the one that binding needs */
+  BindNotAllowed = 74,
+  /** value: access bits that need local write access; limit: the region's access bits */
+  BindNeedsLocalWrite = 75,
+  /** value: access bits that the region does not grant; limit: its bits */
+  LeaseRights = 76,
   /** value: bytes moved; limit: bytes requested. Also for EINVAL */
   BytesUnusable = 72,
   /**
@@ -298,6 +324,28 @@ export enum Cause {
   ReregNothing = 150,
   /** the region's key is invalid, so the region cannot be re-registered */
   ReregInvalid = 151,
+  /** value: the window's key; limit: id of the region that it is bound to */
+  WindowBound = 152,
+  /** value: the window's key, which cannot be invalidated */
+  WindowUnbound = 153,
+  /** a lease cannot be bound */
+  WindowIsLease = 154,
+  /** value: the requested key; limit: the window's key, of which only the low 8 bits may change */
+  WindowKeySlot = 155,
+  /** the window is on another device */
+  WindowOnOtherDevice = 156,
+  /** value: the key; limit: serial number of the queue pair that the window is bound to */
+  WindowOfOtherQp = 157,
+  /** value: the region's key, which is invalid */
+  BindInvalid = 158,
+  /** value: access bits for a window; limit: those that it can grant */
+  BindRights = 159,
+  /** value: unknown enum rvt_mw_type; or 1: the key of such a window is not invalidated */
+  WindowType = 210,
+  /** the window would have no bytes */
+  BindEmpty = 208,
+  /** value: address of the window; limit: its bytes; not inside the region */
+  BindOutside = 209,
   /** the binding rejected an argument, although lib checks arguments first */
   Argument = 148,
   /**
@@ -349,7 +397,7 @@ export enum Cause {
   PathRate = 178,
   /** value: enum rvt_mig_state that is not allowed now; limit: the new state */
   PathMig = 179,
-  /** a completion queue with a ring cannot be resized */
+  /** a completion queue with a ring cannot be resized, nor can completions be dropped */
   CqRing = 180,
   /** the queue pair was created before the device's first endpoint, with a number that could be foretold */
   QpNumberForeseen = 181,
@@ -460,6 +508,14 @@ export enum ReleaseMode {
   Await = 1,
   /** end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
   Force = 2,
+}
+
+/** Types of memory windows, as in enum ib_mw_type. Type 1 is for hosts in C: JavaScript has windows of type 2. */
+export enum WindowType {
+  /** for all queue pairs of its domain; bound over and over; unbound by binding no bytes */
+  One = 1,
+  /** 2B: for the queue pair that has bound it; unbound by invalidation */
+  Two = 2,
 }
 
 /** What rvt_rereg_mr() changes, with the values of the verbs' IBV_REREG_MR_*. */
@@ -584,6 +640,7 @@ export enum WcStatus {
   LocQpOpErr = 2,
   LocProtErr = 4,
   WrFlushErr = 5,
+  MwBindErr = 6,
   BadRespErr = 7,
   RemInvReqErr = 9,
   RemAccessErr = 10,
@@ -600,6 +657,7 @@ export enum WcOpcode {
   RdmaRead = 2,
   CompSwap = 3,
   FetchAdd = 4,
+  BindMw = 5,
   LocalInv = 6,
   RegMr = 8,
   Recv = 128,
@@ -660,7 +718,9 @@ export enum WcCause {
   EndpointClosed = 19,
   /** the device was opened with faults, and this is one; value: enum rvt_fault_kind */
   Injected = 20,
-  Count = 21,
+  /** a delayed BIND_MW could not bind its window */
+  BindRefused = 21,
+  Count = 22,
 }
 
 /** Faults that a device makes on purpose, by kind. */
@@ -759,7 +819,7 @@ export enum VerbsEvent {
   LastWqe = 2,
   /** a shared receive queue fell below its limit */
   SrqLimit = 3,
-  /** an RNR timer of the queue pair was started: rvt_progress() must be called */
+  /** an RNR timer of the queue pair, or the time of a late completion of the completion queue, began: call rvt_progress() */
   Timer = 4,
   /** An endpoint has something to tell: refusals, or that it was closed. Reported by the host, not by the engine. */
   Endpoint = 5,
@@ -787,6 +847,23 @@ export enum SendWrWord {
   RemoteQkey = 22,
   Reserved = 23,
   Words = 24,
+}
+
+/**
+ * The words of a BIND_MW that have another meaning than in other send work requests, or a longer name. REGION, KEY
+ * and ACCESS name the region, the window's new key and its rights.
+ */
+export enum BindWrWord {
+  /** remote address of the window's first byte, 64 bits */
+  Addr = 6,
+  /** the window: index in its pool */
+  Window = 8,
+  /** the window: number of its domain; 0: the work request has none */
+  Checker = 9,
+  /** bytes of the window, 64 bits */
+  Length = 10,
+  /** the window: generation of that place, 64 bits */
+  Generation = 12,
 }
 
 /** A receive work request; NUM_SGE elements follow. */
@@ -1151,6 +1228,25 @@ export enum RegionField {
   Count = 16,
 }
 
+/** The attributes of a memory window or a lease (struct rvt_mw_attributes). */
+export enum WindowField {
+  /** unique on the device, never reused */
+  Id = 0,
+  Key = 1,
+  Access = 2,
+  Bound = 3,
+  Lease = 4,
+  Expired = 5,
+  /** id of the region that it is bound to; 0: none */
+  Region = 6,
+  /** remote address of its first byte */
+  Address = 7,
+  Length = 8,
+  /** serial number of the only queue pair whose peer may use it; 0: any */
+  Qp = 9,
+  Count = 10,
+}
+
 /** Where a region's bytes are, and how a peer addresses them (struct rvt_mr_place). */
 export enum RegionPlaceField {
   /** serial number of the region's domain */
@@ -1240,11 +1336,13 @@ export enum CounterField {
 export enum KeyTableField {
   Index = 0,
   Lkey = 1,
-  /** id of the region in the slot */
+  /** id of the region in the slot, or of the one that the window in the slot is bound to; 0: none */
   Region = 2,
   /** index of that region in its pool */
   RegionIndex = 3,
-  Count = 4,
+  /** id of the memory window in the slot; 0: a region has the slot */
+  Window = 4,
+  Count = 5,
 }
 
 /** The kind of memory behind a region or a DMA mapping. */
@@ -1277,7 +1375,8 @@ export enum ResourceKind {
   Cq = 6,
   Srq = 7,
   Ah = 8,
-  Kinds = 9,
+  Mw = 9,
+  Kinds = 10,
 }
 
 export enum ContextRow {
@@ -1386,6 +1485,26 @@ export enum RegionRow {
   Fields = 19,
 }
 
+export enum WindowRow {
+  Id = 0,
+  Context = 1,
+  Pd = 2,
+  Key = 3,
+  /** 1: a lease; 0: a window of type 2B */
+  Lease = 4,
+  /** id of the region that it is bound to; 0: none, and the next four fields are 0 */
+  Region = 5,
+  /** remote address of its first byte */
+  Address = 6,
+  Length = 7,
+  Access = 8,
+  /** serial number of the only queue pair whose peer may use it; 0: any */
+  Qp = 9,
+  /** lease: milliseconds until it expires; 0: it has expired */
+  MsLeft = 10,
+  Fields = 11,
+}
+
 export enum DmaRow {
   Serial = 0,
   Context = 1,
@@ -1450,7 +1569,23 @@ export enum SlotRow {
   Iova = 4,
   /** start of the region's row (enum rvt_mr_row) */
   Region = 5,
-  Fields = 24,
+  /**
+   * 1: a memory window has the slot, 2: a lease; the region, if any, is the one that it is bound to. 0: the
+   * fields below are 0
+   */
+  Window = 24,
+  /** remote address of its first byte */
+  WindowAddress = 25,
+  WindowLength = 26,
+  WindowAccess = 27,
+  /** serial number of the only queue pair whose peer may use it; 0: any */
+  WindowQp = 28,
+  /** lease: milliseconds until it expires; 0: it has expired */
+  WindowMsLeft = 29,
+  /** serial number of its domain */
+  WindowPd = 30,
+  Reserved = 31,
+  Fields = 32,
 }
 
 /** Regions found by a search for an address: at most one of each kind. */
@@ -1497,10 +1632,10 @@ export enum Explained {
   /** the row of the key's slot (enum rvt_slot_row) */
   Slot = 9,
   /** the row of the slot of the key with its bytes reversed */
-  Swapped = 33,
+  Swapped = 41,
   /** RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-  Found = 57,
-  Count = 177,
+  Found = 73,
+  Count = 233,
 }
 
 /** The size of an element, struct ib_sge { u64 address, u32 length, u32 key } in host byte order. */
@@ -1620,7 +1755,7 @@ export enum CommandWord {
   Compare = 58,
   /** out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
   RecordSequence = 60,
-  /** in: number of the domain that a region is re-registered in */
+  /** in: number of the domain that a region is re-registered in, or of the queue pair that a lease is for */
   NewChecker = 62,
 }
 

@@ -197,6 +197,17 @@ export interface NativeModule {
   readonly stampOfKey: () => void;
   /** Writes the {@link ViewField}s of a Uint8Array to FIELDS. */
   readonly placeOfView: (bytes: Uint8Array) => void;
+  /** Calls `rvt_alloc_mw` in the domain CHECKER. Stores REGION and REGION_GENERATION of the window, and the field Key. */
+  readonly allocMw: () => void;
+  /** Writes the {@link WindowField}s of the window CHECKER, REGION, REGION_GENERATION to FIELDS. */
+  readonly queryMw: () => void;
+  /** Calls `rvt_dealloc_mw` on the window. */
+  readonly deallocMw: () => void;
+  /**
+   * Calls `rvt_lease_mr` on the region CHECKER, REGION, REGION_GENERATION: OPERAND bytes at ADDRESS with the rights ACCESS, for
+   * COMPARE milliseconds, for the queue pair with the number NEW_CHECKER (0: any). Stores the same as `allocMw`.
+   */
+  readonly leaseMr: () => void;
   /** Starts counting the accesses of the region. */
   readonly countMr: () => void;
   /** Calls `rvt_map_phys_fmr` at IOVA. */

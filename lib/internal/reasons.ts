@@ -31,6 +31,14 @@ export const checkReasons = [
   'AccessDenied',
   /** The access is inside the bounds, but no segment or DMA mapping covers it. */
   'Unmapped',
+  /** The key is that of a memory window that is not bound, or not any more. */
+  'WindowUnbound',
+  /** The key of a memory window or a lease was used as an lkey: only peers may use it. */
+  'WindowLocal',
+  /** The memory window or the lease is for the peer of another queue pair. */
+  'WindowOtherQp',
+  /** The time of the lease is over. */
+  'LeaseExpired',
 ] as const;
 
 /** Why an access to the bytes of an accepted element was refused. */
@@ -47,6 +55,10 @@ export const dataPathReasons = [
   'RegionRevoked',
   /** Only the environment (thread) that registered the bytes can access them. */
   'OtherEnvironment',
+  /** The element was accepted through a memory window or a lease that was unbound, deallocated or revoked since. */
+  'WindowEnded',
+  /** The element was accepted through a lease whose time is over. */
+  'LeaseExpired',
 ] as const;
 
 /** A reason with which a check refuses an access; see {@link ProtectionDomain.acquire} and {@link QueuePair.acquire}. */

@@ -53,6 +53,7 @@ export type WcOpcodeName =
   | 'RDMA_READ'
   | 'COMP_SWAP'
   | 'FETCH_ADD'
+  | 'BIND_MW'
   | 'LOCAL_INV'
   | 'REG_MR'
   | 'RECV'
@@ -65,6 +66,7 @@ export type WcStatusName =
   | 'LOC_QP_OP_ERR'
   | 'LOC_PROT_ERR'
   | 'WR_FLUSH_ERR'
+  | 'MW_BIND_ERR'
   | 'BAD_RESP_ERR'
   | 'REM_INV_REQ_ERR'
   | 'REM_ACCESS_ERR'
@@ -149,6 +151,7 @@ const wcOpcodes: Readonly<Record<WcOpcode, WcOpcodeName>> = {
   [WcOpcode.RdmaRead]: 'RDMA_READ',
   [WcOpcode.CompSwap]: 'COMP_SWAP',
   [WcOpcode.FetchAdd]: 'FETCH_ADD',
+  [WcOpcode.BindMw]: 'BIND_MW',
   [WcOpcode.LocalInv]: 'LOCAL_INV',
   [WcOpcode.RegMr]: 'REG_MR',
   [WcOpcode.Recv]: 'RECV',
@@ -161,6 +164,7 @@ const wcStatuses: Readonly<Record<Exclude<WcStatus, WcStatus.Count>, WcStatusNam
   [WcStatus.LocQpOpErr]: 'LOC_QP_OP_ERR',
   [WcStatus.LocProtErr]: 'LOC_PROT_ERR',
   [WcStatus.WrFlushErr]: 'WR_FLUSH_ERR',
+  [WcStatus.MwBindErr]: 'MW_BIND_ERR',
   [WcStatus.BadRespErr]: 'BAD_RESP_ERR',
   [WcStatus.RemInvReqErr]: 'REM_INV_REQ_ERR',
   [WcStatus.RemAccessErr]: 'REM_ACCESS_ERR',

@@ -37,6 +37,8 @@ export type CompletionReason =
   | 'CqFull'
   /** A delayed LOCAL_INV named a key that the queue pair cannot invalidate. */
   | 'InvalidateRefused'
+  /** A delayed BIND_MW could not bind its window. */
+  | 'BindRefused'
   /** The sender was stopped in the middle of the message. */
   | 'BrokenOff'
   /** The peer at the other end of the wire refused it with a NAK. */
@@ -114,6 +116,9 @@ const sentences: Readonly<Record<CompletionReason, Sentence>> = {
     'Destroy the broken completion queue, create a larger one, and poll it more often.',
   InvalidateRefused: () =>
     'The delayed LOCAL_INV named a key that no region has, or whose region is in another protection domain. The queue pair is unchanged.',
+  BindRefused: () =>
+    'The delayed BIND_MW could not bind its memory window when it was carried out: the window is bound or deallocated, or the ' +
+    'region or its rights do not allow it. The queue pair is unchanged.',
   BrokenOff: () =>
     'The sender was reset, destroyed or put into the error state in the middle of a message, or could not read its bytes. ' +
     'The receive may hold a part of the message.',

@@ -20,7 +20,8 @@ const turn = (): Promise<void> =>
 /**
  * Polls a completion queue until it has given `count` completions, and returns them in order. Takes no more than these.
  *
- * @returns a promise, which rejects with an Error that lists what came, if fewer came in time
+ * @returns a promise, which rejects with an Error that lists what came, if fewer came in time; with a RangeError if `count` is not a
+ *   whole number, or the time is not a number, 0 or more
  */
 export async function takeCompletions(
   cq: CompletionQueue,
@@ -28,6 +29,11 @@ export async function takeCompletions(
   options: TakeCompletionsOptions = {},
 ): Promise<Completion[]> {
   const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  if (!Number.isSafeInteger(count) || count < 0)
+    throw new RangeError('count must be a whole number, 0 or more');
+  // NaN would be a time that never ends.
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0))
+    throw new RangeError('options.timeoutMs must be a number, 0 or more');
   const end = performance.now() + timeoutMs;
   const taken: Completion[] = [];
   for (;;) {

@@ -58,8 +58,12 @@ export function openTestDevice(options: TestDeviceOptions = {}): TestDevice {
   const device = new Device({ captureStacks: true, ...options });
   const close = (exceptions: LeftOverOptions = {}): void => {
     if (isClosed(device)) return;
-    const left = leftOver(device, exceptions);
-    closeAll(device);
+    let left: LeftOver[];
+    try {
+      left = leftOver(device, exceptions);
+    } finally {
+      closeAll(device); // also if an exception is wrong
+    }
     if (left.length > 0) throw new LeftOverError(left);
   };
   return {

@@ -1,5 +1,21 @@
 import { Access } from './access';
-import { integer, invalidType, invalidValue, propertiesOf, u32, u64 } from '../internal/arguments';
+import {
+  integer,
+  invalidType,
+  invalidValue,
+  propertiesOf,
+  type Unchecked,
+  u32,
+  u64,
+} from '../internal/arguments';
+import { fieldNumber, words } from '../internal/command';
+import { construction } from '../internal/construction';
+import { CommandWord, WindowField } from '../internal/layout';
+import { native } from '../internal/native';
+import { Lease } from './lease';
+import { nativeQueuePairOf } from './qp-native';
+import { type QueuePair } from './queue-pair';
+import { leaseRegion, newWindowKey, queryWindow, readNewWindow } from '../internal/window-name';
 import { optionsOf } from '../internal/options';
 import { explainedError, rdmaError } from '../internal/errors';
 import { type Method } from '../internal/methods';
@@ -8,12 +24,24 @@ import { bytesOf, byteLengthOf, type MemoryLike } from '../internal/memory-argum
 import { placeOfRegion } from '../internal/region-place';
 import { type RegionName } from '../internal/region-name';
 
+const { deallocMw } = native;
+
 /** Options of {@link Region.advertise}. */
 export interface AdvertiseOptions {
   /** Offset of the advertised range from the start of the region, in bytes. Default 0. */
   offset?: number;
   /** Length of the advertised range in bytes, at least 1. Default: up to the end of the region. */
   length?: number;
+}
+
+/** Options of {@link Region.advertise} with which it makes a lease. */
+export interface LeaseOptions extends AdvertiseOptions {
+  /** The lease expires this many milliseconds from now. 0..2^53-1. */
+  expiresInMs: number;
+  /** The rights of the lease: remote rights that the region grants. Default: all remote rights of the region. */
+  access?: Access;
+  /** The only queue pair whose peer may use the lease. Default: every queue pair of the region's domain. */
+  qp?: QueuePair;
 }
 
 /**
@@ -40,17 +68,26 @@ const MOST_BYTES = 0xffffffff;
 
 const REMOTE = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
 
-/** Implements {@link Region.advertise}. */
-export function advertise(name: RegionName, method: Method, options: unknown): Advertisement {
-  const { offset: givenOffset = 0, length: givenLength } = optionsOf<AdvertiseOptions>(options, [
-    'offset',
-    'length',
-  ]);
+/**
+ * Implements {@link Region.advertise}.
+ *
+ * @param note - called with the id of a new lease. Not needed if `options` ask for none
+ */
+export function advertise(
+  name: RegionName,
+  method: Method,
+  options: unknown,
+  note: (id: number) => void = () => undefined,
+): Advertisement {
+  const given = optionsOf<LeaseOptions>(options, ['offset', 'length', 'expiresInMs', 'access', 'qp']);
+  const { offset: givenOffset = 0, length: givenLength, expiresInMs } = given;
   const wanted = integer(givenOffset, 'options.offset', 0, Number.MAX_SAFE_INTEGER);
   const wantedLength =
     givenLength === undefined
       ? undefined
       : integer(givenLength, 'options.length', 1, Number.MAX_SAFE_INTEGER);
+  if (expiresInMs === undefined) refuseTerms(given);
+  const terms = expiresInMs === undefined ? undefined : termsOf(given);
   const place = placeOfRegion(name);
   if (typeof place === 'number') throw rdmaError(method, place);
   if (place.isDma) throw explainedError(method, 'EINVAL', 'DmaRegion');
@@ -61,7 +98,64 @@ export function advertise(name: RegionName, method: Method, options: unknown): A
   const offset = integer(wanted, 'options.offset', 0, place.length - 1);
   const rest = place.length - offset;
   const length = wantedLength === undefined ? rest : integer(wantedLength, 'options.length', 1, rest);
-  return { vaddr: place.remoteAddress + BigInt(offset), length, rkey: place.key as Rkey };
+  const range = { vaddr: place.remoteAddress + BigInt(offset), length, rkey: place.key as Rkey };
+  return terms === undefined ? range : makeLease(name, method, range, terms, place.access & REMOTE, note);
+}
+
+/** The options that belong to a lease. */
+interface Terms {
+  readonly ms: number;
+  readonly access: Access | undefined;
+  readonly qp: number;
+}
+
+function refuseTerms({ access, qp }: Unchecked<LeaseOptions>): void {
+  // Rights that silently did not hold would be worse than an error.
+  if (access !== undefined) throw invalidValue('options.access', 'needs options.expiresInMs', access);
+  if (qp !== undefined) throw invalidValue('options.qp', 'needs options.expiresInMs', qp);
+}
+
+function termsOf({ expiresInMs, access, qp }: Unchecked<LeaseOptions>): Terms {
+  const found = qp === undefined ? undefined : nativeQueuePairOf(qp);
+  if (qp !== undefined && found === undefined)
+    throw invalidType('options.qp', 'an instance of QueuePair', qp);
+  return {
+    ms: integer(expiresInMs, 'options.expiresInMs', 0, Number.MAX_SAFE_INTEGER),
+    access: access === undefined ? undefined : u32(access, 'options.access'),
+    qp: found?.number() ?? 0,
+  };
+}
+
+function makeLease(
+  name: RegionName,
+  method: Method,
+  range: Advertisement,
+  { ms, access, qp }: Terms,
+  all: Access,
+  note: (id: number) => void,
+): Lease {
+  const rights = access ?? all;
+  const { checker } = name;
+  const status = leaseRegion(name, { vaddr: range.vaddr, length: range.length, access: rights, ms, qp });
+  try {
+    if (status < 0) throw rdmaError(method, status);
+    const window = readNewWindow(name.domain, checker);
+    const rkey = newWindowKey() as Rkey;
+    const found = queryWindow(window);
+    if (found < 0) throw rdmaError(method, found); // another thread has closed the region meanwhile
+    const id = fieldNumber(WindowField.Id);
+    const lease = new Lease(construction, window, id, { ...range, rkey }, rights, ms);
+    note(id);
+    return lease;
+  } catch (error) {
+    // The object could not be created at the end of the stack, where only native functions can be called. The block still names
+    // the lease.
+    if (status === 0) {
+      words[CommandWord.Checker] = checker;
+      deallocMw();
+    }
+    throw error;
+  }
 }
 
 /**

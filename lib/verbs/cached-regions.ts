@@ -408,6 +408,7 @@ function keyWorksNow(entry: CachedRegion): boolean {
     typeof place === 'object' &&
     before !== undefined &&
     place.works &&
+    place.key === before.key &&
     place.pd === before.pd &&
     place.buffer === before.buffer &&
     place.offset === before.offset &&

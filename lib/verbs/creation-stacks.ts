@@ -9,6 +9,7 @@ export type CreatedKind =
   | 'sharedReceiveQueue'
   | 'addressHandle'
   | 'region'
+  | 'window'
   | 'mapping'
   | 'memory';
 

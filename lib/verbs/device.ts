@@ -190,10 +190,12 @@ export interface KeySlots {
 export interface KeyTableRow {
   /** Index of the slot in the key table. */
   index: number;
-  /** The key of the slot's region. */
+  /** The key of the slot's region, or of its memory window, which is no lkey. */
   lkey: Lkey;
-  /** The region; undefined if another thread created it. */
+  /** The region, or the one that the memory window is bound to; undefined if there is none or another thread created it. */
   region: AnyRegion | undefined;
+  /** Id of the memory window or lease that has the slot. Absent if a region has it. */
+  window?: number;
 }
 
 const DEFAULT_LKEY_TABLE_BITS = 16;
@@ -635,6 +637,7 @@ export class Device {
           Number(used[i + KeyTableField.RegionIndex]),
           Number(used[i + KeyTableField.Region]),
         ),
+        ...(used[i + KeyTableField.Window] ? { window: Number(used[i + KeyTableField.Window]) } : {}),
       };
     }
     return { max, next, generation, used: rows };

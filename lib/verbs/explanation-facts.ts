@@ -41,13 +41,28 @@ export interface RegionFacts {
   readonly own: boolean;
 }
 
+/** The current properties of a memory window or a lease; an unbound window has 0 for all but `pd`. */
+export interface WindowFacts {
+  readonly lease: boolean;
+  readonly pd: number;
+  /** Remote address of its first byte. */
+  readonly address: bigint;
+  readonly length: bigint;
+  readonly access: Access;
+  /** Id of the only queue pair whose peer may use it; 0: any. */
+  readonly qp: number;
+}
+
 /** The current contents of a slot of the key table. */
 export interface SlotFacts {
   /** Low half of the slot record's sequence number; see `RVT_SLOT_SEQUENCE`. */
   readonly sequence: number;
   /** The slot's current key. For an empty slot: its last key, or 0 if it never held one. */
   readonly key: number;
+  /** The region that has the slot, or the one that the window is bound to. */
   readonly region: RegionFacts | undefined;
+  /** The memory window or lease that has the slot. */
+  readonly window: WindowFacts | undefined;
   /** True if the asker is not allowed to see the slot's region or, for an empty slot, its previous key. */
   readonly hidden: boolean;
 }
@@ -112,11 +127,25 @@ function regionAt(rows: Rows, at: number, asker: Asker): RegionFacts | undefined
   };
 }
 
+function windowAt(rows: Rows, at: number): WindowFacts | undefined {
+  const kind = number(rows, at + SlotRow.Window);
+  if (kind === 0) return undefined;
+  return {
+    lease: kind === 2,
+    pd: number(rows, at + SlotRow.WindowPd),
+    address: long(rows, at + SlotRow.WindowAddress),
+    length: long(rows, at + SlotRow.WindowLength),
+    access: number(rows, at + SlotRow.WindowAccess),
+    qp: number(rows, at + SlotRow.WindowQp),
+  };
+}
+
 function slotAt(rows: Rows, at: number, asker: Asker): SlotFacts {
   return {
     sequence: Number(long(rows, at + SlotRow.Sequence) & 0xffff_ffffn),
     key: number(rows, at + SlotRow.Key),
     region: regionAt(rows, at, asker),
+    window: windowAt(rows, at),
     hidden: number(rows, at + SlotRow.Hidden) !== 0,
   };
 }

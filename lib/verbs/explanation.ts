@@ -1,5 +1,12 @@
 import { type Asker } from './asker';
-import { type AskedAccess, type Facts, lookUp, type RegionFacts, type SlotFacts } from './explanation-facts';
+import {
+  type AskedAccess,
+  type Facts,
+  lookUp,
+  type RegionFacts,
+  type SlotFacts,
+  type WindowFacts,
+} from './explanation-facts';
 import { mixUpsOfBounds, mixUpsOfKey, mixUpsOfRights, originOf } from './explanation-mixups';
 import { nameOfRegion, range, rightsOf } from './explanation-words';
 import { AccessBit, KEY_VARIANT_MASK } from '../internal/layout';
@@ -19,6 +26,11 @@ const meanings: Readonly<Record<string, string>> = {
   OutOfBounds: 'Part of the access lay outside the region.',
   AccessDenied: 'The region did not grant the right.',
   Unmapped: 'No memory was mapped there.',
+  WindowUnbound: 'The key was that of a memory window that was not bound.',
+  WindowLocal: 'The key was that of a memory window or a lease, which only peers may use.',
+  WindowOtherQp: 'The memory window or the lease was for the peer of another queue pair.',
+  LeaseExpired: 'The time of the lease was over.',
+  WindowEnded: 'The memory window or lease that the element was accepted through had been unbound or ended.',
   Closed: 'The domain or queue pair, or its device, had been closed.',
 };
 
@@ -90,6 +102,12 @@ function revoked(asker: Asker, asked: AskedAccess, facts: Facts): string {
 
 function staleKey(asker: Asker, asked: AskedAccess, facts: Facts): string {
   const { slot } = facts;
+  if (slot.window !== undefined) {
+    const now = ` The slot of this key holds a ${slot.window.lease ? 'lease' : 'memory window'} whose key is ${hex(slot.key)}.`;
+    return (slot.key & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)
+      ? `${now} The two keys differ only in the low byte: each BIND_MW gives the window a new key, and this one is old or not yet valid.`
+      : now + mixUpsOfKey(asker, asked, facts);
+  }
   if (slot.region === undefined) return ' The slot of this key holds a region under another key.';
   const now = ` The slot of this key now holds ${nameOfRegion(slot.region)}.`;
   if ((slot.key & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)) {
@@ -148,6 +166,41 @@ function accessDenied(asker: Asker, asked: AskedAccess, facts: Facts, region: Re
   return ` ${capital(nameOfRegion(region))} grants ${rightsOf(region.access)}; ${what}.${mixUpsOfRights(asker, asked, facts, region)}`;
 }
 
+/** Explains a refusal by the key of a memory window or a lease. */
+function byWindow(
+  asker: Asker,
+  asked: AskedAccess,
+  reason: RefusalReason,
+  facts: Facts,
+  window: WindowFacts,
+): string {
+  const { lease, address, length, access, qp, pd } = window;
+  const what = lease ? 'lease' : 'memory window';
+  const region = facts.slot.region === undefined ? 'its region' : nameOfRegion(facts.slot.region);
+  const covers = `It covers ${bytes(length)} of ${region} at the remote addresses ${range(address, length)}`;
+  switch (reason) {
+    case 'WindowUnbound':
+      return (
+        ' The key is that of a memory window that is bound to no region: no BIND_MW was carried out yet, or LOCAL_INV, ' +
+        "a peer's SEND_WITH_INV or the end of its region has unbound it."
+      );
+    case 'WindowLocal':
+      return ` The key is that of a ${what}: only peers may use it, as an rkey. ${covers}; a local access needs the lkey of that region.`;
+    case 'WindowOtherQp':
+      return ` The key is that of a ${what} for the peer of queue pair ${qp} alone; this access came over queue pair ${asker.id}.`;
+    case 'LeaseExpired':
+      return ` The key is that of a lease whose time is over. ${covers}; advertise the range again for a new lease.`;
+    case 'WrongPd':
+      return ` The key is that of a ${what} in protection domain ${pd}; this access was checked in protection domain ${facts.pd}.`;
+    case 'OutOfBounds':
+      return ` ${overrun(asked.address, asked.length, address, length)}. The key is that of a ${what}. ${covers}, and nothing else of that region.`;
+    case 'AccessDenied':
+      return ` The key is that of a ${what} that grants ${rightsOf(access)}; ${rightsOf(asked.access)} is missing.`;
+    default:
+      return ` ${meanings[reason] ?? ''}`;
+  }
+}
+
 function unmapped(asked: AskedAccess, facts: Facts, region: RegionFacts | undefined): string {
   if (asked.key !== 0) {
     return ` This is an empty access at the very end${
@@ -186,6 +239,8 @@ function causeOf(asker: Asker, asked: AskedAccess, reason: RefusalReason, facts:
       return unmapped(asked, facts, region);
     default:
   }
+  const { window } = facts.slot;
+  if (window !== undefined) return byWindow(asker, asked, reason, facts, window);
   if (region === undefined) return ` ${meanings[reason] ?? ''}`;
   switch (reason) {
     case 'Invalidated':
@@ -216,6 +271,7 @@ function isOfBytes(reason: RefusalReason): boolean {
     case 'Remapped':
     case 'RegionRevoked':
     case 'OtherEnvironment':
+    case 'WindowEnded':
       return true;
     default:
       return false;

@@ -16,17 +16,26 @@ import { Checker } from './checker';
 import { acquireAccess, checkAccess, type CheckedPlace, type LocalCheck } from './check-result';
 import { dispose } from '../internal/disposal';
 import { setDomainLookUp } from './domain-native';
-import { storeLong, words } from '../internal/command';
+import { fieldNumber, storeLong, words } from '../internal/command';
 import { storeAccess } from '../internal/element';
 import { Errno, explainedError, rdmaError, resultOf, throwOnError } from '../internal/errors';
 import { FastMemoryRegion } from './fast-memory-region';
 import { type Lkey } from './keys';
-import { CommandFlag, CommandWord, MrTypeNumber, PAGE_SHIFT, ReleaseMode } from '../internal/layout';
+import {
+  CommandFlag,
+  CommandWord,
+  MrTypeNumber,
+  PAGE_SHIFT,
+  ReleaseMode,
+  WindowField,
+} from '../internal/layout';
 import { bytesOf, registrableBytesOf, throwIfDetached, type MemoryLike } from '../internal/memory-argument';
 import { type Method } from '../internal/methods';
 import { MemoryRegion } from './memory-region';
+import { MemoryWindow } from './memory-window';
 import { native, type NativeProtectionDomain, type Status } from '../internal/native';
 import { readNewRegion, type RegionName, regionNames, registerMemory } from '../internal/region-name';
+import { createWindow, queryWindow, readNewWindow } from '../internal/window-name';
 import { QueuePair } from './queue-pair';
 import { type CreateQpOptions } from './queue-pair-options';
 import { readQpOptions } from './create-qp-options';
@@ -43,7 +52,7 @@ import { sweep } from './event-dispatch';
 import { type CreateSrqOptions, SharedReceiveQueue } from './shared-receive-queue';
 import { type VerbsHome } from './verbs-registry';
 
-const { releaseMr } = native;
+const { deallocMw, releaseMr } = native;
 const { hasOwn } = Object;
 
 /** Options of {@link ProtectionDomain.regUserMr}. */
@@ -289,6 +298,35 @@ export class ProtectionDomain {
     return this.#make(method, FastMemoryRegion, () =>
       this.#native.allocFmr(access, maxPages, maxMaps, pageShift),
     );
+  }
+
+  /**
+   * Creates a memory window of type 2B. It is unbound: peers are refused until a {@link BindMwRequest} binds it.
+   *
+   * Verbs: `ibv_alloc_mw`.
+   *
+   * @returns the new window
+   * @throws RdmaError `ENOMEM`: no free slot in the key table; `EBADF`: the domain is closed
+   */
+  allocMw(): MemoryWindow {
+    const { number } = this.#asker;
+    const status = createWindow(number);
+    try {
+      throwOnError('ProtectionDomain.allocMw', status);
+      const name = readNewWindow(this.#native, number);
+      throwOnError('ProtectionDomain.allocMw', queryWindow(name)); // another thread may have closed the domain
+      const id = fieldNumber(WindowField.Id);
+      const window = new MemoryWindow(construction, name, id);
+      if (this.#table.stacks) this.#table.created('window', () => id);
+      return window;
+    } catch (error) {
+      // As in regUserMr: the object could not be created at the end of the stack. The block still names the window.
+      if (status === 0) {
+        words[CommandWord.Checker] = number;
+        deallocMw();
+      }
+      throw error;
+    }
   }
 
   /**

@@ -36,6 +36,7 @@ import { type NativeEndpoint, type NativeQueuePair, type Status } from '../inter
 import { OperationQueue, type OwnRequest } from './operation-queue';
 import { type LocalSge } from './protection-domain';
 import { decodeQuery, encodeAttributes, mtuNumber, type QpAttributes, type QpQuery } from './qp-attributes';
+import { setQpLookUp } from './qp-native';
 import { type QpType } from './qp-types';
 import {
   type ActivateOptions,
@@ -1091,6 +1092,7 @@ export class QueuePair<Type extends QpType = QpType> extends VerbsEmitter<QueueP
     };
     nativeQpOf = (value) =>
       typeof value === 'object' && value !== null && #native in value ? value.#native : undefined;
+    setQpLookUp(nativeQpOf);
     describeQueuePair = (qp) => {
       const { type } = qp;
       const shown = { class: 'QueuePair', id: qp.#asker.id } as const;

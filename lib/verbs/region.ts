@@ -1,7 +1,8 @@
 import { type Access } from './access';
 import { abortSignal } from '../internal/abort-signal';
 import { namesOfRights } from '../internal/right-names';
-import { advertise, type AdvertiseOptions, type Advertisement } from './advertisement';
+import { advertise, type AdvertiseOptions, type Advertisement, type LeaseOptions } from './advertisement';
+import { type Lease } from './lease';
 import { boolean, illegalConstructor, u32 } from '../internal/arguments';
 import { optionsOf } from '../internal/options';
 import { construction } from '../internal/construction';
@@ -215,12 +216,22 @@ export abstract class Region {
    * Returns what a peer needs to access a range of the region: the remote address, the length and the rkey. Send it as bytes
    * ({@link packAdvertisement}), as text ({@link formatAdvertisement}), or in a message format of your own.
    *
-   * @throws RdmaError `EACCES`: the region grants no remote right
+   * With `expiresInMs` it makes a {@link Lease}: an advertisement with a key of its own that expires. Only for regions of
+   * {@link ProtectionDomain.regUserMr}. The region is not deregistered while it has leases (`EBUSY`), unless by force; expired ones
+   * do not count.
+   *
+   * @throws RdmaError `EACCES`: the region grants no remote right, or not those of `access`; `qp` is in another domain
+   * @throws RdmaError `ENOMEM`: no free slot in the key table for a lease
    * @throws RdmaError `EINVAL`: the key is not valid, nothing is mapped, or it is a DMA region; `EBADF`: the region is closed
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`); RangeError (`ERR_OUT_OF_RANGE`): the range is empty or not inside the region
    */
-  advertise(options: AdvertiseOptions = {}): Advertisement {
-    return advertise(this.#name, `${this.#class}.advertise`, options);
+  advertise(options: LeaseOptions): Lease;
+  advertise(options?: AdvertiseOptions): Advertisement;
+  advertise(options: AdvertiseOptions | LeaseOptions = {}): Advertisement {
+    const table = this.#table;
+    return advertise(this.#name, `${this.#class}.advertise`, options, (id) => {
+      if (table.stacks) table.created('window', () => id);
+    });
   }
 
   /** Returns a one-line description: `MemoryRegion { user #1 key 0x1000 ... refs 2 Valid }`. Never throws. */

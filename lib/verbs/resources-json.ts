@@ -16,6 +16,7 @@ import {
   type RegionResource,
   type Resources,
   type SrqResource,
+  type WindowResource,
 } from './resources';
 
 /** JSON form of {@link MemoryPlace}. */
@@ -44,6 +45,13 @@ export interface DmaMappingJson extends Omit<DmaMappingResource, 'address' | 'me
   memory: MemoryPlaceJson | null;
 }
 
+/** JSON form of {@link WindowResource}. */
+export interface WindowJson extends Omit<WindowResource, 'rkey' | 'vaddr' | 'access'> {
+  rkey: string;
+  vaddr?: string;
+  access?: string[];
+}
+
 /** JSON form of {@link ElementResource}. */
 export interface ElementJson extends Omit<ElementResource, 'address' | 'access'> {
   address?: string;
@@ -61,6 +69,7 @@ export interface ResourcesJson {
   sharedReceiveQueues: SrqResource[];
   addressHandles: AhResource[];
   regions: RegionJson[];
+  windows: WindowJson[];
   mappings: DmaMappingJson[];
   memories: DmResource[];
   elements: ElementJson[];
@@ -85,6 +94,15 @@ function regionOf(row: RegionResource): RegionJson {
   return json;
 }
 
+function windowOf({ rkey, vaddr, access, ...rest }: WindowResource): WindowJson {
+  return {
+    ...rest,
+    rkey: hex(rkey),
+    ...(vaddr !== undefined && { vaddr: hex(vaddr) }),
+    ...(access !== undefined && { access: namesOfRights(access) }),
+  };
+}
+
 function elementOf({ address, access, ...rest }: ElementResource): ElementJson {
   return {
     ...rest,
@@ -96,7 +114,7 @@ function elementOf({ address, access, ...rest }: ElementResource): ElementJson {
 /** Implements {@link Resources.toJSON}. */
 export function jsonOfResources(resources: Omit<Resources, 'toJSON'>): ResourcesJson {
   const { contexts, pds, queuePairs, completionQueues, sharedReceiveQueues, addressHandles } = resources;
-  const { regions, mappings, memories, elements } = resources;
+  const { regions, windows, mappings, memories, elements } = resources;
   return {
     format: 'rdmavt-resources',
     version: 1,
@@ -107,6 +125,7 @@ export function jsonOfResources(resources: Omit<Resources, 'toJSON'>): Resources
     sharedReceiveQueues: sharedReceiveQueues.map((srq) => ({ ...srq })),
     addressHandles: addressHandles.map((ah) => ({ ...ah })),
     regions: regions.map(regionOf),
+    windows: windows.map(windowOf),
     mappings: mappings.map((row) => ({ ...row, address: hex(row.address), memory: placeOf(row.memory) })),
     memories: memories.map((memory) => ({ ...memory })),
     elements: elements.map(elementOf),

@@ -16,6 +16,7 @@ import {
   RegionRow,
   ResourceKind,
   SrqRow,
+  WindowRow,
 } from '../internal/layout';
 import { native, type NativeDevice } from '../internal/native';
 import { type RegionState } from './region';
@@ -173,6 +174,27 @@ export interface RegionResource extends Resource {
   region: AnyRegion | undefined;
 }
 
+/** A memory window of type 2B ({@link MemoryWindow}), or a lease ({@link Lease}). */
+export interface WindowResource extends Resource {
+  /** `id` of the protection domain. */
+  pd: number;
+  kind: 'WINDOW' | 'LEASE';
+  /** The key for remote checks. */
+  rkey: Rkey;
+  /** `id` of the region that it is bound to. Absent for an unbound window, as are the properties below. */
+  region?: number;
+  /** Remote address of the first byte. */
+  vaddr?: bigint;
+  /** Length in bytes. */
+  length?: number;
+  /** The rights that it grants. */
+  access?: Access;
+  /** `id` of the only queue pair whose peer may use it. Absent if it may be used over every queue pair of the domain. */
+  qp?: number;
+  /** For a lease: milliseconds until it expires; 0 if it has expired. */
+  msLeft?: number;
+}
+
 /** A mapping of memory in the DMA address space. */
 export interface DmaMappingResource extends Resource {
   /** DMA address of the first byte, as {@link DmaMapping.address}. */
@@ -242,6 +264,8 @@ export interface Resources {
   addressHandles: AhResource[];
   /** Regions of every kind and all threads, including half-dead ones. */
   regions: RegionResource[];
+  /** Memory windows and leases of all threads, in the order of their regions; unbound ones first. */
+  windows: WindowResource[];
   /** DMA mappings of all threads. */
   mappings: DmaMappingResource[];
   /** The device's own memory ({@link Device.allocDm}). */
@@ -362,6 +386,27 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
   };
 }
 
+function windowOf(row: Row): Omit<WindowResource, keyof Resource> {
+  const lease = row.flag(WindowRow.Lease);
+  const region = row.number(WindowRow.Region);
+  const qp = row.number(WindowRow.Qp);
+  return {
+    pd: row.number(WindowRow.Pd),
+    kind: lease ? 'LEASE' : 'WINDOW',
+    rkey: row.number(WindowRow.Key) as Rkey,
+    ...(region === 0
+      ? {}
+      : {
+          region,
+          vaddr: row.long(WindowRow.Address),
+          length: row.number(WindowRow.Length),
+          access: row.number(WindowRow.Access),
+        }),
+    ...(qp === 0 ? {} : { qp }),
+    ...(lease ? { msLeft: row.number(WindowRow.MsLeft) } : {}),
+  };
+}
+
 /** Converts rows of regions whose device may no longer exist. */
 export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'own' | 'region'>[] {
   return rows(numbers, RegionRow.Fields).map(regionOf);
@@ -427,6 +472,12 @@ export function resourcesOf(
       ...common(row, 'region'),
       region: table.find(row.number(RegionRow.Index), row.number(RegionRow.Id)),
     })),
+    windows: of(ResourceKind.Mw, WindowRow.Fields)
+      .map((row) => ({
+        ...common(row, 'window'),
+        ...windowOf(row),
+      }))
+      .sort((a, b) => (a.region ?? 0) - (b.region ?? 0) || a.id - b.id),
     mappings: of(ResourceKind.Dma, DmaRow.Fields).map((row) => ({
       ...common(row, 'mapping'),
       address: row.long(DmaRow.Address),
@@ -474,6 +525,7 @@ export function livingOf(device: NativeDevice): (kind: CreatedKind, number: numb
     sharedReceiveQueue: numbers(ResourceKind.Srq, SrqRow.Fields),
     addressHandle: numbers(ResourceKind.Ah, AhRow.Fields),
     region: numbers(ResourceKind.Mr, RegionRow.Fields),
+    window: numbers(ResourceKind.Mw, WindowRow.Fields),
     mapping: numbers(ResourceKind.Dma, DmaRow.Fields),
     memory: numbers(ResourceKind.Memory, MemoryRow.Fields),
   };

@@ -17,6 +17,7 @@ import { UNANSWERED } from '../internal/command';
 import { ownList, PlainNumbers } from '../internal/intrinsics';
 import { type Lkey, type Rkey } from './keys';
 import {
+  BindWrWord,
   RecvWrWord,
   RegionNameWord,
   SendFlag,
@@ -26,6 +27,7 @@ import {
   WrOpcode,
 } from '../internal/layout';
 import { isMemoryRegion, type MemoryRegion } from './memory-region';
+import { type MemoryWindow, windowNameOf } from './memory-window';
 import { type Method } from '../internal/methods';
 import {
   native,
@@ -152,6 +154,30 @@ export interface LocalInvRequest extends SendWorkRequestBase {
   invalidateRkey: Rkey;
 }
 
+/**
+ * Binds a window of {@link ProtectionDomain.allocMw} to a part of a region, for the peer of this queue pair. Window, region and
+ * queue pair must be in one domain, and the region must grant {@link Access}`.MwBind`. Carried out by the call that posts it, unless
+ * `fence` is set or an earlier LOCAL_INV waits; then a failure is a completion with the status `MW_BIND_ERR`.
+ */
+export interface BindMwRequest extends SendWorkRequestBase {
+  opcode: 'BIND_MW';
+  /** The window, which must be unbound: a LOCAL_INV or a SEND_WITH_INV unbinds it. */
+  mw: MemoryWindow;
+  /** The region, of {@link ProtectionDomain.regUserMr}. */
+  mr: MemoryRegion;
+  /** Remote address of the window's first byte: `mr.iova` plus an offset. 0..2^64-1. */
+  addr: bigint | number;
+  /** Length of the window in bytes, at least 1. */
+  length: bigint | number;
+  /**
+   * The rights of the window: RemoteRead, RemoteWrite, RemoteAtomic. The region need not grant them, but RemoteWrite and
+   * RemoteAtomic require that it grants LocalWrite.
+   */
+  access: Access;
+  /** The new key of the window: the low byte may change, the upper 24 bits must not. See {@link MemoryWindow.nextRkey}. */
+  key: Rkey;
+}
+
 /** The send work requests of UC queue pairs. */
 export type UcRequest =
   | SendRequest
@@ -159,6 +185,7 @@ export type UcRequest =
   | RdmaWriteRequest
   | RdmaWriteWithImmRequest
   | RegMrRequest
+  | BindMwRequest
   | LocalInvRequest;
 /** The send work requests of RC queue pairs. */
 export type RcRequest =
@@ -210,6 +237,7 @@ const opcodes: Readonly<Record<SendOpcode, WrOpcode>> = Object.freeze({
   ATOMIC_CMP_AND_SWP: WrOpcode.AtomicCmpAndSwp,
   ATOMIC_FETCH_AND_ADD: WrOpcode.AtomicFetchAndAdd,
   REG_MR: WrOpcode.RegMr,
+  BIND_MW: WrOpcode.BindMw,
   LOCAL_INV: WrOpcode.LocalInv,
 });
 /** The opcode that was encoded last: most programs post the same one again. */
@@ -550,6 +578,9 @@ function encodeSend(
     case WrOpcode.RegMr:
       encodeRegistration(block, at, wr, name, method);
       break;
+    case WrOpcode.BindMw:
+      encodeBind(block, at, wr, name);
+      break;
   }
   // Other opcodes of a UD queue pair are refused by the native module.
   if (datagram && (opcode === WrOpcode.Send || opcode === WrOpcode.SendWithImm))
@@ -570,6 +601,13 @@ function encodeRegistration(
   method: Method,
 ): void {
   const { mr, key, access } = wr;
+  encodeRegion(block, at, mr, name);
+  storeWord(block, at + SendWrWord.Key, word(key, name, 'key'));
+  storeWord(block, at + SendWrWord.Access, readRegionAccess(method, access, pathOf(name, 'access')));
+}
+
+/** Stores the name of a region, which the block keeps alive. */
+function encodeRegion(block: WorkRequestBlock, at: number, mr: unknown, name: WrName): void {
   if (!isMemoryRegion(mr)) throw invalidType(pathOf(name, 'mr'), 'an instance of MemoryRegion', mr);
   const { checker, index, generation } = nameOf(mr);
   block.region = mr;
@@ -578,8 +616,22 @@ function encodeRegistration(
   storeWord(block, region + RegionNameWord.Index, index);
   storeWord(block, region + RegionNameWord.Generation, generation);
   storeWord(block, region + RegionNameWord.Generation + 1, generation * HIGH_HALF);
+}
+
+function encodeBind(block: WorkRequestBlock, at: number, wr: Unchecked<BindMwRequest>, name: WrName): void {
+  const { mw, mr, addr, length, access, key } = wr;
+  const window = windowNameOf(mw);
+  if (window === undefined) throw invalidType(pathOf(name, 'mw'), 'an instance of MemoryWindow', mw);
+  encodeRegion(block, at, mr, name);
+  storeWord(block, at + BindWrWord.Checker, window.checker);
+  storeWord(block, at + BindWrWord.Window, window.index);
+  storeWord(block, at + BindWrWord.Generation, window.generation);
+  storeWord(block, at + BindWrWord.Generation + 1, window.generation * HIGH_HALF);
+  storeLong(block, at + BindWrWord.Addr, addr, name, 'addr');
+  storeLong(block, at + BindWrWord.Length, length, name, 'length');
   storeWord(block, at + SendWrWord.Key, word(key, name, 'key'));
-  storeWord(block, at + SendWrWord.Access, readRegionAccess(method, access, pathOf(name, 'access')));
+  // The core judges the bits: a window takes others than a region.
+  storeWord(block, at + SendWrWord.Access, word(access, name, 'access'));
 }
 
 function encodeDestination(

@@ -65,7 +65,15 @@ enum rvt_reason {
     /* The domain or queue pair on whose behalf the access is judged is closed, or its device is. Takes
      * precedence over all other reasons. */
     RVT_CLOSED = 16,
-    RVT_REASON_COUNT = 17,
+
+    /* Memory windows. The first four come from checks, after RVT_INVALIDATED and RVT_WRONG_PD; LEASE_EXPIRED and
+     * WINDOW_ENDED also from the data path. */
+    RVT_WINDOW_UNBOUND = 17,  /* the key is that of a window that is bound to no region */
+    RVT_WINDOW_LOCAL = 18,    /* the key of a window was used as lkey: windows are for peers */
+    RVT_WINDOW_OTHER_QP = 19, /* the window is bound for the peer of another queue pair */
+    RVT_LEASE_EXPIRED = 20,   /* the time of the lease is over */
+    RVT_WINDOW_ENDED = 21,    /* the window was unbound or ended since the SGE was accepted */
+    RVT_REASON_COUNT = 22,
 };
 
 /* ts: Cause, RVT_CAUSE_ */
@@ -85,7 +93,8 @@ enum rvt_cause {
     RVT_CAUSE_ELEMENT_PUT = 8,   /* the element was already put; index: its index in a list of elements */
     /* the completion queue was destroyed; index: 1 if it is a new queue pair's for receives, else 0 */
     RVT_CAUSE_CQ_GONE = 9,
-    RVT_CAUSE_SRQ_GONE = 10, /* the shared receive queue was destroyed */
+    RVT_CAUSE_SRQ_GONE = 10,    /* the shared receive queue was destroyed */
+    RVT_CAUSE_WINDOW_GONE = 12, /* the memory window was deallocated; index: of the work request */
     RVT_CAUSE_AH_GONE =
         11, /* the address handle was destroyed; index: of the work request. Also for EINVAL */
 
@@ -116,10 +125,12 @@ enum rvt_cause {
     RVT_CAUSE_MAPPING_IN_USE = 47,
     /* value: uses by objects that have just ended; counts: live regions and mappings that use it */
     RVT_CAUSE_MEMORY_IN_USE = 48,
-    RVT_CAUSE_BATCH_HELD = 49,    /* index: of an element that still holds a reference */
-    RVT_CAUSE_CQ_IN_USE = 50,     /* value: queue pairs that use the completion queue */
-    RVT_CAUSE_SRQ_IN_USE = 51,    /* value: queue pairs that use the shared receive queue */
-    RVT_CAUSE_REREG_HELD = 52,    /* value: elements that hold the region, which is not re-registered */
+    RVT_CAUSE_BATCH_HELD = 49, /* index: of an element that still holds a reference */
+    RVT_CAUSE_CQ_IN_USE = 50,  /* value: queue pairs that use the completion queue */
+    RVT_CAUSE_SRQ_IN_USE = 51, /* value: queue pairs that use the shared receive queue */
+    RVT_CAUSE_REREG_HELD = 52, /* value: elements that hold the region, which is not re-registered */
+    /* value: windows and leases that are bound to the region, which is unchanged; index: its index in a list */
+    RVT_CAUSE_WINDOWS_BOUND = 54,
     RVT_CAUSE_REREG_RUNNING = 53, /* another thread is re-registering the region */
 
     /* Causes of EPERM, ENODEV, EXDEV and EOPNOTSUPP start here. */
@@ -141,6 +152,11 @@ enum rvt_cause {
     /* value: access bits that the element was accepted with; limit: access bits of which it needs one; index:
      * of the element */
     RVT_CAUSE_RIGHT_NOT_PROVEN = 71,
+    RVT_CAUSE_WINDOW_IN_OTHER_PD = 73, /* the window and the queue pair are in different domains */
+    RVT_CAUSE_BIND_NOT_ALLOWED = 74, /* value: the region's access bits; limit: the one that binding needs */
+    /* value: access bits that need local write access; limit: the region's access bits */
+    RVT_CAUSE_BIND_NEEDS_LOCAL_WRITE = 75,
+    RVT_CAUSE_LEASE_RIGHTS = 76,   /* value: access bits that the region does not grant; limit: its bits */
     RVT_CAUSE_BYTES_UNUSABLE = 72, /* value: bytes moved; limit: bytes requested. Also for EINVAL */
 
     /* Causes of EINVAL start here. */
@@ -203,9 +219,23 @@ enum rvt_cause {
     RVT_CAUSE_WORD_MEMORY = 146,
     RVT_CAUSE_ELEMENT_ON_OTHER_DEVICE = 147, /* the element's region is on another device */
     RVT_CAUSE_PD_ON_OTHER_DEVICE = 149,      /* the domain is on another device */
-    RVT_CAUSE_REREG_NOTHING = 150, /* a re-registration that changes nothing, or value: unknown flags */
-    RVT_CAUSE_REREG_INVALID = 151, /* the region's key is invalid, so the region cannot be re-registered */
-    RVT_CAUSE_ARGUMENT = 148,      /* the binding rejected an argument, although lib checks arguments first */
+    RVT_CAUSE_REREG_NOTHING = 150,  /* a re-registration that changes nothing, or value: unknown flags */
+    RVT_CAUSE_REREG_INVALID = 151,  /* the region's key is invalid, so the region cannot be re-registered */
+    RVT_CAUSE_WINDOW_BOUND = 152,   /* value: the window's key; limit: id of the region that it is bound to */
+    RVT_CAUSE_WINDOW_UNBOUND = 153, /* value: the window's key, which cannot be invalidated */
+    RVT_CAUSE_WINDOW_IS_LEASE = 154, /* a lease cannot be bound */
+    /* value: the requested key; limit: the window's key, of which only the low 8 bits may change */
+    RVT_CAUSE_WINDOW_KEY_SLOT = 155,
+    RVT_CAUSE_WINDOW_ON_OTHER_DEVICE = 156, /* the window is on another device */
+    /* value: the key; limit: serial number of the queue pair that the window is bound to */
+    RVT_CAUSE_WINDOW_OF_OTHER_QP = 157,
+    RVT_CAUSE_BIND_INVALID = 158, /* value: the region's key, which is invalid */
+    RVT_CAUSE_BIND_RIGHTS = 159,  /* value: access bits for a window; limit: those that it can grant */
+    RVT_CAUSE_WINDOW_TYPE =
+        210, /* value: unknown enum rvt_mw_type; or 1: the key of such a window is not invalidated */
+    RVT_CAUSE_BIND_EMPTY = 208,   /* the window would have no bytes */
+    RVT_CAUSE_BIND_OUTSIDE = 209, /* value: address of the window; limit: its bytes; not inside the region */
+    RVT_CAUSE_ARGUMENT = 148,     /* the binding rejected an argument, although lib checks arguments first */
 
     /* Causes of EINVAL of the verbs start here. */
     RVT_CAUSE_LIMIT =
@@ -240,7 +270,8 @@ enum rvt_cause {
     RVT_CAUSE_PATH_RATE =
         178, /* value: static rate, which is neither 0 nor 2..22; limit: the highest allowed */
     RVT_CAUSE_PATH_MIG = 179, /* value: enum rvt_mig_state that is not allowed now; limit: the new state */
-    RVT_CAUSE_CQ_RING = 180,  /* a completion queue with a ring cannot be resized */
+    RVT_CAUSE_CQ_RING =
+        180, /* a completion queue with a ring cannot be resized, nor can completions be dropped */
     /* the queue pair was created before the device's first endpoint, with a number that could be foretold */
     RVT_CAUSE_QP_NUMBER_FORESEEN = 181,
     RVT_CAUSE_ADDRESS_FAMILY =
@@ -326,6 +357,14 @@ enum rvt_release_mode {
     RVT_RELEASE = 0,       /* the verbs' behavior: -EBUSY while the region is held; may be called again */
     RVT_RELEASE_AWAIT = 1, /* as RVT_RELEASE; while the region is held, each put wakes its context */
     RVT_RELEASE_FORCE = 2, /* end the region now; held SGEs fail with RegionRevoked. Always returns 0 */
+};
+
+/* ts: WindowType, RVT_MW_TYPE_ */
+/* Types of memory windows, as in enum ib_mw_type. Type 1 is for hosts in C: JavaScript has windows of type 2. */
+enum rvt_mw_type {
+    RVT_MW_TYPE_ONE =
+        1, /* for all queue pairs of its domain; bound over and over; unbound by binding no bytes */
+    RVT_MW_TYPE_TWO = 2, /* 2B: for the queue pair that has bound it; unbound by invalidation */
 };
 
 /* ts: ReregFlag, RVT_REREG_ */
@@ -459,6 +498,7 @@ enum rvt_wc_status {
     RVT_WC_STATUS_LOC_QP_OP_ERR = 2,
     RVT_WC_STATUS_LOC_PROT_ERR = 4,
     RVT_WC_STATUS_WR_FLUSH_ERR = 5,
+    RVT_WC_STATUS_MW_BIND_ERR = 6,
     RVT_WC_STATUS_BAD_RESP_ERR = 7,
     RVT_WC_STATUS_REM_INV_REQ_ERR = 9,
     RVT_WC_STATUS_REM_ACCESS_ERR = 10,
@@ -476,6 +516,7 @@ enum rvt_wc_opcode {
     RVT_WC_OPCODE_RDMA_READ = 2,
     RVT_WC_OPCODE_COMP_SWAP = 3,
     RVT_WC_OPCODE_FETCH_ADD = 4,
+    RVT_WC_OPCODE_BIND_MW = 5,
     RVT_WC_OPCODE_LOCAL_INV = 6,
     RVT_WC_OPCODE_REG_MR = 8,
     RVT_WC_OPCODE_RECV = 128,
@@ -516,7 +557,8 @@ enum rvt_wc_cause {
     RVT_WHY_ENDPOINT_CLOSED = 19,    /* the endpoint that the queue pair was connected through was closed */
     /* the device was opened with faults, and this is one; value: enum rvt_fault_kind */
     RVT_WHY_INJECTED = 20,
-    RVT_WHY_COUNT = 21,
+    RVT_WHY_BIND_REFUSED = 21, /* a delayed BIND_MW could not bind its window */
+    RVT_WHY_COUNT = 22,
 };
 
 /* ts: FaultKind, RVT_FAULT_ */
@@ -606,7 +648,8 @@ enum rvt_event_kind {
     RVT_EVENT_CQ_ERR = 1,     /* a completion found its completion queue full or broken, and is lost */
     RVT_EVENT_LAST_WQE = 2,   /* a queue pair with a shared receive queue went into error */
     RVT_EVENT_SRQ_LIMIT = 3,  /* a shared receive queue fell below its limit */
-    RVT_EVENT_TIMER = 4,      /* an RNR timer of the queue pair was started: rvt_progress() must be called */
+    RVT_EVENT_TIMER =
+        4, /* an RNR timer of the queue pair, or the time of a late completion of the completion queue, began: call rvt_progress() */
     /* An endpoint has something to tell: refusals, or that it was closed. Reported by the host, not by the engine. */
     RVT_EVENT_ENDPOINT = 5,
 };
@@ -634,6 +677,17 @@ enum rvt_send_wr_word {
     RVT_SEND_WR_REMOTE_QKEY = 22,
     RVT_SEND_WR_RESERVED = 23,
     RVT_SEND_WR_WORDS = 24,
+};
+
+/* ts: BindWrWord, RVT_BIND_WR_ */
+/* The words of a BIND_MW that have another meaning than in other send work requests, or a longer name. REGION, KEY
+ * and ACCESS name the region, the window's new key and its rights. */
+enum rvt_bind_wr_word {
+    RVT_BIND_WR_ADDR = 6,        /* remote address of the window's first byte, 64 bits */
+    RVT_BIND_WR_WINDOW = 8,      /* the window: index in its pool */
+    RVT_BIND_WR_CHECKER = 9,     /* the window: number of its domain; 0: the work request has none */
+    RVT_BIND_WR_LENGTH = 10,     /* bytes of the window, 64 bits */
+    RVT_BIND_WR_GENERATION = 12, /* the window: generation of that place, 64 bits */
 };
 
 /* ts: RecvWrWord, RVT_RECV_WR_ */
@@ -964,6 +1018,22 @@ enum rvt_region_field {
     RVT_REGION_FIELD_COUNT = 16,
 };
 
+/* ts: WindowField, RVT_WINDOW_FIELD_ */
+/* The attributes of a memory window or a lease (struct rvt_mw_attributes). */
+enum rvt_window_field {
+    RVT_WINDOW_FIELD_ID = 0, /* unique on the device, never reused */
+    RVT_WINDOW_FIELD_KEY = 1,
+    RVT_WINDOW_FIELD_ACCESS = 2,
+    RVT_WINDOW_FIELD_BOUND = 3,
+    RVT_WINDOW_FIELD_LEASE = 4,
+    RVT_WINDOW_FIELD_EXPIRED = 5,
+    RVT_WINDOW_FIELD_REGION = 6,  /* id of the region that it is bound to; 0: none */
+    RVT_WINDOW_FIELD_ADDRESS = 7, /* remote address of its first byte */
+    RVT_WINDOW_FIELD_LENGTH = 8,
+    RVT_WINDOW_FIELD_QP = 9, /* serial number of the only queue pair whose peer may use it; 0: any */
+    RVT_WINDOW_FIELD_COUNT = 10,
+};
+
 /* ts: RegionPlaceField, RVT_PLACE_OF_MR_ */
 /* Where a region's bytes are, and how a peer addresses them (struct rvt_mr_place). */
 enum rvt_region_place_field {
@@ -1037,9 +1107,11 @@ enum rvt_counter_field {
 enum rvt_table_field {
     RVT_TABLE_INDEX = 0,
     RVT_TABLE_LKEY = 1,
-    RVT_TABLE_REGION = 2,       /* id of the region in the slot */
+    /* id of the region in the slot, or of the one that the window in the slot is bound to; 0: none */
+    RVT_TABLE_REGION = 2,
     RVT_TABLE_REGION_INDEX = 3, /* index of that region in its pool */
-    RVT_TABLE_COUNT = 4,
+    RVT_TABLE_WINDOW = 4,       /* id of the memory window in the slot; 0: a region has the slot */
+    RVT_TABLE_COUNT = 5,
 };
 
 /* --- objects on a device: rows of 64-bit numbers, by kind --- */
@@ -1073,7 +1145,8 @@ enum rvt_resource_kind {
     RVT_RESOURCE_CQ = 6,
     RVT_RESOURCE_SRQ = 7,
     RVT_RESOURCE_AH = 8,
-    RVT_RESOURCE_KINDS = 9,
+    RVT_RESOURCE_MW = 9,
+    RVT_RESOURCE_KINDS = 10,
 };
 
 /* ts: ContextRow, RVT_CONTEXT_ */
@@ -1166,6 +1239,22 @@ enum rvt_mr_row {
     RVT_MR_FIELDS = 19,
 };
 
+/* ts: WindowRow, RVT_MW_ */
+enum rvt_mw_row {
+    RVT_MW_ID = 0,
+    RVT_MW_CONTEXT = 1,
+    RVT_MW_PD = 2,
+    RVT_MW_KEY = 3,
+    RVT_MW_LEASE = 4,   /* 1: a lease; 0: a window of type 2B */
+    RVT_MW_REGION = 5,  /* id of the region that it is bound to; 0: none, and the next four fields are 0 */
+    RVT_MW_ADDRESS = 6, /* remote address of its first byte */
+    RVT_MW_LENGTH = 7,
+    RVT_MW_ACCESS = 8,
+    RVT_MW_QP = 9,       /* serial number of the only queue pair whose peer may use it; 0: any */
+    RVT_MW_MS_LEFT = 10, /* lease: milliseconds until it expires; 0: it has expired */
+    RVT_MW_FIELDS = 11,
+};
+
 /* ts: DmaRow, RVT_DMA_ */
 enum rvt_dma_row {
     RVT_DMA_SERIAL = 0,
@@ -1217,7 +1306,17 @@ enum rvt_slot_row {
     RVT_SLOT_HIDDEN = 3,   /* 1: the caller may not see which region is or was in the slot */
     RVT_SLOT_IOVA = 4,     /* the region's address in remote checks */
     RVT_SLOT_REGION = 5,   /* start of the region's row (enum rvt_mr_row) */
-    RVT_SLOT_FIELDS = 24,
+    /* 1: a memory window has the slot, 2: a lease; the region, if any, is the one that it is bound to. 0: the
+     * fields below are 0 */
+    RVT_SLOT_WINDOW = 24,
+    RVT_SLOT_WINDOW_ADDRESS = 25, /* remote address of its first byte */
+    RVT_SLOT_WINDOW_LENGTH = 26,
+    RVT_SLOT_WINDOW_ACCESS = 27,
+    RVT_SLOT_WINDOW_QP = 28,      /* serial number of the only queue pair whose peer may use it; 0: any */
+    RVT_SLOT_WINDOW_MS_LEFT = 29, /* lease: milliseconds until it expires; 0: it has expired */
+    RVT_SLOT_WINDOW_PD = 30,      /* serial number of its domain */
+    RVT_SLOT_RESERVED = 31,
+    RVT_SLOT_FIELDS = 32,
 };
 
 /* ts: FoundRegion, RVT_FOUND_ */
@@ -1253,9 +1352,9 @@ enum rvt_asked_row {
 enum rvt_explained {
     RVT_EXPLAINED_ASKED = 0,    /* a row of enum rvt_asked_row */
     RVT_EXPLAINED_SLOT = 9,     /* the row of the key's slot (enum rvt_slot_row) */
-    RVT_EXPLAINED_SWAPPED = 33, /* the row of the slot of the key with its bytes reversed */
-    RVT_EXPLAINED_FOUND = 57,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-    RVT_EXPLAINED_COUNT = 177,
+    RVT_EXPLAINED_SWAPPED = 41, /* the row of the slot of the key with its bytes reversed */
+    RVT_EXPLAINED_FOUND = 73,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
+    RVT_EXPLAINED_COUNT = 233,
 };
 
 /* --- batches and single checks: blocks of shared memory --- */
@@ -1354,7 +1453,8 @@ enum rvt_command_word {
     RVT_COMMAND_COMPARE = 58,
     /* out, 64 bits: the sequence of the key's record after a refused check (RVT_SLOT_SEQUENCE) */
     RVT_COMMAND_RECORD_SEQUENCE = 60,
-    RVT_COMMAND_NEW_CHECKER = 62, /* in: number of the domain that a region is re-registered in */
+    /* in: number of the domain that a region is re-registered in, or of the queue pair that a lease is for */
+    RVT_COMMAND_NEW_CHECKER = 62,
 };
 
 /* ts: CommandFlag, RVT_COMMAND_FLAG_ */

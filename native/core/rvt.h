@@ -33,6 +33,7 @@ extern "C" {
 #include "core/objects/dma.h"
 #include "core/objects/key_report.h"
 #include "core/objects/mr.h"
+#include "core/objects/mw.h"
 #include "core/objects/pd.h"
 #include "core/objects/qp.h"
 #include "core/objects/region.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Memory regions. ibv_reg_mr(3), ibv_reg_mr_iova(3), ibv_import_mr(3), ibv_rereg_mr(3). */
+/* Memory regions. ibv_reg_mr(3), ibv_reg_mr_iova(3), ibv_import_mr(3). rereg_mr.c changes them. */
 #include "ibverbs/mr.h"
 
 #include <stdlib.h>
@@ -9,23 +9,19 @@
 #include "ibverbs/implicit_mr.h"
 #include "ibverbs/memory_map.h"
 
+/* ZERO_BASED changes the address and was used by the caller. No memory is ever pinned, so ON_DEMAND is nothing
+ * special. HUGETLB and the optional flags are hints. */
 enum {
-    CORE_ACCESS = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
-                  IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND,
-    REMOTE_CHANGES = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC,
-    CHANGES = IBV_ACCESS_LOCAL_WRITE | REMOTE_CHANGES,
-    /* ZERO_BASED changes the address and was used by the caller. No memory is ever pinned, so ON_DEMAND is
-     * nothing special. HUGETLB and the optional flags are hints. */
     WITHOUT_EFFECT =
         IBV_ACCESS_ZERO_BASED | IBV_ACCESS_ON_DEMAND | IBV_ACCESS_HUGETLB | IBV_ACCESS_OPTIONAL_RANGE,
 };
 
-/* Returns 0 or a positive errno. */
-static int judge_access(unsigned int access) {
-    if (access & ~(unsigned int)(CORE_ACCESS | WITHOUT_EFFECT))
+int shim_judge_access(unsigned int access) {
+    const unsigned int remote = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC;
+    if (access & ~(unsigned int)(SHIM_CORE_ACCESS | WITHOUT_EFFECT))
         return EINVAL;
     /* In the kernel this is a rule of ib_core, which calls rdmavt. The core of this project follows rdmavt. */
-    return (access & REMOTE_CHANGES) && !(access & IBV_ACCESS_LOCAL_WRITE) ? EINVAL : 0;
+    return (access & remote) && !(access & IBV_ACCESS_LOCAL_WRITE) ? EINVAL : 0;
 }
 
 static bool is_implicit(const struct shim_mr_init *init) {
@@ -36,7 +32,7 @@ static bool is_implicit(const struct shim_mr_init *init) {
  * inside the gate. */
 static int register_bytes(struct shim_mr *mr, const struct shim_mr_init *init) {
     int error = shim_reg_core_mr(mr->pd->core, init->bytes, init->length, init->address,
-                                 init->access & CORE_ACCESS, &mr->core, &mr->ibv.lkey);
+                                 init->access & SHIM_CORE_ACCESS, &mr->core, &mr->ibv.lkey);
     mr->ibv.rkey = mr->ibv.lkey;
     return error;
 }
@@ -55,7 +51,7 @@ static int register_nothing(struct shim_mr *mr) {
 /* The same for a region over all memory of the process. */
 static int register_everything(struct shim_mr *mr, const struct shim_mr_init *init) {
     int error;
-    mr->implicit = shim_reg_implicit_mr(mr->pd->core, init->access & CORE_ACCESS, &error);
+    mr->implicit = shim_reg_implicit_mr(mr->pd->core, init->access & SHIM_CORE_ACCESS, &error);
     mr->ibv.lkey = mr->ibv.rkey = mr->implicit ? mr->implicit->keys[0] : 0;
     return error;
 }
@@ -93,7 +89,7 @@ static void free_mr(struct shim_mr *mr) {
 }
 
 struct ibv_mr *shim_reg_mr(struct ibv_pd *pd, const struct shim_mr_init *init) {
-    int error = judge_access(init->access);
+    int error = shim_judge_access(init->access);
     if (error)
         return shim_null(error);
     struct shim_mr *mr = new_mr(pd);
@@ -131,7 +127,7 @@ static struct ibv_mr *register_program_memory(struct ibv_pd *pd, void *addr, siz
     };
     if (is_implicit(&init) && init.address)
         return shim_null(EINVAL); /* all addresses are those of the process */
-    if (!is_implicit(&init) && shim_judge_range((uintptr_t)addr, length, access & CHANGES))
+    if (!is_implicit(&init) && shim_judge_range((uintptr_t)addr, length, access & SHIM_ACCESS_CHANGES))
         return shim_null(EFAULT);
     return shim_reg_mr(pd, &init);
 }
@@ -203,14 +199,6 @@ SHIM_PUBLIC void ibv_unimport_mr(struct ibv_mr *of) {
 }
 
 /* --- what the core does not have --- */
-
-/* The old region stays as it is. */
-SHIM_PUBLIC int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, void *addr, size_t length,
-                             int access) {
-    (void)mr, (void)flags, (void)pd, (void)addr, (void)length, (void)access;
-    errno = EOPNOTSUPP;
-    return IBV_REREG_MR_ERR_INPUT;
-}
 
 SHIM_PUBLIC struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova,
                                              int fd, int access) {

@@ -10,6 +10,14 @@
 struct shim_dm;
 struct shim_implicit_mr;
 
+enum {
+    /* IBV_ACCESS_* that the core knows, by the same numbers */
+    SHIM_CORE_ACCESS = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
+                       IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND,
+    /* those with which work requests change bytes */
+    SHIM_ACCESS_CHANGES = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC,
+};
+
 struct shim_mr {
     struct ibv_mr ibv;
     struct shim_pd *pd;
@@ -25,6 +33,9 @@ struct shim_mr {
 static inline struct shim_mr *shim_mr_of(struct ibv_mr *mr) {
     return (struct shim_mr *)(void *)mr;
 }
+
+/* Returns 0, or EINVAL for unknown flags, and for remote write or atomic access without local write access. */
+int shim_judge_access(unsigned int access);
 
 /* Where a new region has its bytes, and how work requests address them. */
 struct shim_mr_init {

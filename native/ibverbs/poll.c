@@ -7,10 +7,12 @@
 
 /* Opcodes, statuses and QP types have the same numbers in the core and in the public header. */
 _Static_assert((int)RVT_WC_OPCODE_FETCH_ADD == (int)IBV_WC_FETCH_ADD, "opcodes of completions");
+_Static_assert((int)RVT_WC_OPCODE_BIND_MW == (int)IBV_WC_BIND_MW, "opcodes of completions");
 _Static_assert((int)RVT_WC_OPCODE_LOCAL_INV == (int)IBV_WC_LOCAL_INV, "opcodes of completions");
 _Static_assert((int)RVT_WC_OPCODE_RECV_RDMA_WITH_IMM == (int)IBV_WC_RECV_RDMA_WITH_IMM,
                "opcodes of completions");
 _Static_assert((int)RVT_WC_STATUS_RNR_RETRY_EXC_ERR == (int)IBV_WC_RNR_RETRY_EXC_ERR, "statuses");
+_Static_assert((int)RVT_WC_STATUS_MW_BIND_ERR == (int)IBV_WC_MW_BIND_ERR, "statuses");
 _Static_assert((int)RVT_WC_STATUS_REM_ACCESS_ERR == (int)IBV_WC_REM_ACCESS_ERR, "statuses");
 _Static_assert((int)RVT_WC_WITH_IMM == (int)IBV_WC_WITH_IMM, "flags of completions");
 

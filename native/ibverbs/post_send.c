@@ -4,6 +4,7 @@
 
 #include "ibverbs/ah.h"
 #include "ibverbs/implicit_mr.h"
+#include "ibverbs/mw.h"
 #include "ibverbs/post.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/send_wr.h"
@@ -58,14 +59,16 @@ static bool read_inline_data(struct reader *reader) {
     return true;
 }
 
-/* Fills what depends on the opcode or on the type of the queue pair. */
-static void read_operands(struct reader *reader, const struct ibv_send_wr *from) {
+/* Fills what depends on the opcode or on the type of the queue pair. Returns false if it cannot be carried out. */
+static bool read_operands(struct reader *reader, const struct ibv_send_wr *from) {
     struct rvt_send_wr *wr = &reader->wr;
     if (reader->qp->ibv.qp_base.qp_type == IBV_QPT_UD) {
         const struct shim_ah *ah = (const struct shim_ah *)(const void *)from->wr.ud.ah;
         wr->ah = ah ? &ah->core : NULL;
         wr->remote_qpn = from->wr.ud.remote_qpn;
         wr->remote_qkey = from->wr.ud.remote_qkey;
+    } else if (from->opcode == IBV_WR_BIND_MW) {
+        return shim_read_bind(wr, from->bind_mw.mw, from->bind_mw.rkey, &from->bind_mw.bind_info);
     } else if (from->opcode == IBV_WR_ATOMIC_CMP_AND_SWP || from->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
         wr->remote_addr = from->wr.atomic.remote_addr;
         wr->rkey = from->wr.atomic.rkey;
@@ -75,6 +78,7 @@ static void read_operands(struct reader *reader, const struct ibv_send_wr *from)
         wr->remote_addr = from->wr.rdma.remote_addr;
         wr->rkey = from->wr.rdma.rkey;
     }
+    return true;
 }
 
 /* Returns the next work request of the list, or NULL if it cannot be carried out. Called with the lock of the
@@ -97,8 +101,7 @@ static const struct rvt_send_wr *read_next(void *data, uint32_t index) {
         .imm = from->imm_data,
         .invalidate_rkey = from->invalidate_rkey,
     };
-    read_operands(reader, from);
-    if (!read_elements(reader, from))
+    if (!read_operands(reader, from) || !read_elements(reader, from))
         return NULL;
     if ((from->send_flags & IBV_SEND_INLINE) && !read_inline_data(reader))
         return NULL;

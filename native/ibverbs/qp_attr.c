@@ -69,6 +69,16 @@ static int follow_path(struct shim_qp *qp, const struct ibv_qp_attr *attr, int m
     return memcmp(&attr->ah_attr.grh.dgid, &qp->path.grh.dgid, sizeof(union ibv_gid)) ? EOPNOTSUPP : 0;
 }
 
+/* Drops the completions that a queue pair in RESET has left, as adapters' drivers do: a program that brings it up again
+ * must not take them for those of new work. */
+static void drop_completions(const struct shim_qp *qp) {
+    const struct ibv_qp *base = &qp->ibv.qp_base;
+    const uint64_t serial = rvt_qp_serial(qp->core);
+    (void)rvt_drop_completions(shim_cq_of(base->send_cq)->core, serial);
+    if (base->recv_cq != base->send_cq)
+        (void)rvt_drop_completions(shim_cq_of(base->recv_cq)->core, serial);
+}
+
 SHIM_PUBLIC int ibv_modify_qp(struct ibv_qp *of, struct ibv_qp_attr *attr, int mask) {
     if (!of || !attr)
         return EINVAL;
@@ -83,8 +93,11 @@ SHIM_PUBLIC int ibv_modify_qp(struct ibv_qp *of, struct ibv_qp_attr *attr, int m
     int error = -follow_path(qp, attr, mask);
     if (!error)
         error = rvt_modify_qp(qp->core, &core, (uint32_t)mask);
-    if (!error)
+    if (!error) {
         keep(qp, attr, mask);
+        if ((mask & IBV_QP_STATE) && attr->qp_state == IBV_QPS_RESET)
+            drop_completions(qp);
+    }
     pthread_mutex_unlock(&qp->posting);
     shim_leave_and_serve(qp->pd->context);
     return -error;

@@ -35,12 +35,14 @@ static struct ibv_device_attr device_attributes(void) {
         .hw_ver = VERSION,
         .max_qp = (int)limits[RVT_LIMIT_MAX_QP],
         .max_qp_wr = (int)limits[RVT_LIMIT_MAX_QP_WR],
-        .device_cap_flags = IBV_DEVICE_CURR_QP_STATE_MOD | IBV_DEVICE_RC_RNR_NAK_GEN | IBV_DEVICE_SRQ_RESIZE,
+        .device_cap_flags = IBV_DEVICE_CURR_QP_STATE_MOD | IBV_DEVICE_RC_RNR_NAK_GEN | IBV_DEVICE_SRQ_RESIZE |
+                            IBV_DEVICE_MEM_WINDOW | IBV_DEVICE_MEM_WINDOW_TYPE_2B,
         .max_sge = (int)limits[RVT_LIMIT_MAX_SEND_SGE],
         .max_sge_rd = (int)limits[RVT_LIMIT_MAX_SEND_SGE],
         .max_cq = (int)limits[RVT_LIMIT_MAX_CQ],
         .max_cqe = (int)limits[RVT_LIMIT_MAX_CQE],
         .max_mr = 1 << SHIM_LKEY_TABLE_BITS,
+        .max_mw = 1 << SHIM_LKEY_TABLE_BITS, /* they share the keys with the regions */
         .max_pd = (int)limits[RVT_LIMIT_MAX_PD],
         .max_qp_rd_atom = (int)limits[RVT_LIMIT_MAX_RDMA_ATOMIC],
         .max_res_rd_atom = (int)(limits[RVT_LIMIT_MAX_RDMA_ATOMIC] * limits[RVT_LIMIT_MAX_QP]),

@@ -14,6 +14,7 @@ _Static_assert((int)RVT_SEND_FENCE == (int)IBV_SEND_FENCE &&
                "flags of work requests");
 _Static_assert((int)RVT_WR_RDMA_WRITE == (int)IBV_WR_RDMA_WRITE &&
                    (int)RVT_WR_ATOMIC_FETCH_AND_ADD == (int)IBV_WR_ATOMIC_FETCH_AND_ADD &&
+                   (int)RVT_WR_BIND_MW == (int)IBV_WR_BIND_MW &&
                    (int)RVT_WR_LOCAL_INV == (int)IBV_WR_LOCAL_INV &&
                    (int)RVT_WR_SEND_WITH_INV == (int)IBV_WR_SEND_WITH_INV,
                "opcodes of work requests");

@@ -4,6 +4,7 @@
 #include "ibverbs/cq.h"
 #include "ibverbs/dm.h"
 #include "ibverbs/mr.h"
+#include "ibverbs/mw.h"
 #include "ibverbs/pd.h"
 #include "ibverbs/poll.h"
 #include "ibverbs/post.h"
@@ -26,6 +27,9 @@ void shim_fill_verbs(struct verbs_context *verbs) {
     verbs->create_srq_ex = shim_create_srq_ex;
     verbs->get_srq_num = shim_get_srq_num;
     verbs->sz = sizeof(*verbs);
+    verbs->context.ops.alloc_mw = shim_alloc_mw;
+    verbs->context.ops.bind_mw = shim_bind_mw;
+    verbs->context.ops.dealloc_mw = shim_dealloc_mw;
     verbs->context.ops.poll_cq = shim_poll_cq;
     verbs->context.ops.req_notify_cq = shim_req_notify_cq;
     verbs->context.ops.post_send = shim_post_send;

@@ -7,6 +7,7 @@
 
 #include "ibverbs/ah.h"
 #include "ibverbs/implicit_mr.h"
+#include "ibverbs/mw.h"
 #include "ibverbs/qp.h"
 #include "ibverbs/send_wr.h"
 #include "ibverbs/serve.h"
@@ -190,18 +191,19 @@ static void wr_local_inv(struct ibv_qp_ex *qp, uint32_t invalidate_rkey) {
         wr->invalidate_rkey = invalidate_rkey;
 }
 
+static void wr_bind_mw(struct ibv_qp_ex *qp, struct ibv_mw *mw, uint32_t rkey,
+                       const struct ibv_mw_bind_info *info) {
+    struct rvt_send_wr *wr = begin(qp, IBV_QP_EX_WITH_BIND_MW, IBV_WR_BIND_MW);
+    if (wr && (!info || !shim_read_bind(wr, mw, rkey, info)))
+        shim_wr_list_fail(list_of(qp_of(qp)), EINVAL);
+}
+
 /* --- what the core does not have --- */
 
 static void refuse(struct ibv_qp_ex *of) {
     struct shim_wr_list *list = list_of(qp_of(of));
     if (list)
         shim_wr_list_fail(list, EOPNOTSUPP);
-}
-
-static void wr_bind_mw(struct ibv_qp_ex *qp, struct ibv_mw *mw, uint32_t rkey,
-                       const struct ibv_mw_bind_info *info) {
-    (void)mw, (void)rkey, (void)info;
-    refuse(qp);
 }
 
 static void wr_send_tso(struct ibv_qp_ex *qp, void *hdr, uint16_t hdr_sz, uint16_t mss) {

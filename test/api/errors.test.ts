@@ -14,6 +14,7 @@ import { invalidFailures, viewFailures } from '../support/failures/invalid';
 import { packedFailures } from '../support/failures/packed';
 import { refusals } from '../support/failures/refused';
 import { verbsFailures } from '../support/failures/verbs';
+import { windowFailures } from '../support/failures/windows';
 import { open, scene } from '../support/scene';
 
 const viewsAreShort = constants.MAX_LENGTH < 2 ** 40;
@@ -26,6 +27,7 @@ const failures: (Failure & { reason?: string })[] = [
   ...packedFailures,
   ...endpointFailures,
   ...(viewsAreShort ? viewFailures : []),
+  ...windowFailures,
   ...refusals,
 ];
 
@@ -70,6 +72,8 @@ const unreachable: Partial<Record<ErrorCause, string>> = {
   NoMemory: 'needs a system without free memory; in C the allocator fails on demand',
   NoRandomNumbers: 'needs a system without random numbers',
   HeldTooOften: 'needs 2^32 - 1 held elements',
+  WindowType: 'the classes have windows of type 2 only',
+  WindowIsLease: 'a lease is an object of another class, which no work request takes',
   ReregRunning: 'needs another thread that re-registers the region at this moment',
   MappingGone: 'unmap ignores it; another thread would have to end the mapping during the call',
   NoExternalBuffers: 'this runtime allows external buffers',

@@ -13,8 +13,12 @@ import { DMA, dmaPages, otherVariant, PAGE, scene, TOP } from '../support/scene'
 
 test('the names are those of the native module', () => {
   expect(new Set([...checkReasons, ...dataPathReasons])).toEqual(new Set(native.reasonNames.slice(1)));
-  // 'Closed' is checked first, but has the last number because it was added last.
-  expect(checkReasons).toEqual(['Closed', ...native.reasonNames.slice(1, checkReasons.length)]);
+  // 'Closed' is checked first, but has a later number because it was added later, and those of windows after that.
+  expect(checkReasons).toEqual([
+    'Closed',
+    ...native.reasonNames.slice(1, 11),
+    ...native.reasonNames.slice(17, 21),
+  ]);
 });
 
 /** Provokes each reason with a local element that passes all earlier checks. */
@@ -78,6 +82,29 @@ const checks: Record<CheckReason, () => string> = {
     const mr = pd.regUserMr(Buffer.alloc(PAGE));
     return refusal(pd.acquire({ addr: mr.start + 4096n, length: 0, lkey: mr.lkey }, 0));
   },
+  WindowUnbound: () => {
+    const { pd, device } = scene();
+    // The request is also from another domain and local.
+    return refusal(device.allocPd().acquire({ addr: 0, length: 1, lkey: lkey(pd.allocMw().rkey) }, 0));
+  },
+  WindowLocal: () => {
+    const { pd, qp } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+    const lease = mr.advertise({ expiresInMs: 0, qp });
+    return refusal(pd.acquire({ addr: 0, length: 1, lkey: lkey(lease.rkey) }, 0));
+  },
+  WindowOtherQp: () => {
+    const { pd, qp } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+    const { rkey } = mr.advertise({ expiresInMs: 0, qp: pd.createQp() });
+    return refusal(qp.acquire({ vaddr: 0, length: 1, rkey }, Access.RemoteRead));
+  },
+  LeaseExpired: () => {
+    const { pd, qp } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+    const { rkey } = mr.advertise({ expiresInMs: 0 });
+    return refusal(qp.acquire({ vaddr: 0, length: 1, rkey }, Access.RemoteRead));
+  },
 };
 
 test.each(checkReasons)('%s is reported by a check', (reason) => {
@@ -98,6 +125,22 @@ test('an old key is reported as NoSuchKey once its slot has held a later key', (
 
 /** For each reason, returns a use of an SGE's bytes that is refused with it. */
 const uses: Record<Exclude<DataPathReason, 'OtherEnvironment'>, () => () => unknown> = {
+  WindowEnded: () => {
+    const { pd, qp } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+    const lease = mr.advertise({ expiresInMs: 60_000 });
+    const sge = accepted(qp.acquire(lease, Access.RemoteRead));
+    lease.revoke();
+    return () => sge.copyTo(Buffer.alloc(8));
+  },
+  LeaseExpired: () => {
+    const { pd, qp } = scene();
+    const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+    const lease = mr.advertise({ expiresInMs: 50 });
+    const sge = accepted(qp.acquire(lease, Access.RemoteRead));
+    while (lease.state === 'Live'); // no event loop needed
+    return () => sge.copyTo(Buffer.alloc(8));
+  },
   AccessDenied: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.LocalWrite });

@@ -610,9 +610,10 @@ describe('regions that end without the cache', () => {
   });
 
   test.each([
-    ['other memory', { translation: { memory: new Uint8Array(64) } }],
-    ['fewer rights', { access: 0 }],
-    ['more rights', { access: READ | WRITE }],
+    ['other memory', () => ({ translation: { memory: new Uint8Array(64) } })],
+    ['another address', (memory: Uint8Array) => ({ translation: { memory, start: 0x9000n } })],
+    ['fewer rights', () => ({ access: 0 })],
+    ['more rights', () => ({ access: READ | WRITE })],
   ])('re-registered with %s are not given out', (_, change) => {
     const { device, pd } = scene();
     const cache = new RegistrationCache(pd);
@@ -620,7 +621,7 @@ describe('regions that end without the cache', () => {
     const use = cache.get(bytes, READ);
     const { region } = use;
     use.put();
-    region.rereg(change);
+    region.rereg(change(bytes));
     using again = cache.get(bytes, READ);
     expect(again.region).not.toBe(region);
     expect(region.state).toBe('Closed');

@@ -22,7 +22,7 @@ describe('resources', () => {
     const device = open();
     const verbs = { completionQueues: [], sharedReceiveQueues: [], addressHandles: [] };
     const nothing = {
-      ...{ pds: [], queuePairs: [], regions: [], mappings: [], memories: [], elements: [] },
+      ...{ pds: [], queuePairs: [], regions: [], windows: [], mappings: [], memories: [], elements: [] },
       ...verbs,
     };
     expect(device.resources()).toEqual({ contexts: [device.context], ...nothing });
@@ -136,6 +136,7 @@ describe('resources', () => {
         },
         expect.objectContaining({ id: fmr.id + 1, kind: 'USER', length: 100 }),
       ],
+      windows: [],
       mappings: [
         {
           id: mapping.id,

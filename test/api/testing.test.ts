@@ -339,6 +339,14 @@ describe('leftOver', () => {
 });
 
 describe('openTestDevice', () => {
+  test('closes the device even if an exception is not an object of it', () => {
+    const test = openTestDevice();
+    expect(() => {
+      test.close({ except: [{}] });
+    }).toThrow('options.except[0]');
+    expect(() => test.device.resources()).toThrow(rdma('EBADF'));
+  });
+
   test('passes options on, captures stacks, and closes', () => {
     const test = openTestDevice({ lkeyTableBits: 5 });
     expect(test.device).toBeInstanceOf(Device);
@@ -462,6 +470,15 @@ describe('connectedPair', () => {
 });
 
 describe('takeCompletions', () => {
+  test('refuses a count and a time that are no numbers, at once', async () => {
+    const { aCq, close } = connectedPair();
+    for (const count of [NaN, -1, 1.5, Infinity, '1' as never, undefined as never])
+      await expect(takeCompletions(aCq, count)).rejects.toThrow(RangeError);
+    for (const timeoutMs of [NaN, -1, '5' as never, null as never])
+      await expect(takeCompletions(aCq, 1, { timeoutMs })).rejects.toThrow(RangeError);
+    close();
+  });
+
   test('takes exactly the given number, in order', async () => {
     using pair = connectedPair();
     const { pd, a, aCq } = pair;

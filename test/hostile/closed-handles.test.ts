@@ -18,6 +18,8 @@ describe('closed objects', () => {
     CompletionQueue: (object) => object.destroy(),
     SharedReceiveQueue: (object) => object.destroy(),
     AddressHandle: (object) => object.destroy(),
+    MemoryWindow: (object) => object.dealloc(),
+    Lease: (object) => object.revoke(),
     Endpoint: (object) => object.close(),
     MemoryRegion: (object) => object.dereg({ force: true }),
     FastMemoryRegion: (object) => object.dealloc({ force: true }),
@@ -83,6 +85,18 @@ describe('closed objects', () => {
       'Symbol(rdmavt.listenersChanged)': 'ok',
     },
     AddressHandle: { id: 'ok', destroy: 'ok', '@@dispose': 'ok' },
+    MemoryWindow: { id: 'ok', state: 'ok', dealloc: 'ok', '@@dispose': 'ok' },
+    // What a lease tells does not change.
+    Lease: {
+      id: 'ok',
+      vaddr: 'ok',
+      length: 'ok',
+      rkey: 'ok',
+      access: 'ok',
+      state: 'ok',
+      revoke: 'ok',
+      '@@dispose': 'ok',
+    },
     Endpoint: {
       id: 'ok',
       address: 'ok',
@@ -113,6 +127,8 @@ describe('closed objects', () => {
     'CompletionQueue',
     'SharedReceiveQueue',
     'AddressHandle',
+    'MemoryWindow',
+    'Lease',
     ...(hasEndpoints ? ['Endpoint'] : []),
   ])('%s: every member throws EBADF or is a no-op, however it was closed', (name) => {
     const [, type, find] = classes.find(([other]) => other === name)!;

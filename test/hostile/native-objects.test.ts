@@ -34,7 +34,7 @@ describe('the native objects', () => {
     const nameOf = (use) => { try { const answer = use(); return typeof answer === 'object' ? 'object' : String(answer); } catch (error) { return error.code ?? error.name; } };
     /** The functions of the module that read the command block. */
     const commands = ['checkOne', 'placeOne', 'acquireOne', 'describeSge', 'putOne', 'copyOut', 'copyIn', 'fetchAdd', 'compareSwap', 'regUserMr', 'reregMr', 'queryMr', 'releaseMr', 'stampOfKey',
-      'countMr', 'mapPhys', 'mapSg', 'empty'];
+      'countMr', 'mapPhys', 'mapSg', 'allocMw', 'queryMw', 'deallocMw', 'leaseMr', 'empty'];
   `;
 
   function expectOutput(program: string, stdout: string): void {
@@ -129,10 +129,13 @@ describe('the native objects', () => {
          block.storeAccess(pick([all.pd, all.qp, dice(8), 0xffffffff]), pick([0x1000n, 0x1000n, 0x100000n, 0n]), pick([8, 8, 64, 0, 4097]), pick([all.regions.user.key, 0, dice(1024)]), dice(32));
          if (/^(copy|map)/.test(name)) block.storeLong(Word.Address, pick([0, 0, 8, 0x1000]));
          if (name === 'mapSg') block.words[Word.Length] = pick([4096, 4096, 0]);
+         const known = name === 'mapSg' && dice(2);
          if (/^map|Mr/.test(name) && dice(4)) block.storeRegion(dice(2) ? pick(Object.values(all.regions)) : pick(regions));
+         if (known) block.storeRegion(all.regions.sg);
          if (name === 'mapPhys' && dice(2)) { block.storeRegion(all.regions.fmr); block.storeLong(Word.Iova, 0x7000n); }
          if (dice(2)) block.storeElement(pick(elements)); else block.words[Word.Cell] = native.bindCell({});
          Object.assign(block.words, { [Word.LastCell]: pick(elements).cell, [Word.LastGeneration]: pick(elements).generation, [Word.Flags]: name === 'reregMr' ? pick([8, 16, 32, 40, 56]) : dice(8) | pick([0, 0, 64]) });
+         if (name === 'leaseMr' && dice(2)) { block.storeRegion(all.regions.user); block.storeLong(Word.Address, 0x1000n); block.storeLong(Word.Operand, 8n); Object.assign(block.words, { [Word.Access]: 4, [Word.NewChecker]: 0 }); }
          block.words[Word.Mode] = dice(20) ? 0 : dice(4);
          if (dice(3) === 0) hostileWords();
        };

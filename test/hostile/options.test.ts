@@ -237,9 +237,15 @@ const takers: Taker[] = [
     required: true,
   },
   {
-    type: 'AdvertiseOptions',
+    type: 'LeaseOptions',
     name: 'mr.advertise',
     all: { offset: 1, length: 2 },
+    call: ({ mr }, options) => mr.advertise(options),
+  },
+  {
+    type: 'LeaseOptions',
+    name: 'mr.advertise, a lease',
+    all: { expiresInMs: 0 },
     call: ({ mr }, options) => mr.advertise(options),
   },
   ...(['gather', 'scatter'] as const).map((name): Taker => ({

@@ -31,6 +31,10 @@ const verbs: Record<string, string> = {
   'mr.countAccesses': 'w.mr.countAccesses()',
   'mr.rereg': 'w.spare.rereg({ access: 1 })',
   'mr.rereg, moving': 'w.spare.rereg({ translation: { memory: w.target, iova: 7 } })',
+  'pd.allocMw': 'w.pd.allocMw()',
+  'mw.dealloc': 'w.mw.dealloc()',
+  'mr.advertise, a lease': 'w.mr.advertise({ expiresInMs: 100000 })',
+  'lease.revoke': 'w.lease.revoke()',
   'mr.mapSg': 'w.sg.mapSg([{ addr: DMA, length: 16 }])',
   'fmr.mapPhys': 'w.fmr.mapPhys([DMA, DMA], 0x7000)',
   'fmr.unmap': 'w.mapped.unmap()',
@@ -55,7 +59,7 @@ const verbs: Record<string, string> = {
 
 /** The verbs that create objects, and therefore capture stacks. */
 const makers = Object.entries(verbs).filter(([name]) =>
-  /\.alloc|createQp|regUserMr|getDmaMr|dma\.map|attach/.test(name),
+  /\.alloc|advertise|createQp|regUserMr|getDmaMr|dma\.map|attach/.test(name),
 );
 
 const program = (verb: string, options = ''): string => `
@@ -70,22 +74,24 @@ const program = (verb: string, options = ''): string => `
     const spare = pd.regUserMr(bytes), sg = pd.allocMr({ maxNumSg: 2 }), sgKey = sg.rkey;
     const fmr = pd.allocFmr({ maxPages: 2 }), mapped = pd.allocFmr({ maxPages: 1 });
     mapped.mapPhys([DMA], 0x8000);
+    const mw = pd.allocMw(), lease = pd.regUserMr(bytes, { access: 31 }).advertise({ expiresInMs: 1e9 });
     const sge = accepted(qp.acquire({ vaddr: 0x5000, length: 8, rkey: key }, 8));
     const last = accepted(pd.acquire({ addr: 0x5000, length: 8, lkey: key }, 4));
     const reading = accepted(pd.acquire({ addr: 0x5000, length: 8, lkey: key }, 4)), other = accepted(pd.acquire({ addr: 0x5010, length: 8, lkey: key }, 1));
     const batch = pd.lkeyBatch(1), holding = pd.lkeyBatch(1);
     for (const one of [batch, holding]) one.set(0, 0x5000, 8, key);
     holding.acquire(1, 0);
-    return { device, pd, qp, bytes, target, source, mapping, mr, key, spare, sg, sgKey, fmr, mapped, sge: ${verb.includes('compareSwap') || verb.includes('fetchAdd') ? 'sge' : verb.includes('last:') ? 'last' : 'other'}, reading, last,
+    return { device, pd, qp, bytes, target, source, mapping, mr, key, spare, sg, sgKey, fmr, mapped, mw, lease, sge: ${verb.includes('compareSwap') || verb.includes('fetchAdd') ? 'sge' : verb.includes('last:') ? 'last' : 'other'}, reading, last,
       state: new SgeState([reading]), writing: new SgeState([other]), batch, holding, keep: [], memory: device.allocDm(8), token: device.share(), dispose: Symbol.dispose ?? Symbol.for('nodejs.dispose') };
   }
   const alive = (ask) => { try { return ask(); } catch (error) { return error.code; } };
   // Returns the state that a verb could have changed, apart from its own result.
   const snapshot = (w) => JSON.stringify([
     alive(() => w.device.resources()), alive(() => w.sge.length), w.state.totalLength, w.state.remaining, w.writing.totalLength,
+    w.mw.state, w.lease.state,
     [w.mr, w.spare, w.sg, w.fmr, w.mapped].map((region) => [region.state, alive(() => region.length), alive(() => region.iova), alive(() => region.refs), alive(() => region.counters)]),
     [...w.bytes], [...w.target], w.keep.length, alive(() => w.holding.take(0)?.length), alive(() => w.batch.take(0)?.length),
-  ], (name, value) => ['region', 'stack', 'buffer', 'batch'].includes(name) ? undefined : typeof value === 'bigint' ? String(value) : value);
+  ], (name, value) => ['region', 'stack', 'buffer', 'batch', 'msLeft'].includes(name) ? undefined : typeof value === 'bigint' ? String(value) : value);
   const verb = (w) => { ${verb}; };
   const frames = (pad) => new Function('use', 'left', 'return (function again(' + Array.from({ length: pad }, (_, i) => 'v' + i + ' = ' + i) + ') { try { return again(); } catch (error) { if (left-- === 0) return use(); throw error; } })()');
   // Warm up: the engine compiles functions at their first call.

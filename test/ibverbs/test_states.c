@@ -500,6 +500,21 @@ static void receives_stay_over_a_reset(void) {
     scene_close(&s);
 }
 
+/* A program that connects the queue pair anew does not take them for those of new work. */
+static void reset_takes_completions_back(void) {
+    struct scene s;
+    REQUIRE(scene_open(&s));
+    CHECK_EQ(receive(&s.a, 1, part(&s.local, 0, 8)), 0);
+    CHECK_EQ(receive(&s.b, 2, part(&s.remote, 0, 8)), 0);
+    CHECK_EQ(post(&s.a, send_of(3, part(&s.local, 0, 8))), 0);
+    CHECK_EQ(to_state(&s.a, IBV_QPS_ERR), 0);
+    CHECK_EQ(to_state(&s.a, IBV_QPS_RESET), 0);
+    IS_EMPTY(s.a.scq);
+    IS_EMPTY(s.a.rcq);
+    RECEIVED(&s.b, 2, IBV_WC_SUCCESS); /* the other queue pair keeps its own */
+    scene_close(&s);
+}
+
 static void a_queue_pair_works_again_after_error_and_reset(void) {
     struct scene s;
     REQUIRE(scene_open(&s));
@@ -542,5 +557,5 @@ CHECK_MAIN(TEST(query_reports_the_attributes_of_each_move), TEST(the_moves_that_
            TEST(error_flushes_receives_in_order), TEST(error_flushes_sends_in_order),
            TEST(a_failed_request_flushes_those_behind_it), TEST(work_posted_in_error_is_flushed),
            TEST(reset_drops_sends_without_completions), TEST(reset_completes_no_receives),
-           TEST(receives_stay_over_a_reset), TEST(a_queue_pair_works_again_after_error_and_reset),
-           TEST(sends_wait_in_sqd))
+           TEST(receives_stay_over_a_reset), TEST(reset_takes_completions_back),
+           TEST(a_queue_pair_works_again_after_error_and_reset), TEST(sends_wait_in_sqd))

@@ -10,23 +10,10 @@
         CHECK_EQ(errno, EOPNOTSUPP);                                                                         \
     } while (0)
 
-static void memory_windows_do_not_exist(void) {
-    struct world w;
-    REQUIRE(world_open(&w));
-    UNSUPPORTED(ibv_alloc_mw(w.pd, IBV_MW_TYPE_1));
-    UNSUPPORTED(ibv_alloc_mw(w.pd, IBV_MW_TYPE_2));
-    world_close(&w);
-}
-
-static void regions_have_bytes_and_cannot_be_registered_again(void) {
+static void regions_have_bytes_of_the_process(void) {
     struct scene s;
     REQUIRE(scene_open(&s));
-    int answer = ibv_rereg_mr(s.local.mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, NULL, 0, 0);
-    CHECK(answer != 0);
-    CHECK_EQ(errno, EOPNOTSUPP);
-    CHECK_EQ(post(&s.a, write_of(1, part(&s.local, 0, 8), &s.remote, 0)), 0); /* it kept its rights */
-    SENT(&s.a, 1, IBV_WC_SUCCESS);
-    UNSUPPORTED(ibv_reg_mr(s.w.pd, s.local.bytes, 0, ALL_RIGHTS)); /* a region without bytes */
+    UNSUPPORTED(ibv_reg_mr(s.w.pd, s.local.bytes, 0, ALL_RIGHTS));
     UNSUPPORTED(ibv_reg_dmabuf_mr(s.w.pd, 0, 4096, 0, 0, IBV_ACCESS_LOCAL_WRITE));
     scene_close(&s);
 }
@@ -76,6 +63,5 @@ static void multicast_does_not_exist(void) {
     scene_close(&s);
 }
 
-CHECK_MAIN(TEST(memory_windows_do_not_exist), TEST(regions_have_bytes_and_cannot_be_registered_again),
-           TEST(other_transports_do_not_exist), TEST(flows_and_work_queues_do_not_exist),
-           TEST(multicast_does_not_exist))
+CHECK_MAIN(TEST(regions_have_bytes_of_the_process), TEST(other_transports_do_not_exist),
+           TEST(flows_and_work_queues_do_not_exist), TEST(multicast_does_not_exist))

@@ -12,7 +12,9 @@ import {
   DmaSpace,
   Endpoint,
   FastMemoryRegion,
+  Lease,
   MemoryRegion,
+  MemoryWindow,
   ProtectionDomain,
   QueuePair,
   RegionUse,
@@ -48,6 +50,8 @@ export function everything() {
   const { ring } = device.createCq(4, { ring: true });
   const srq = pd.createSrq({ maxWr: 4 });
   const ah = pd.createAh();
+  const mw = pd.allocMw();
+  const lease = pd.regUserMr(Buffer.alloc(8), { access: ALL }).advertise({ expiresInMs: 3_600_000 });
   const cache = new RegistrationCache(pd);
   return {
     device,
@@ -67,6 +71,8 @@ export function everything() {
     ring,
     srq,
     ah,
+    mw,
+    lease,
     cache,
     use: cache.get(Buffer.alloc(64), ALL),
     sends: pd.createQp({ type: 'RC', sendCq: device.createCq(4) }).sendQueue(1),
@@ -96,6 +102,8 @@ export const classes: [string, any, (all: All) => any][] = [
   ['SendQueue', SendQueue, ({ sends }) => sends],
   ['RecvQueue', RecvQueue, ({ receives }) => receives],
   ['AddressHandle', AddressHandle, ({ ah }) => ah],
+  ['MemoryWindow', MemoryWindow, ({ mw }) => mw],
+  ['Lease', Lease, ({ lease }) => lease],
   ['RegistrationCache', RegistrationCache, ({ cache }) => cache],
   ['RegionUse', RegionUse, ({ use }) => use],
   ...(hasEndpoints

@@ -116,7 +116,7 @@ export function results(): void {
 /** Reasons are closed sets of strings. */
 export function reasons(error: RdmaError): void {
   same<RefusalReason, CheckReason | DataPathReason>(true);
-  same<Extract<CheckReason, DataPathReason>, 'AccessDenied'>(true);
+  same<Extract<CheckReason, DataPathReason>, 'AccessDenied' | 'LeaseExpired'>(true);
   same<typeof error.reason, DataPathReason | undefined>(true);
   same<
     typeof error.code,

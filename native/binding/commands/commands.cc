@@ -10,7 +10,7 @@ void Commands::Start(Environment &environment, Napi::Env env, Napi::Object expor
     auto *commands = new Commands(environment);
     environment.Keep(kCommandsPart, std::unique_ptr<EnvironmentPart>(commands));
     for (const std::vector<CommandFunction> &functions :
-         {CheckCommands(), ElementCommands(), RegionCommands(), {{"empty", Empty}}}) {
+         {CheckCommands(), ElementCommands(), RegionCommands(), WindowCommands(), {{"empty", Empty}}}) {
         for (const CommandFunction &function : functions) {
             napi_value value;
             if (napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.callback, commands,

@@ -37,6 +37,7 @@ struct CommandFunction {
 std::vector<CommandFunction> CheckCommands();
 std::vector<CommandFunction> ElementCommands();
 std::vector<CommandFunction> RegionCommands();
+std::vector<CommandFunction> WindowCommands();
 
 // Returns the Commands of a call, or nullptr if there is no command block. `argv` must have room for *argc
 // arguments.

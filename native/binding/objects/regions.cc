@@ -16,6 +16,18 @@ NamedRegion ReadRegion(const CommandBlock &block, const Checkers &checkers) {
                       block.ReadHalves(RVT_COMMAND_REGION_GENERATION));
 }
 
+NamedWindow FindWindow(const Checkers &checkers, uint32_t checker, uint32_t index, uint64_t generation) {
+    const NumberedChecker *in = checkers.Find(checker);
+    if (!in)
+        return {};
+    return {in->device, rvt_mw_find_by(in->device->context(), index, generation)};
+}
+
+NamedWindow ReadWindow(const CommandBlock &block, const Checkers &checkers) {
+    return FindWindow(checkers, block.Read(RVT_COMMAND_CHECKER), block.Read(RVT_COMMAND_REGION),
+                      block.ReadLong(RVT_COMMAND_REGION_GENERATION));
+}
+
 void WriteNewRegion(CommandBlock &block, rvt_mr_handle handle, const rvt_mr_birth &birth, uint64_t length) {
     block.Write(RVT_COMMAND_REGION, birth.index);
     block.WriteLong(RVT_COMMAND_REGION_GENERATION, handle.generation);

@@ -22,6 +22,17 @@ NamedRegion FindRegion(const Checkers &checkers, uint32_t checker, uint32_t inde
 // Returns the region that the command block names.
 NamedRegion ReadRegion(const CommandBlock &block, const Checkers &checkers);
 
+// The memory window or lease that a name resolved to.
+struct NamedWindow {
+    OpenDevice *device = nullptr; // nullptr: the domain's number is unused
+    rvt_mw_handle handle = {};    // {}: no such window any more; verbs return -EBADF
+};
+
+NamedWindow FindWindow(const Checkers &checkers, uint32_t checker, uint32_t index, uint64_t generation);
+
+// Returns the window that the command block names.
+NamedWindow ReadWindow(const CommandBlock &block, const Checkers &checkers);
+
 // Writes a region that this thread has just created to the command block: its name and its constant
 // attributes.
 void WriteNewRegion(CommandBlock &block, rvt_mr_handle handle, const rvt_mr_birth &birth, uint64_t length);

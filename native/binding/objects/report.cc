@@ -25,8 +25,9 @@ void AddTableRow(void *context, const rvt_table_row *row) {
     double *at = &rows->numbers[rows->count++ * RVT_TABLE_COUNT];
     at[RVT_TABLE_INDEX] = row->index;
     at[RVT_TABLE_LKEY] = row->lkey;
-    at[RVT_TABLE_REGION] = static_cast<double>(rvt_mr_id(row->mr));
-    at[RVT_TABLE_REGION_INDEX] = rvt_mr_index(row->mr);
+    at[RVT_TABLE_REGION] = row->mr ? static_cast<double>(rvt_mr_id(row->mr)) : 0;
+    at[RVT_TABLE_REGION_INDEX] = row->mr ? rvt_mr_index(row->mr) : 0;
+    at[RVT_TABLE_WINDOW] = row->mw ? static_cast<double>(row->mw->owned.serial) : 0;
 }
 
 } // namespace

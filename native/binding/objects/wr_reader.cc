@@ -66,6 +66,8 @@ inline const rvt_send_wr *SendReader::Next() {
         wr.swap = Long(words + RVT_SEND_WR_SWAP);
     } else if (wr.opcode == RVT_WR_REG_MR) {
         ReadRegion(words);
+    } else if (wr.opcode == RVT_WR_BIND_MW) {
+        ReadBind(words);
     }
     if (ah_count_) {
         const uint32_t ah = words[RVT_SEND_WR_AH];
@@ -84,6 +86,18 @@ void SendReader::ReadRegion(const volatile uint32_t *words) {
                  .handle;
     wr_.key = words[RVT_SEND_WR_KEY];
     wr_.access = words[RVT_SEND_WR_ACCESS];
+}
+
+void SendReader::ReadBind(const volatile uint32_t *words) {
+    const uint32_t checker = words[RVT_BIND_WR_CHECKER]; // 0: the work request has no window
+    const uint64_t generation = Long(words + RVT_BIND_WR_GENERATION);
+    wr_.mw = {};
+    if (checker) {
+        wr_.mw = FindWindow(checkers_, checker, words[RVT_BIND_WR_WINDOW], generation).handle;
+        wr_.mw.generation = generation | 1; // not 0, so that the core tells a window that is gone from none
+    }
+    wr_.bind_length = Long(words + RVT_BIND_WR_LENGTH);
+    ReadRegion(words);
 }
 
 uint32_t RecvReader::Read(uint32_t most) {

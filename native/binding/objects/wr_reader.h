@@ -42,6 +42,7 @@ private:
     static const rvt_send_wr *Read(void *self, uint32_t index);
     const rvt_send_wr *Next();
     void ReadRegion(const volatile uint32_t *words);
+    void ReadBind(const volatile uint32_t *words);
 
     const volatile uint32_t *at_;
     size_t left_;

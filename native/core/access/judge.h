@@ -124,6 +124,19 @@ static enum rvt_reason judge_key_zero(const struct access *access, struct found 
     return RVT_REASON_NONE;
 }
 
+/* Judges an access by the key of a memory window. Fills *found, whose entry's `base` is then the acceptance
+ * (rvt_mw_acceptance). Defined in window.c. */
+enum rvt_reason rvt_judge_window(const struct access *access, struct found *found);
+
+/* Judges an access whose record was a window's. With copies: passing the addresses of the caller's structures to
+ * a function that is not inlined would force them into memory. */
+static inline enum rvt_reason judge_by_window(struct access access, struct found *found) {
+    struct found window = {0};
+    enum rvt_reason reason = rvt_judge_window(&access, &window);
+    *found = window;
+    return reason;
+}
+
 RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, struct found *found) {
     found->dma = NULL;
     found->dma_mr = NULL;
@@ -139,7 +152,9 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, stru
         record_grants(rvt_record_rights(entry->access, entry->shape), origin, entry->length, access->addr,
                       access->length, acc_and_valid(access->acc), access->checker->remote))
         return RVT_REASON_NONE;
-    return find_refusal_reason(entry, access);
+    /* A window's record has no VALID, so every access by it comes here. */
+    return entry->shape & RVT_SHAPE_WINDOW ? judge_by_window(*access, found)
+                                           : find_refusal_reason(entry, access);
 }
 
 /* A separate struct for key 0 keeps `*found` in registers: passing its address to a function that is not
@@ -229,7 +244,8 @@ static inline void fill_sge(struct rvt_sge *sge, const struct access *access, co
     sge->mr = map->mr;
     sge->count = found->count;
     sge->by = found->count ? access->checker->context : NULL;
-    sge->map_generation = map->generation;
+    sge->map_generation =
+        found->entry.shape & RVT_SHAPE_WINDOW ? found->entry.base /* the acceptance */ : map->generation;
     sge->position = found->position;
     sge->shift = map->shift;
     sge->offset = map->offset;

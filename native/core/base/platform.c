@@ -81,6 +81,10 @@ uintptr_t rvt_thread_self(void) {
     return GetCurrentThreadId();
 }
 
+uint64_t rvt_coarse_ms(void) {
+    return GetTickCount64();
+}
+
 bool rvt_random_bytes(void *out, size_t bytes) {
     return BCryptGenRandom(NULL, out, (ULONG)bytes, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
 }
@@ -210,6 +214,16 @@ void rvt_sleep_briefly(void) {
 
 uintptr_t rvt_thread_self(void) {
     return (uintptr_t)pthread_self();
+}
+
+uint64_t rvt_coarse_ms(void) {
+    struct timespec now;
+#ifdef CLOCK_MONOTONIC_COARSE
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+#else
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 bool rvt_random_bytes(void *out, size_t bytes) {

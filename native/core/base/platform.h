@@ -90,6 +90,10 @@ void rvt_sleep_briefly(void);
 /* Returns a number that identifies the calling thread among the running ones; never 0. */
 uintptr_t rvt_thread_self(void);
 
+/* Returns the time in milliseconds of a clock that never goes back, and whose origin means nothing. Its steps may
+ * be as long as a tick of the system, 4 to 16 ms: it is read without a system call. */
+uint64_t rvt_coarse_ms(void);
+
 /* Fills `out` with `bytes` bytes from the system's CSPRNG. Returns false if the CSPRNG cannot provide them;
  * the caller must then fail. */
 bool rvt_random_bytes(void *out, size_t bytes);

@@ -19,6 +19,11 @@ static const char *const names[RVT_REASON_COUNT] = {
     [RVT_REGION_REVOKED] = "RegionRevoked",
     [RVT_OTHER_ENVIRONMENT] = "OtherEnvironment",
     [RVT_CLOSED] = "Closed",
+    [RVT_WINDOW_UNBOUND] = "WindowUnbound",
+    [RVT_WINDOW_LOCAL] = "WindowLocal",
+    [RVT_WINDOW_OTHER_QP] = "WindowOtherQp",
+    [RVT_LEASE_EXPIRED] = "LeaseExpired",
+    [RVT_WINDOW_ENDED] = "WindowEnded",
 };
 
 const char *rvt_reason_name(enum rvt_reason reason) {

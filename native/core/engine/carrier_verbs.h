@@ -89,7 +89,7 @@ struct rvt_carried_send {
     uint32_t opcode; /* enum rvt_wr_opcode */
     uint32_t flags;  /* RVT_SEND_* */
     uint32_t rkey, imm, invalidate_rkey;
-    bool local; /* REG_MR or LOCAL_INV: nothing is sent; rvt_carrier_local() when it is the oldest */
+    bool local; /* REG_MR, LOCAL_INV or BIND_MW: nothing is sent; rvt_carrier_local() when it is the oldest */
     bool
         delayed; /* LOCAL_INV that was not carried out at posting: what follows must not begin before it is */
 };

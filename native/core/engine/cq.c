@@ -322,6 +322,30 @@ int rvt_poll_cq_left(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc 
     return (int)count;
 }
 
+static int drop(struct rvt_cq *cq, uint64_t qp) {
+    if (cq->ring)
+        return rvt_fail(RVT_EINVAL, RVT_CAUSE_CQ_RING);
+    uint32_t kept = cq->count;
+    for (uint32_t i = cq->count; i-- > 0;) { /* from the newest, as remove_first() removes the oldest */
+        const uint32_t from = slot_of(cq, i);
+        if (cq->entries[from].qp != qp)
+            cq->entries[slot_of(cq, --kept)] = cq->entries[from];
+    }
+    remove_first(cq, kept);
+    return (int)kept;
+}
+
+int rvt_drop_completions(struct rvt_cq_handle handle, uint64_t qp) {
+    struct rvt_engine *engine;
+    int error;
+    struct rvt_cq *cq = lock_live(handle, &engine, &error);
+    if (!cq)
+        return error;
+    int dropped = drop(cq, qp);
+    rvt_engine_finish(engine);
+    return dropped;
+}
+
 int rvt_req_notify_cq(struct rvt_cq_handle handle, uint32_t flags) {
     struct rvt_engine *engine;
     int error;

@@ -153,6 +153,13 @@ int rvt_poll_cq(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entr
 /* As rvt_poll_cq(), and stores in *left how many completions the queue still holds. */
 int rvt_poll_cq_left(struct rvt_cq_handle handle, uint32_t count, struct rvt_wc *entries, uint32_t *left);
 
+/* Takes the completions of the queue pair with this serial number out, and drops them. rdmavt does not do this, but
+ * drivers of adapters do when a queue pair is reset. Takes the engine lock.
+ *   n        completions were dropped; the others keep their order
+ *   -EINVAL  the queue has a ring
+ *   -EBADF   the handle is stale */
+int rvt_drop_completions(struct rvt_cq_handle handle, uint64_t qp);
+
 /* Arms the queue, like the kernel's rvt_req_notify_cq(): the next completion (RVT_NOTIFY_NEXT), or the next
  * one that is solicited or has failed (RVT_NOTIFY_SOLICITED), is reported to the host by RVT_EVENT_COMPLETION
  * and uses up the arming. A queue that is armed for the next completion stays so. Flags 0 end an arming for

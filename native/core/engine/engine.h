@@ -67,15 +67,15 @@ int rvt_run_engine(struct rvt_dev_info *device);
 int rvt_kick_qp(struct rvt_qp_handle handle);
 
 /* Fires the RNR timers that are due at `now` (microseconds of a clock of the host's choice, which must not go
- * back), then works until no queue pair is ready. A timer that was started since the last call counts from
- * `now`. Returns when the next timer is due, or UINT64_MAX: no timer runs. RVT_EVENT_TIMER tells the host
- * that a timer was started. */
+ * back), shows the completions that faults have kept back until then, and works until no queue pair is ready. A
+ * timer that was started since the last call counts from `now`. Returns when the next timer is due, or
+ * UINT64_MAX: no timer runs. RVT_EVENT_TIMER tells the host that a timer was started. */
 uint64_t rvt_progress(struct rvt_dev_info *device, uint64_t now);
 
-/* Fires all RNR timers in the order in which they were started, whatever the time is. Calls `fired` (may be
- * NULL) with the serial number of each queue pair and the time in microseconds that its timer was set to;
- * `fired` must not call the core. Queue pairs in error are reported and stay as they are. Returns how many
- * fired. In the manual mode the queue pairs are only made ready. */
+/* Fires all RNR timers in the order in which they were started, whatever the time is, and shows all completions
+ * that faults keep back. Calls `fired` (may be NULL) with the serial number of each queue pair and the time in
+ * microseconds that its timer was set to; `fired` must not call the core. Queue pairs in error are reported and
+ * stay as they are. Returns how many fired. In the manual mode the queue pairs are only made ready. */
 uint32_t rvt_fire_timers(struct rvt_dev_info *device, void (*fired)(void *data, uint64_t qp, uint32_t usec),
                          void *data);
 

@@ -26,9 +26,15 @@ struct rvt_swqe {
     uint64_t length; /* sum of its elements, at most 2^31 */
     uint32_t opcode, flags, num_sge, rkey, imm, invalidate_rkey;
     uint32_t remote_qpn, remote_qkey; /* UD */
-    struct rvt_ah_attr av;            /* UD */
-    uint16_t udp_port;                /* UD: of the destination; 0: it is on loopback */
-    bool done_at_post;                /* a local operation that was carried out while it was posted */
+    union {
+        struct rvt_ah_attr av; /* UD */
+        struct {
+            struct rvt_mw_handle mw; /* a delayed BIND_MW */
+            struct rvt_bind bind;
+        };
+    };
+    uint16_t udp_port; /* UD: of the destination; 0: it is on loopback */
+    bool done_at_post; /* a local operation that was carried out while it was posted */
     bool started;
     struct rvt_sge sges[]; /* room for max_sge elements, each with a reference */
 };

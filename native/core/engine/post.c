@@ -78,12 +78,17 @@ static const struct opcode_rules opcode_rules[] = {
                                      .local_access = RVT_ACCESS_LOCAL_WRITE},
     [RVT_WR_REG_MR] = {.types = ON_RC | ON_UC, .local = true, .local_access = RVT_ACCESS_LOCAL_WRITE},
     [RVT_WR_LOCAL_INV] = {.types = ON_RC | ON_UC, .local = true, .local_access = RVT_ACCESS_LOCAL_WRITE},
+    [RVT_WR_BIND_MW] = {.types = ON_RC | ON_UC, .local = true},
 };
 
-/* Returns the rules of an opcode; those of an unknown one allow no type. */
-static const struct opcode_rules *rules_of(uint32_t opcode) {
+/* Returns the rules of a work request's opcode; those of an unknown one allow no type, nor those of BIND_MW without a
+ * window, as in the kernel, which has no windows. */
+static const struct opcode_rules *rules_of(const struct rvt_send_wr *wr) {
     static const struct opcode_rules none;
-    return opcode < sizeof(opcode_rules) / sizeof(opcode_rules[0]) ? &opcode_rules[opcode] : &none;
+    if (wr->opcode >= sizeof(opcode_rules) / sizeof(opcode_rules[0]) ||
+        (wr->opcode == RVT_WR_BIND_MW && !wr->mw.mw && !wr->mw.generation))
+        return &none;
+    return &opcode_rules[wr->opcode];
 }
 
 /* Where a datagram goes. */
@@ -140,9 +145,20 @@ static int judge_send_wr(const struct rvt_engine_qp *qp, const struct rvt_send_w
     return 0;
 }
 
-/* Carries out a local operation, unless it is a LOCAL_INV that must be delayed. Sets *carried_out. Its wait
- * for readers is made with the engine lock held: no reader waits for that lock. With `whole` nothing is
- * carried out, because it could not be taken back: every LOCAL_INV is delayed, and REG_MR is refused. */
+static struct rvt_bind bind_of(const struct rvt_send_wr *wr) {
+    return (struct rvt_bind){
+        .mr = wr->mr,
+        .addr = wr->remote_addr,
+        .length = wr->bind_length,
+        .access = wr->access,
+        .key = wr->key,
+    };
+}
+
+/* Carries out a local operation, unless it is a LOCAL_INV or a BIND_MW that must be delayed: a window that a delayed
+ * LOCAL_INV unbinds can be bound again only after it. Sets *carried_out. Its wait for readers is made with the engine
+ * lock held: no reader waits for that lock. With `whole` nothing is carried out, because it could not be taken back:
+ * every LOCAL_INV and BIND_MW is delayed, and REG_MR is refused. */
 static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole,
                     bool *carried_out) {
     *carried_out = true;
@@ -154,6 +170,10 @@ static int do_local(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint
     if (whole || (wr->flags & RVT_SEND_FENCE) || qp->delayed_invs) {
         *carried_out = false;
         return 0;
+    }
+    if (wr->opcode == RVT_WR_BIND_MW) {
+        const struct rvt_bind bind = bind_of(wr);
+        return rvt_bind_mw(qp->handle, wr->mw, &bind);
     }
     return rvt_invalidate_rkey(qp->handle, wr->invalidate_rkey);
 }
@@ -225,6 +245,10 @@ static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *
         wqe->compare_add = wr->compare_add;
         wqe->swap = wr->swap;
     }
+    if (wr->opcode == RVT_WR_BIND_MW) {
+        wqe->mw = wr->mw;
+        wqe->bind = bind_of(wr);
+    }
     if (qp->type == RVT_QPT_UD) {
         wqe->remote_qpn = wr->remote_qpn;
         wqe->remote_qkey = wr->remote_qkey;
@@ -233,7 +257,7 @@ static void fill_slot(const struct rvt_engine_qp *qp, const struct rvt_send_wr *
 
 /* Posts one work request. `whole`: it is taken back if a later one of its list is refused. */
 static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr, uint32_t index, bool whole) {
-    const struct opcode_rules *rules = rules_of(wr->opcode);
+    const struct opcode_rules *rules = rules_of(wr);
     bool carried_out = false;
     struct destination to;
     int error = judge_send_wr(qp, wr, index, rules);
@@ -259,7 +283,7 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
     error = accept_elements(qp, wr, index, rules->local_access, wqe);
     if (error)
         return error;
-    if (wr->opcode == RVT_WR_LOCAL_INV && !carried_out)
+    if (rules->local && !carried_out)
         qp->delayed_invs++;
     if (!rules->local)
         count_packets(qp, wqe->length);
@@ -273,7 +297,7 @@ static void take_back(struct rvt_engine_qp *qp, uint32_t count, uint32_t psn) {
     while (count--) {
         struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, --qp->sq.count);
         rvt_engine_put(qp->engine, wqe->sges, wqe->num_sge);
-        if (wqe->opcode == RVT_WR_LOCAL_INV)
+        if (wqe->opcode == RVT_WR_LOCAL_INV || wqe->opcode == RVT_WR_BIND_MW)
             qp->delayed_invs--;
     }
     qp->attr.sq_psn = psn;

@@ -35,10 +35,10 @@ void rvt_flush_swqes(struct rvt_engine_qp *qp, const struct rvt_why *why);
 
 /* Returns whether the work request is an operation of this end alone: nothing is sent for it. */
 static inline bool rvt_is_local(const struct rvt_swqe *wqe) {
-    return wqe->done_at_post || wqe->opcode == RVT_WR_LOCAL_INV;
+    return wqe->done_at_post || wqe->opcode == RVT_WR_LOCAL_INV || wqe->opcode == RVT_WR_BIND_MW;
 }
 
-/* Carries out the local operation at the head of the send queue and completes it. A LOCAL_INV that fails does not put
+/* Carries out the local operation at the head of the send queue and completes it. One that fails does not put
  * the queue pair into error. The engine's reader may be in a section, which is left. */
 void rvt_carry_out_local(struct rvt_engine_qp *qp);
 

@@ -19,6 +19,8 @@ static uint32_t wc_opcode(uint32_t wr_opcode) {
         return RVT_WC_OPCODE_FETCH_ADD;
     case RVT_WR_LOCAL_INV:
         return RVT_WC_OPCODE_LOCAL_INV;
+    case RVT_WR_BIND_MW:
+        return RVT_WC_OPCODE_BIND_MW;
     case RVT_WR_REG_MR:
         return RVT_WC_OPCODE_REG_MR;
     default:
@@ -81,10 +83,23 @@ static void invalidate_delayed(struct rvt_engine_qp *qp, const struct rvt_swqe *
         rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
 }
 
+/* Carries out a delayed BIND_MW. A failure does not put the queue pair into error, like one of LOCAL_INV. */
+static void bind_delayed(struct rvt_engine_qp *qp, const struct rvt_swqe *wqe) {
+    struct rvt_why why = rvt_because(RVT_WHY_BIND_REFUSED);
+    qp->delayed_invs--;
+    rvt_engine_leave(qp->engine);
+    if (rvt_bind_mw(qp->handle, wqe->mw, &wqe->bind))
+        rvt_complete_swqe(qp, RVT_WC_STATUS_MW_BIND_ERR, &why);
+    else
+        rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
+}
+
 void rvt_carry_out_local(struct rvt_engine_qp *qp) {
     const struct rvt_swqe *wqe = rvt_sq_at(&qp->sq, 0);
     if (wqe->done_at_post)
         rvt_complete_swqe(qp, RVT_WC_STATUS_SUCCESS, NULL);
+    else if (wqe->opcode == RVT_WR_BIND_MW)
+        bind_delayed(qp, wqe);
     else
         invalidate_delayed(qp, wqe);
 }

@@ -7,6 +7,7 @@
 
 #include "core/access/sge.h" /* struct rvt_ib_sge */
 #include "core/layout.h"     /* opcodes, flags, statuses */
+#include "core/objects/mw.h"
 #include "core/objects/region.h"
 
 struct rvt_ah_handle;
@@ -24,9 +25,12 @@ struct rvt_send_wr {
     uint32_t invalidate_rkey; /* SEND_WITH_INV, LOCAL_INV */
     uint64_t compare_add;     /* atomics: value to compare with, or to add */
     uint64_t swap;            /* ATOMIC_CMP_AND_SWP */
-    /* REG_MR: region, new key, access bits */
+    /* REG_MR: region, new key, access bits. BIND_MW: the same of the window, which is also named: bind_length
+     * bytes at remote_addr. */
     struct rvt_mr_handle mr;
     uint32_t key, access;
+    struct rvt_mw_handle mw; /* {NULL, 0}: refused like an unknown opcode */
+    uint64_t bind_length;
     /* UD: destination */
     const struct rvt_ah_handle *ah;
     uint32_t remote_qpn, remote_qkey;

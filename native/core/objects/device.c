@@ -10,6 +10,7 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/device_memory.h"
 #include "core/objects/mr.h"
+#include "core/objects/mw.h"
 #include "core/objects/pd.h"
 #include "core/objects/qp.h"
 #include "core/objects/region.h"
@@ -25,8 +26,8 @@ static _Atomic(uint64_t) devices_made;
 
 /* The core's own kinds. Upper layers add theirs through extensions. */
 static const struct rvt_object_kind *const core_kinds[] = {
-    &rvt_ucontext_objects, &rvt_pd_objects,  &rvt_qp_objects,
-    &rvt_mr_objects,       &rvt_dma_objects, &rvt_device_memory_objects,
+    &rvt_ucontext_objects,      &rvt_pd_objects, &rvt_qp_objects, &rvt_mr_objects, &rvt_dma_objects,
+    &rvt_device_memory_objects, &rvt_mw_objects,
 };
 
 static int enter_object_kinds(struct rvt_dev_info *device, const struct rvt_device_options *options) {
@@ -180,8 +181,10 @@ void rvt_table_report(struct rvt_dev_info *device, struct rvt_table_head *head,
     for (uint32_t word = 0; word < words; word++) {
         for (uint64_t bits = table->occupied[word]; bits; bits &= bits - 1) {
             uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
-            struct rvt_mregion *mr = table->owner[slot];
-            struct rvt_table_row row = {slot, rvt_mr_key(mr), mr};
+            const uint32_t key = slot << (32 - table->bits);
+            const struct rvt_mw *mw = rvt_slot_window(table, key);
+            const struct rvt_mregion *mr = mw ? mw->mr : rvt_slot_region(table, key);
+            struct rvt_table_row row = {slot, mw ? mw->key : rvt_mr_key(mr), mr, mw};
             emit(context, &row);
         }
     }

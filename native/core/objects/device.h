@@ -56,6 +56,7 @@ struct rvt_dev_info {
     struct rvt_owner owns;                 /* objects created without a context */
     uint64_t map_generation;               /* generation of the next mapping; never 0, never repeats */
     uint64_t next_user_start;              /* next local address for memory registered without a `start` */
+    uint64_t mw_bindings, leases;          /* the last binding of a window; leases that have not ended */
     uint64_t contexts_made, memories_made; /* last serial numbers used */
     struct rvt_link *contexts;             /* contexts that have not ended */
     struct rvt_counts past_counts;         /* totals of the contexts that have ended */
@@ -136,7 +137,9 @@ void rvt_take_user_start(struct rvt_dev_info *device, uint64_t length);
 /* An occupied slot of the key table. */
 struct rvt_table_row {
     uint32_t index, lkey;
+    /* The region, or the one that a memory window is bound to; NULL: an unbound window. */
     const struct rvt_mregion *mr;
+    const struct rvt_mw *mw; /* NULL: a region has the slot */
 };
 
 /* The key table's number of slots, the slot where the next search begins, the raw generation counter, and the

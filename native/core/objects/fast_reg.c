@@ -6,6 +6,7 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/mr.h"
+#include "core/objects/mw.h"
 #include "core/objects/qp.h"
 #include "core/objects/region.h"
 
@@ -56,26 +57,38 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
     return error;
 }
 
+/* Invalidates the key of a region or of a window. The caller must hold the device lock. */
+static int invalidate(const struct rvt_lkey_table *table, const struct rvt_qp *qp, uint32_t rkey) {
+    struct rvt_mregion *mr = rvt_slot_region(table, rkey);
+    struct rvt_mw *mw = rvt_slot_window(table, rkey);
+    if (mw && mw->key == rkey)
+        return rvt_invalidate_mw(mw, qp);
+    if (!mr || rvt_mr_key(mr) != rkey)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_KEY, rkey, 0);
+    if (mr->pd != rvt_qp_pd(qp))
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_IN_OTHER_PD, rkey, 0);
+    uint64_t windows = rvt_mr_windows(mr);
+    if (windows)
+        return rvt_fail_value(RVT_EBUSY, RVT_CAUSE_WINDOWS_BOUND, windows, 0);
+    if (mr->valid) {
+        mr->valid = false;
+        rvt_mr_rewrite(mr);
+    }
+    return 0;
+}
+
 int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
     if (!qp.qp)
         return rvt_fail(RVT_EBADF, RVT_CAUSE_QP_GONE);
     struct rvt_dev_info *device = qp.qp->owned.device;
-    struct rvt_lkey_table *table = &device->lkey_table;
-    int error = 0;
+    int error;
     rvt_mutex_lock(&device->lock);
-    struct rvt_mregion *mr = rkey ? table->owner[rkey >> (32 - table->bits)] : NULL;
-    if (!rvt_qp_live(qp)) {
+    if (!rvt_qp_live(qp))
         error = rvt_fail_gone(device, qp.context, RVT_CAUSE_QP_GONE);
-    } else if (!rkey) {
+    else if (!rkey)
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_KEY_ZERO);
-    } else if (!mr || rvt_mr_key(mr) != rkey) {
-        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_KEY, rkey, 0);
-    } else if (mr->pd != rvt_qp_pd(qp.qp)) {
-        error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_IN_OTHER_PD, rkey, 0);
-    } else if (mr->valid) {
-        mr->valid = false;
-        rvt_mr_rewrite(mr);
-    }
+    else
+        error = invalidate(&device->lkey_table, qp.qp, rkey);
     rvt_mutex_unlock(&device->lock);
     /* Wait even if the key was already invalid: copies that another thread's invalidation waits for may still
      * run. */

@@ -11,10 +11,11 @@
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
 #include "core/objects/mr.h"
+#include "core/objects/mw.h"
 #include "core/objects/region.h"
 #include "core/objects/ucontext.h"
 
-static_assert((int)RVT_SLOT_REGION + (int)RVT_MR_FIELDS == (int)RVT_SLOT_FIELDS, "a region's row fits");
+static_assert((int)RVT_SLOT_REGION + (int)RVT_MR_FIELDS == (int)RVT_SLOT_WINDOW, "a region's row fits");
 static_assert((int)RVT_EXPLAINED_SLOT == (int)RVT_ASKED_FIELDS &&
                   (int)RVT_EXPLAINED_SWAPPED == (int)RVT_EXPLAINED_SLOT + (int)RVT_SLOT_FIELDS &&
                   (int)RVT_EXPLAINED_FOUND == (int)RVT_EXPLAINED_SWAPPED + (int)RVT_SLOT_FIELDS &&
@@ -41,10 +42,31 @@ static void fill_slot(const struct rvt_asker *asker, const struct rvt_mregion *m
     rvt_mr_objects.fill_row(mr, row + RVT_SLOT_REGION);
 }
 
+static void fill_window(const struct rvt_asker *asker, const struct rvt_mw *mw, uint64_t *row) {
+    uint64_t fields[RVT_MW_FIELDS];
+    if (rvt_ucontext_restricted(asker->context) && mw->pd->owned.serial != asker->context->only_pd) {
+        row[RVT_SLOT_KEY] = 0;
+        row[RVT_SLOT_HIDDEN] = 1;
+        return;
+    }
+    if (mw->mr)
+        fill_slot(asker, mw->mr, row);
+    rvt_mw_objects.fill_row(mw, fields);
+    row[RVT_SLOT_KEY] = mw->key;
+    row[RVT_SLOT_WINDOW] = mw->lease ? 2 : 1;
+    row[RVT_SLOT_WINDOW_ADDRESS] = mw->addr;
+    row[RVT_SLOT_WINDOW_LENGTH] = mw->length;
+    row[RVT_SLOT_WINDOW_ACCESS] = mw->access;
+    row[RVT_SLOT_WINDOW_QP] = mw->qp_serial;
+    row[RVT_SLOT_WINDOW_MS_LEFT] = fields[RVT_MW_MS_LEFT];
+    row[RVT_SLOT_WINDOW_PD] = mw->pd->owned.serial;
+}
+
 void rvt_report_key(struct rvt_dev_info *device, const struct rvt_asker *asker, uint32_t key, uint64_t *row) {
     memset(row, 0, RVT_SLOT_FIELDS * sizeof(*row));
     rvt_mutex_lock(&device->lock);
     const struct rvt_mregion *mr = NULL;
+    const struct rvt_mw *mw = NULL;
     if (!key) {
         mr = atomic_load_explicit(&device->dma_mr, memory_order_relaxed);
     } else {
@@ -54,18 +76,20 @@ void rvt_report_key(struct rvt_dev_info *device, const struct rvt_asker *asker, 
         /* No writer runs while the lock is held, so line 0 is complete. The name is 0 only in an empty
          * slot. */
         if (atomic_load_explicit(&record->line0.name, memory_order_relaxed))
-            mr = table->owner[record - table->records];
+            mr = (mw = rvt_slot_window(table, key)) ? NULL : rvt_slot_region(table, key);
         else
             row[RVT_SLOT_KEY] = atomic_load_explicit(&record->line0.last_key, memory_order_relaxed);
         /* The domain of a slot's last key is unknown, so do not show it to a restricted context, nor whether
          * there was one. */
-        if (!mr && rvt_ucontext_restricted(asker->context) && row[RVT_SLOT_KEY] != key) {
+        if (!mr && !mw && rvt_ucontext_restricted(asker->context) && row[RVT_SLOT_KEY] != key) {
             row[RVT_SLOT_KEY] = 0;
             row[RVT_SLOT_HIDDEN] = 1;
         }
     }
     if (mr)
         fill_slot(asker, mr, row);
+    else if (mw)
+        fill_window(asker, mw, row);
     rvt_mutex_unlock(&device->lock);
 }
 

@@ -8,6 +8,7 @@
 #include "core/base/failure.h"
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
+#include "core/objects/mw.h"
 #include "core/objects/region.h"
 
 /* When to request large pages. Random accesses to a full table of 2^HUGE_BITS slots (4 MiB of records) or
@@ -35,14 +36,14 @@ int rvt_lkey_table_init(struct rvt_lkey_table *table, uint32_t bits, bool random
      * fits in one page. */
     size_t shadows = (size_t)table->max * sizeof(*table->records);
     size_t owner = shadows + (size_t)table->max * sizeof(*table->shadows);
-    size_t occupied = owner + whole_lines((size_t)table->max * sizeof(struct rvt_mregion *));
+    size_t occupied = owner + whole_lines((size_t)table->max * sizeof(struct rvt_owned *));
     size_t end = occupied + (table->max + 63) / 64 * sizeof(*table->occupied);
     if (!rvt_sparse_init(&table->memory, end, held))
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     unsigned char *data = table->memory.data;
     table->records = (struct rvt_lkey_record *)(void *)data;
     table->shadows = (struct rvt_lkey_shadow *)(void *)(data + shadows);
-    table->owner = (struct rvt_mregion **)(void *)(data + owner);
+    table->owner = (struct rvt_owned **)(void *)(data + owner);
     table->occupied = (uint64_t *)(void *)(data + occupied);
     return 0;
 }
@@ -106,7 +107,10 @@ static uint32_t usable_slots(const struct rvt_lkey_table *table) {
     return table->max - table->used - slot_0_is_spent(table);
 }
 
-bool rvt_lkey_available(const struct rvt_lkey_table *table) {
+bool rvt_lkey_available(struct rvt_dev_info *device) {
+    const struct rvt_lkey_table *table = &device->lkey_table;
+    if (!usable_slots(table))
+        rvt_end_expired_leases(device);
     return usable_slots(table) > 0;
 }
 
@@ -261,6 +265,38 @@ static void fill_record_copy(struct rvt_record_copy *copy, const struct rvt_lkey
     atomic_store_explicit(&copy->name, rvt_record_name(entry->key, entry->pd), memory_order_release);
 }
 
+int rvt_new_key(struct rvt_dev_info *device, uint32_t *key) {
+    struct rvt_lkey_table *table = &device->lkey_table;
+    if (!rvt_lkey_available(device))
+        return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
+    *key = table->random ? make_random_key(table) : make_next_key(table);
+    if (!*key) /* better no region than a predictable key */
+        return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_RANDOM_NUMBERS);
+    return 0;
+}
+
+void rvt_fill_slot(struct rvt_lkey_table *table, const struct rvt_lkey_entry *entry,
+                   struct rvt_owned *owner) {
+    uint32_t slot = entry->key >> (32 - table->bits);
+    struct rvt_lkey_record *record = &table->records[slot];
+    grow_pages(table);
+    rvt_sparse_touch(&table->memory, record);
+    rvt_sparse_touch(&table->memory, &table->owner[slot]);
+    rvt_sparse_touch(&table->memory, &table->occupied[slot / 64]);
+    table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
+    table->owner[slot] = owner;
+    table->used++;
+    table->used_in[slot >> RVT_LKEY_BLOCK_BITS]++;
+    /* Sequence 0 is reserved for memory that was given back (rvt_lkey_table_end), so a record with a key
+     * starts at 2. No reader is confused: the following fields are stored with release, so a reader that
+     * loads any of them also sees the new sequence. */
+    if (!atomic_load_explicit(&record->sequence, memory_order_relaxed))
+        atomic_store_explicit(&record->sequence, 2, memory_order_relaxed);
+    /* Publish only the complete record. The slot is empty, so no reader uses these fields before the name,
+     * which is stored last. */
+    fill_record_copy(&record->line0, entry);
+}
+
 int rvt_alloc_lkey(struct rvt_mregion *mr) {
     struct rvt_dev_info *device = mr->owned.device;
     if (mr->kind == RVT_MR_DMA) {
@@ -269,51 +305,22 @@ int rvt_alloc_lkey(struct rvt_mregion *mr) {
             atomic_store_explicit(&device->dma_mr, mr, memory_order_release);
         return 0;
     }
-    struct rvt_lkey_table *table = &device->lkey_table;
-    if (!rvt_lkey_available(table))
-        return rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
-    uint32_t key = table->random ? make_random_key(table) : make_next_key(table);
-    if (!key)
-        return rvt_fail(RVT_ENOMEM,
-                        RVT_CAUSE_NO_RANDOM_NUMBERS); /* better no region than a predictable key */
-    uint32_t slot = key >> (32 - table->bits);
-    struct rvt_lkey_record *record = &table->records[slot];
-    grow_pages(table);
-    rvt_sparse_touch(&table->memory, record);
-    rvt_sparse_touch(&table->memory, &table->owner[slot]);
-    rvt_sparse_touch(&table->memory, &table->occupied[slot / 64]);
-    table->occupied[slot / 64] |= UINT64_C(1) << (slot % 64);
-    table->owner[slot] = mr;
-    table->used++;
-    table->used_in[slot >> RVT_LKEY_BLOCK_BITS]++;
-    /* Sequence 0 is reserved for memory that was given back (rvt_lkey_table_end), so a record with a key
-     * starts at 2. No reader is confused: the following fields are stored with release, so a reader that
-     * loads any of them also sees the new sequence. */
-    if (!atomic_load_explicit(&record->sequence, memory_order_relaxed))
-        atomic_store_explicit(&record->sequence, 2, memory_order_relaxed);
+    uint32_t key;
+    int error = rvt_new_key(device, &key);
+    if (error)
+        return error;
+    struct rvt_lkey_entry entry;
     rvt_mr_set_key(mr, key);
     mr->lkey_published = true;
-    /* Publish only the complete record. The slot is empty, so no reader uses these fields before the name,
-     * which is stored last. */
-    struct rvt_lkey_entry entry;
     rvt_mr_entry(mr, &entry);
-    fill_record_copy(&record->line0, &entry);
+    rvt_fill_slot(&device->lkey_table, &entry, &mr->owned);
     return 0;
 }
 
-void rvt_free_lkey(struct rvt_mregion *mr) {
-    struct rvt_dev_info *device = mr->owned.device;
-    if (!mr->lkey_published)
-        return;
-    mr->lkey_published = false;
-    if (mr->kind == RVT_MR_DMA) {
-        atomic_store_explicit(&device->dma_mr, NULL, memory_order_release);
-        return;
-    }
-    struct rvt_lkey_table *table = &device->lkey_table;
-    uint32_t slot = rvt_mr_key(mr) >> (32 - table->bits);
+void rvt_free_slot(struct rvt_lkey_table *table, uint32_t key) {
+    uint32_t slot = key >> (32 - table->bits);
     struct rvt_lkey_record *record = &table->records[slot];
-    atomic_store_explicit(&record->line0.last_key, rvt_mr_key(mr), memory_order_release);
+    atomic_store_explicit(&record->line0.last_key, key, memory_order_release);
     atomic_store_explicit(&record->line0.name, 0, memory_order_release);
     /* Advance the sequence after the name is cleared and before the slot can be filled again. A reader that
      * still saw the key holds an older sequence, and the first field of the next region that it loads makes
@@ -325,6 +332,36 @@ void rvt_free_lkey(struct rvt_mregion *mr) {
     table->occupied[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
     table->used--;
     table->used_in[slot >> RVT_LKEY_BLOCK_BITS]--;
+}
+
+void rvt_free_lkey(struct rvt_mregion *mr) {
+    struct rvt_dev_info *device = mr->owned.device;
+    if (!mr->lkey_published)
+        return;
+    mr->lkey_published = false;
+    if (mr->kind == RVT_MR_DMA)
+        atomic_store_explicit(&device->dma_mr, NULL, memory_order_release);
+    else
+        rvt_free_slot(&device->lkey_table, rvt_mr_key(mr));
+}
+
+/* Returns the owner of the key's slot, if the slot is in use and its owner is a window or not as asked. No writer
+ * runs while the lock is held, so line 0 is complete. */
+static struct rvt_owned *slot_owner(const struct rvt_lkey_table *table, uint32_t key, bool window) {
+    const struct rvt_lkey_record *record = rvt_lkey_record(table, key);
+    if (!atomic_load_explicit(&record->line0.name, memory_order_relaxed))
+        return NULL;
+    uint64_t rights = atomic_load_explicit(&record->line0.rights, memory_order_relaxed);
+    bool is_window = rights & rvt_record_rights(0, RVT_SHAPE_WINDOW);
+    return is_window == window ? table->owner[record - table->records] : NULL;
+}
+
+struct rvt_mregion *rvt_slot_region(const struct rvt_lkey_table *table, uint32_t key) {
+    return (struct rvt_mregion *)slot_owner(table, key, false);
+}
+
+struct rvt_mw *rvt_slot_window(const struct rvt_lkey_table *table, uint32_t key) {
+    return (struct rvt_mw *)slot_owner(table, key, true);
 }
 
 void rvt_record_stage(const struct rvt_lkey_table *table, struct rvt_lkey_record *record,

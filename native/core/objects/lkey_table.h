@@ -18,8 +18,10 @@
 #include "core/layout.h"
 
 struct rvt_dev_info;
-struct rvt_mregion;
 struct rvt_map;
+struct rvt_mregion;
+struct rvt_mw;
+struct rvt_owned;
 
 enum { RVT_MAX_LKEY_TABLE_BITS = 23 };
 
@@ -48,6 +50,8 @@ struct rvt_lkey_entry {
  *   ONE_WORD      references are counted in the region's word, not by the context that takes them
  *   END_UNMAPPED  no segment lies behind the last byte, so an empty access there is refused
  *   EXTENT        user memory: the mapping is a part of the region
+ *   WINDOW        a memory window (mw.h), which is neither VALID nor PLAIN; `base` is the address of the
+ *                 struct rvt_mw
  *
  * A counted region is not PLAIN. So it takes the slow path, and counting costs other regions nothing. */
 enum {
@@ -57,6 +61,7 @@ enum {
     RVT_SHAPE_ONE_WORD = 1u << 27,
     RVT_SHAPE_END_UNMAPPED = 1u << 28,
     RVT_SHAPE_EXTENT = 1u << 29,
+    RVT_SHAPE_WINDOW = 1u << 30,
 };
 static inline uint32_t rvt_shape(uint32_t offset, uint32_t shift, bool valid) {
     return offset | shift << 16 | (valid ? RVT_SHAPE_VALID | RVT_SHAPE_PLAIN : 0u);
@@ -134,8 +139,9 @@ struct rvt_lkey_table {
     uint32_t used;
     uint16_t used_in[RVT_LKEY_BLOCKS]; /* slots in use, per block */
     uint64_t *occupied;                /* one bit per slot */
-    struct rvt_mregion **owner;        /* region of each slot */
-    struct rvt_sparse memory;          /* the memory of all four arrays, records first */
+    /* The region or memory window of each slot: rvt_slot_region, rvt_slot_window. */
+    struct rvt_owned **owner;
+    struct rvt_sparse memory; /* the memory of all four arrays, records first */
     /* Number of used slots at which large pages are requested; UINT32_MAX if never, or already requested. */
     uint32_t huge_from;
     /* The first `random_left` numbers from the CSPRNG are unused; used ones are set to 0. */
@@ -190,9 +196,21 @@ int rvt_alloc_lkey(struct rvt_mregion *mr);
  * that is otherwise full, slot 0 has only one key.) Random keys need it not. The caller must hold the device lock. */
 void rvt_lkey_avoid(struct rvt_lkey_table *table, uint32_t key);
 
-/* Returns whether rvt_alloc_lkey would find a free slot that has a key to give. The caller must hold the
- * device lock. */
-bool rvt_lkey_available(const struct rvt_lkey_table *table);
+/* Returns whether rvt_alloc_lkey would find a free slot that has a key to give. Ends expired leases if there is
+ * none without. The caller must hold the device lock. */
+bool rvt_lkey_available(struct rvt_dev_info *device);
+
+/* The steps of rvt_alloc_lkey and rvt_free_lkey, for owners of slots of any kind. rvt_new_key chooses a key, with
+ * the answers of rvt_alloc_lkey, and rvt_fill_slot publishes the complete record under it. The caller must hold
+ * the device lock. */
+int rvt_new_key(struct rvt_dev_info *device, uint32_t *key);
+void rvt_fill_slot(struct rvt_lkey_table *table, const struct rvt_lkey_entry *entry, struct rvt_owned *owner);
+void rvt_free_slot(struct rvt_lkey_table *table, uint32_t key);
+
+/* Return the region or the memory window that owns the slot of this key, whatever its key is; NULL if the slot is
+ * free or its owner is of the other kind. The caller must hold the device lock. */
+struct rvt_mregion *rvt_slot_region(const struct rvt_lkey_table *table, uint32_t key);
+struct rvt_mw *rvt_slot_window(const struct rvt_lkey_table *table, uint32_t key);
 
 /* Removes the region's key from the table, like the kernel's rvt_free_lkey(). No check that starts afterwards
  * finds the region. Does nothing if the key is not published. The caller must hold the device lock. */

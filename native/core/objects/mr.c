@@ -9,6 +9,7 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/mw.h"
 #include "core/objects/owned.h"
 #include "core/objects/resource.h"
 #include "core/objects/user_memory.h"
@@ -21,7 +22,7 @@ int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t lengt
     const struct rvt_lkey_table *table = &device->lkey_table;
     int error = rvt_pd_live(in) ? rvt_judge_user_range(start, length, virt_addr)
                                 : rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
-    if (!error && !rvt_lkey_available(table))
+    if (!error && !rvt_lkey_available(device))
         error = rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
     rvt_mutex_unlock(&device->lock);
     return error;
@@ -231,6 +232,7 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
         return rvt_fail(RVT_EBADF, RVT_CAUSE_REGION_GONE);
     struct rvt_dev_info *device = handle.mr->owned.device;
     int error = 0;
+    uint64_t windows = 0;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     struct rvt_mregion *mr = rvt_mr_live(handle);
@@ -238,6 +240,8 @@ static int release_region(struct rvt_mr_handle handle, enum rvt_release_mode mod
         error = rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
     else if (!(UINT32_C(1) << mr->kind & kinds))
         error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
+    else if (mode != RVT_RELEASE_FORCE && (windows = rvt_mr_windows(mr)))
+        error = rvt_fail_value(RVT_EBUSY, RVT_CAUSE_WINDOWS_BOUND, windows, 0);
     else
         begin_end(mr, mode, &passed);
     rvt_mutex_unlock(&device->lock);
@@ -267,6 +271,7 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
         return rvt_fail(RVT_EBADF, RVT_CAUSE_PD_GONE);
     struct rvt_dev_info *device = in.pd->owned.device;
     int error = 0;
+    uint64_t windows;
     struct rvt_retired *passed = NULL;
     rvt_mutex_lock(&device->lock);
     if (!rvt_pd_live(in))
@@ -280,6 +285,9 @@ int rvt_dereg_mrs(struct rvt_pd_handle in, const struct rvt_mr_handle *handles, 
             error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_ON_OTHER_DEVICE, i, 0, 0);
         else if (rvt_mr_live(handles[i]) && handles[i].mr->pd != in.pd)
             error = rvt_fail_at(RVT_EINVAL, RVT_CAUSE_LISTED_IN_OTHER_PD, i, 0, 0);
+        else if (mode != RVT_RELEASE_FORCE && rvt_mr_live(handles[i]) &&
+                 (windows = rvt_mr_windows(handles[i].mr)))
+            error = rvt_fail_at(RVT_EBUSY, RVT_CAUSE_WINDOWS_BOUND, i, windows, 0);
     }
     for (uint32_t i = 0; i < count && !error; i++)
         if (rvt_mr_live(handles[i])) /* the list may name a region twice */

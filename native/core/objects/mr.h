@@ -74,7 +74,8 @@ int rvt_alloc_mr(struct rvt_pd_handle pd, enum rvt_mr_type type, uint32_t max_nu
 
 /* Deregisters a region, like the kernel's rvt_dereg_mr(): revokes the key at once and for good, and ends the
  * region if no reference is held.
- *   -EBUSY   (not RVT_RELEASE_FORCE) SGEs are held: the region is half-dead; call again when they are put
+ *   -EBUSY   (not RVT_RELEASE_FORCE) windows or leases are bound to the region: nothing changed. Or SGEs are
+ *            held: the region is half-dead; call again when they are put
  *   -EINVAL  the region is an FMR
  *   -EBADF   the handle is stale
  * Waits until every reader that is inside the device has left, so after it returns 0 no byte of the region
@@ -84,7 +85,8 @@ int rvt_dereg_mr(struct rvt_mr_handle mr, enum rvt_release_mode mode);
 
 /* Deregisters several regions with a single wait, each as by rvt_dereg_mr or rvt_dealloc_fmr. Skips stale
  * handles. The list may name a region twice.
- *   -EBUSY   (not RVT_RELEASE_FORCE) at least one is held, and now half-dead; the others have ended
+ *   -EBUSY   (not RVT_RELEASE_FORCE) at least one has windows: nothing changed. Or at least one is held, and now
+ *            half-dead; the others have ended
  *   -EINVAL  an entry is {NULL, 0}, or its region is in another domain or device; nothing changed
  *   -EBADF   the domain's handle is stale; nothing changed */
 int rvt_dereg_mrs(struct rvt_pd_handle pd, const struct rvt_mr_handle *mrs, uint32_t count,
@@ -176,8 +178,11 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle mr, uint32_t k
                     const uint64_t *iova);
 
 /* Invalidates the key of a region, like the kernel's rvt_invalidate_rkey(). Works on every kind of region
- * with a slot, also on an invalid one; only rvt_fast_reg_mr makes it valid again.
- *   -EINVAL  key 0; no region has exactly this key; the QP and the region are in different domains
+ * with a slot, also on an invalid one; only rvt_fast_reg_mr makes it valid again. The key of a window unbinds the
+ * window, and that of a lease ends the lease.
+ *   -EINVAL  key 0; no region or window has exactly this key; the QP and its owner are in different domains; the
+ *            window is unbound, or bound to another QP
+ *   -EBUSY   windows or leases are bound to the region
  *   -EBADF   the QP's handle is stale */
 int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey);
 

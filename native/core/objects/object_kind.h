@@ -34,6 +34,7 @@ enum {
  * of a larger one. An object ends before the objects it refers to. Upper layers choose numbers in between. */
 enum rvt_end_order {
     RVT_END_QPS = 100,
+    RVT_END_MWS = 150,
     RVT_END_MRS = 200,
     RVT_END_PDS = 300,
     RVT_END_DMA_MAPS = 400,

@@ -38,6 +38,7 @@ struct rvt_mregion *rvt_mr_take(struct rvt_pd_handle in, enum rvt_mr_kind kind) 
     mr->base = mr->iova = mr->length = mr->visible_iova = 0;
     rvt_mr_set_key(mr, 0);
     mr->extent.memory = NULL;
+    mr->windows = NULL;
     rvt_map_init(&mr->nothing, mr, 0, 0);
     atomic_store_explicit(&mr->map, &mr->nothing, memory_order_relaxed);
     atomic_store_explicit(&mr->staged, NULL, memory_order_relaxed);

@@ -12,6 +12,7 @@
 
 #include "core/base/counters.h"
 #include "core/base/epoch.h"
+#include "core/base/list.h"
 #include "core/base/memory.h"
 #include "core/base/platform.h"
 #include "core/base/pool.h"
@@ -74,6 +75,7 @@ struct rvt_mregion {
     /* Must not name DMA memory: it was created by a context that is restricted to a user domain. */
     bool no_dma;
 
+    struct rvt_link *windows; /* windows and leases that are bound to it; under the device lock */
     /* NULL: not counted. Set under the device lock, freed when every reader has left after the region
      * ended. */
     _Atomic(struct rvt_mr_counters *) counters;

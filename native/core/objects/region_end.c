@@ -5,6 +5,7 @@
 #include "core/base/platform.h"
 #include "core/objects/device.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/mw.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/region.h"
 #include "core/objects/resource.h"
@@ -84,6 +85,7 @@ uint64_t rvt_mr_end_unheld(struct rvt_mregion *mr, struct rvt_retired **passed, 
 }
 
 void rvt_mr_end_by_force(struct rvt_mregion *mr, struct rvt_retired **passed) {
+    rvt_mr_drop_windows(mr);
     /* Set WATCHED because the last put must recycle the object. */
     revoke_with(mr, RVT_MR_FORCED | RVT_MR_WATCHED);
     kill_region(mr, passed);

@@ -10,6 +10,7 @@
 #include "core/objects/device.h"
 #include "core/objects/dma.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/mw.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/region.h"
 #include "core/objects/resource.h"
@@ -215,6 +216,10 @@ enum rvt_reason rvt_mr_usable(const struct rvt_mregion *mr, uint64_t generation,
     if (!generation) { /* an extent exists until the region ends, and a held region ends only by force */
         *map = atomic_load_explicit(&mr->map, memory_order_acquire);
         return *map == &mr->extent ? RVT_REASON_NONE : RVT_REGION_REVOKED;
+    }
+    if (generation & RVT_MW_ACCEPTED) { /* through a window; only user memory has windows */
+        *map = atomic_load_explicit(&mr->map, memory_order_acquire);
+        return *map == &mr->extent ? rvt_mw_usable(mr, generation) : RVT_REGION_REVOKED;
     }
     if ((word & RVT_MR_MAP_MASK) != generation << RVT_MR_MAP_SHIFT)
         return RVT_REMAPPED;

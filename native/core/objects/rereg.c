@@ -13,6 +13,7 @@
 #include "core/base/rvt_errno.h"
 #include "core/objects/device.h"
 #include "core/objects/lkey_table.h"
+#include "core/objects/mw.h"
 #include "core/objects/object_kind.h"
 #include "core/objects/region.h"
 #include "core/objects/resource.h"
@@ -37,8 +38,13 @@ static int judge(struct rvt_dev_info *device, struct rvt_mr_handle handle, const
         return rvt_fail(RVT_EBUSY, RVT_CAUSE_REREG_RUNNING);
     if ((change->flags & RVT_REREG_PD) && !rvt_pd_live(change->pd))
         return rvt_fail_gone(device, change->pd.context, RVT_CAUSE_PD_GONE);
-    uint64_t held = rvt_mr_held(mr);
-    return held ? rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REREG_HELD, held, 0) : 0;
+    uint64_t windows = rvt_mr_windows(mr);
+    if (windows)
+        return rvt_fail_value(RVT_EBUSY, RVT_CAUSE_WINDOWS_BOUND, windows, 0);
+    /* Before the wait other threads take and put references meanwhile, so the sum of their counts can miss one
+     * that was taken and see its put. */
+    int64_t held = (int64_t)rvt_mr_held(mr);
+    return held > 0 ? rvt_fail_value(RVT_EBUSY, RVT_CAUSE_REREG_HELD, (uint64_t)held, 0) : 0;
 }
 
 /* What a re-registration changes of a region, to put it back if no key can be had. */

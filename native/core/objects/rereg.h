@@ -36,7 +36,8 @@ struct rvt_rereg {
  * Still valid:
  *   -EINVAL  no flag, or an unknown one; not user memory; half-dead; the key is invalid; the domain is on
  *            another device
- *   -EBUSY   SGEs are held, also by queued work requests; another thread is re-registering the region
+ *   -EBUSY   windows or leases are bound to the region; SGEs are held, also by queued work requests; another
+ *            thread is re-registering the region
  *   -EBADF   a handle is stale
  * Not valid any more:
  *   -EINVAL  the new memory or its addresses are not allowed, as for rvt_reg_user_mr

@@ -618,11 +618,16 @@ static bool write_next(struct rvt_endpoint *endpoint, struct rvt_outgoing *outgo
     return false;
 }
 
-/* As the rest of rvt_endpoint_send(), with faults. */
+static bool has_output(const struct rvt_endpoint *endpoint) {
+    return endpoint->output.first || (endpoint->cm && rvt_cm_has_output(endpoint->cm));
+}
+
+/* As the rest of rvt_endpoint_send(), with faults. Packets that are lost take no room, so the number of packets is limited
+ * apart from it: the engine lock is held. Returns fewer than `count` and leaves packets if so many were lost. */
 static uint32_t send_with_faults(struct rvt_endpoint *endpoint, struct rvt_outgoing *packets, uint32_t count,
                                  uint64_t now) {
     uint32_t sent = 0;
-    while (sent < count) {
+    for (uint32_t tries = 0; sent < count && tries < RVT_MOST_PACKETS; tries++) {
         struct rvt_outgoing *next = &packets[sent];
         if (write_held(endpoint, next, now)) {
             sent++;
@@ -638,6 +643,7 @@ static uint32_t send_with_faults(struct rvt_endpoint *endpoint, struct rvt_outgo
 uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *packets, uint32_t count,
                            uint64_t now) {
     uint32_t sent = 0;
+    bool unsent = false;
     if (count > RVT_MOST_PACKETS)
         count = RVT_MOST_PACKETS;
     rvt_carrier_begin(endpoint->options.device);
@@ -645,6 +651,7 @@ uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *p
     endpoint->awake = false;
     if (endpoint->faults) {
         sent = send_with_faults(endpoint, packets, count, now);
+        unsent = sent < count && has_output(endpoint);
         count = sent;
     }
     while (sent < count && write_mad(endpoint, &packets[sent]))
@@ -661,6 +668,8 @@ uint32_t rvt_endpoint_send(struct rvt_endpoint *endpoint, struct rvt_outgoing *p
             rvt_fifo_append(&endpoint->output, &connection->in_output);
     }
     endpoint->working = false;
+    if (unsent)
+        wake_host(endpoint); /* it takes fewer packets than it has room for to mean that there are no more */
     rvt_carrier_end(endpoint->options.device);
     return sent;
 }

@@ -122,6 +122,35 @@ static void completions_leave_in_order_also_over_the_end_of_the_ring(void) {
     verbs_close(&v);
 }
 
+static void completions_of_a_queue_pair_can_be_dropped(void) {
+    struct verbs v;
+    REQUIRE(verbs_open(&v, AT_ONCE));
+    struct rvt_cq_handle cq = make_cq(&v, 5);
+    struct vqp a = make_source(&v, cq), b = make_source(&v, cq);
+    struct rvt_wc wcs[8];
+    CHECK_EQ(rvt_drop_completions(cq, a.serial), 0);
+    for (uint64_t round = 0; round < 6; round++) {
+        complete(&b, 0);
+        complete(&a, 1);
+        complete(&b, 2);
+        CHECK_EQ(rvt_poll_cq(cq, 1, wcs), 1);
+        complete(&a, 3);
+        complete(&b, 4);
+        complete(&a, 5);
+        CHECK_EQ(rvt_drop_completions(cq, a.serial), 3);
+        CHECK_EQ(query_cq(cq).held, 2);
+        REQUIRE(rvt_poll_cq(cq, 1, wcs) == 1);
+        CHECK_EQ(wcs[0].wr_id, 2);
+        complete(&b, 6);
+        REQUIRE(rvt_poll_cq(cq, 8, wcs + 1) == 2);
+        CHECK_EQ(wcs[1].wr_id, 4);
+        CHECK_EQ(wcs[2].wr_id, 6);
+    }
+    CHECK_EQ(rvt_drop_completions(cq, UINT64_MAX), 0);
+    CHECK_EQ(rvt_drop_completions((struct rvt_cq_handle){0}, 1), -RVT_EBADF);
+    verbs_close(&v);
+}
+
 static void a_completion_that_finds_the_queue_full_breaks_it_for_good(void) {
     struct verbs v;
     REQUIRE(verbs_open(&v, AT_ONCE));
@@ -318,6 +347,7 @@ static void verbs_fail_cleanly_without_memory(void) {
 
 CHECK_MAIN(TEST(creating_tests_its_arguments_in_order), TEST(contexts_own_their_queues),
            TEST(a_stale_handle_is_refused), TEST(completions_leave_in_order_also_over_the_end_of_the_ring),
+           TEST(completions_of_a_queue_pair_can_be_dropped),
            TEST(a_completion_that_finds_the_queue_full_breaks_it_for_good),
            TEST(resizing_keeps_entries_and_arming), TEST(arming_fires_once_for_what_it_was_armed_for),
            TEST(completion_events_follow_all_others_in_the_order_of_the_queues),

@@ -295,6 +295,7 @@ static void a_ring_cannot_be_resized(void) {
     REQUIRE(verbs_open(&v, AT_ONCE));
     struct ring ring;
     struct rvt_cq_handle cq = make_ring_cq(&v, 4, &ring);
+    FAILS(rvt_drop_completions(cq, 1), RVT_EINVAL, RVT_CAUSE_CQ_RING);
     FAILS(rvt_resize_cq(cq, 8), RVT_EINVAL, RVT_CAUSE_CQ_RING);
     FAILS(rvt_resize_cq(cq, 0), RVT_EINVAL, RVT_CAUSE_CQ_RING);
     CHECK_EQ(query_cq(cq).cqe, 4);

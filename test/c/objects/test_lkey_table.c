@@ -496,11 +496,11 @@ static void slot_0_of_the_widest_table_has_one_key(void) {
     CHECK_EQ(rvt_dereg_mr(mr, RVT_RELEASE), 0);
 
     leave_free(table, (const uint32_t[]){0}, 1);
-    CHECK(!rvt_lkey_available(table));
+    CHECK(!rvt_lkey_available(f.device));
     CHECK_EQ(try_take(&f, &mr), -RVT_ENOMEM);
     CHECK_EQ(rvt_reg_user_mr_test(f.pd, 0, 1, 0), -RVT_ENOMEM);
     leave_free(table, (const uint32_t[]){0, 0x654321}, 2);
-    CHECK(rvt_lkey_available(table));
+    CHECK(rvt_lkey_available(f.device));
     for (int i = 0; i < 20; i++) {
         CHECK_EQ(try_take(&f, &mr), 0);
         CHECK_EQ(fixture_key(mr) >> 9, 0x654321);

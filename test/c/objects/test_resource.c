@@ -9,8 +9,8 @@ static alignas(4096) unsigned char bytes[8 * PAGE];
 
 enum { MOST = 64 };
 
-static const uint32_t field_count[RVT_RESOURCE_KINDS] = {1,  4, 12,
-                                                         19, 9, 5}; /* none for the kinds of the engine */
+static const uint32_t field_count[RVT_RESOURCE_KINDS] = {
+    1, 4, 12, 19, 9, 5, [RVT_RESOURCE_MW] = 11}; /* none for the kinds of the engine */
 
 struct row {
     enum rvt_resource_kind kind;

@@ -85,6 +85,35 @@ static void lost_packets(void) {
     net_close(&net);
 }
 
+/* The engine lock is held while packets are written: also those that get lost are limited. */
+static void many_lost_packets(void) {
+    enum { PACKETS = NODE_BYTES / NET_MTU, MANY = 2 * PACKETS };
+    REQUIRE(open_with(RVT_FAULT_LOST, (struct rvt_fault_rule){.probability = 1, .directions = 3}));
+    _Static_assert((int)MANY > (int)RVT_MOST_PACKETS, "more than a call writes");
+    static unsigned char buffers[RVT_MOST_PACKETS][RVT_MOST_PACKET_BYTES];
+    struct rvt_outgoing out[RVT_MOST_PACKETS];
+    struct vqp ca, cb;
+    net_connect(&net, a, b, &ca, &cb);
+    const struct rvt_ib_sge sge = sge_at(&a->mr, 0, NODE_BYTES);
+    for (uint32_t i = 0; i < RVT_MOST_PACKETS; i++)
+        out[i].bytes = buffers[i];
+    for (uint32_t i = 0; i < 2; i++)
+        CHECK_EQ(post(&ca, SEND_WR(.wr_id = i, .opcode = RVT_WR_SEND, .sges = &sge, .num_sge = 1)), 0);
+    uint64_t before = 0;
+    for (;;) {
+        const uint32_t wakes = a->wakes;
+        CHECK_EQ(rvt_endpoint_send(a->endpoint, out, RVT_MOST_PACKETS, net.now), 0);
+        const uint64_t sent = net_counters(a).sent;
+        CHECK(sent - before <= RVT_MOST_PACKETS);
+        before = sent;
+        if (a->wakes == wakes) /* nothing is left */
+            break;
+        REQUIRE(sent < 2 * MANY);
+    }
+    CHECK_EQ(before, MANY);
+    net_close(&net);
+}
+
 static void doubled_packets(void) {
     REQUIRE(open_with(RVT_FAULT_DOUBLED, (struct rvt_fault_rule){.at = 2, .directions = RVT_FAULT_TO_OUT}));
     CHECK_EQ(net_receive(b, &qb, 15, 8192 + 15 * 64, 64), 0);
@@ -286,6 +315,6 @@ static void flush_on_the_wire(void) {
     net_close(&net);
 }
 
-CHECK_MAIN(TEST(lost_packets), TEST(doubled_packets), TEST(reordered_packets), TEST(late_packets),
-           TEST(packets_that_are_held_back), TEST(several_kinds), TEST(memory_is_short),
+CHECK_MAIN(TEST(lost_packets), TEST(many_lost_packets), TEST(doubled_packets), TEST(reordered_packets),
+           TEST(late_packets), TEST(packets_that_are_held_back), TEST(several_kinds), TEST(memory_is_short),
            TEST(rnr_on_the_wire), TEST(flush_on_the_wire))

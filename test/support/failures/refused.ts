@@ -73,6 +73,20 @@ const losses: Record<Exclude<DataPathReason, 'AccessDenied' | 'OtherEnvironment'
     mr.mapSg([{ addr: DMA, length: PAGE }]);
     return sge;
   },
+  WindowEnded: () => {
+    const { pd, qp } = scene();
+    const lease = pd.regUserMr(new Uint8Array(8), { access: 31 }).advertise({ expiresInMs: 60_000 });
+    const sge = accepted(qp.acquire(lease, Access.RemoteRead));
+    lease.revoke();
+    return sge;
+  },
+  LeaseExpired: () => {
+    const { pd, qp } = scene();
+    const lease = pd.regUserMr(new Uint8Array(8), { access: 31 }).advertise({ expiresInMs: 50 });
+    const sge = accepted(qp.acquire(lease, Access.RemoteRead));
+    while (lease.state === 'Live'); // no event loop needed
+    return sge;
+  },
   RegionRevoked: () => {
     const { pd } = scene();
     const mr = pd.regUserMr(new Uint8Array(8), { access: 31 });
@@ -88,6 +102,9 @@ const usesThatNotice: Record<keyof typeof losses, Uses> = {
   MemoryShrunk: [...reads, ...writes, ...atomics],
   Remapped: [...reads, ...writes, ...atomics, ...walks],
   RegionRevoked: [...reads, ...writes, ...atomics, ...walks],
+  // Through a window an element has one right only.
+  WindowEnded: [...reads, ...walks],
+  LeaseExpired: [...reads, ...walks],
 };
 
 export const refusals: Refusal[] = [
