@@ -333,8 +333,9 @@ export class CachedRegions {
         this.evictions++;
         return true;
       }
-      // In use; or elements or work requests hold it, though its user has put it back. Look at the others first next time.
-      this.#makeLast(entry);
+      // In use; or elements, work requests, windows or leases hold it, though its user has put it back. Look at the others first next
+      // time.
+      if (entry.phase === Phase.Open) this.#makeLast(entry);
     }
     return false;
   }
@@ -370,13 +371,20 @@ export class CachedRegions {
   }
 
   /**
-   * Deregisters a region, if nobody holds elements of it or `force` is set. When the call returns true, no byte of the region moves
+   * Deregisters a region, if no elements, windows or leases of it are left or `force` is set. When the call returns true, no byte of the region moves
    * any more.
    */
   #end(entry: CachedRegion, force: boolean): boolean {
     if (!force && isHeld(entry)) return false;
     // Without force first: a region that is released by force stays in the table of regions until its index is used again.
-    if (endRegion(entry.region, ReleaseMode.Release) < 0) endRegion(entry.region, ReleaseMode.Force);
+    const status = endRegion(entry.region, ReleaseMode.Release);
+    if (status < 0 && force) endRegion(entry.region, ReleaseMode.Force);
+    else if (status === -Errno.EBUSY) {
+      // Windows or leases are bound to it, and nothing has changed; or another thread has just taken an element. Then its key does
+      // not work any more, and it ends when that element was put.
+      if (!keyWorksNow(entry)) this.#retire(entry);
+      return false;
+    }
     this.#retire(entry);
     entry.phase = Phase.Ended;
     takeOut(entry);

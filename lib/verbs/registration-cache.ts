@@ -74,7 +74,8 @@ let describeCache: (cache: RegistrationCache) => ShownRegistrationCache;
  * what is in use, the view alone is registered, with the rights of this get.
  *
  * When a limit is reached, or the device's key table is full, regions are evicted: deregistered, the least recently used first. A region
- * is not evicted while it has a use, or while elements or queued work requests hold it. If none can go, the get fails with `ENOMEM`.
+ * is not evicted while it has a use, or while elements, queued work requests, windows or leases hold it. If none can go, the get fails
+ * with `ENOMEM`.
  *
  * Regions whose memory was detached, shrunk or collected, and regions that were closed otherwise, are never given out, and
  * leave the cache with later gets. A cached region that is not in use does not keep its ArrayBuffer alive. It does keep a
@@ -176,7 +177,7 @@ export class RegistrationCache {
   /**
    * Deregisters all regions. Later gets fail. A second call after success is a no-op.
    *
-   * @throws RdmaError `EBUSY`: regions are in use, or elements or work requests hold them, and `force` is not set. The cache stays open
+   * @throws RdmaError `EBUSY`: regions are in use, or elements, work requests, windows or leases hold them, and `force` is not set. The cache stays open
    * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`)
    */
   close(options: CloseCacheOptions = {}): void {

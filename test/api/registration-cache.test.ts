@@ -498,6 +498,26 @@ describe('eviction', () => {
   });
 });
 
+test('a region with a live lease is neither evicted nor closed, until the lease has ended', () => {
+  const { device, pd, qp } = scene();
+  const cache = new RegistrationCache(pd, { maxRegions: 1 });
+  const buffers = [Buffer.alloc(PAGE), Buffer.alloc(PAGE)] as const;
+  const use = cache.get(buffers[0], READ);
+  const lease = use.region.advertise({ expiresInMs: 60_000 });
+  use.put();
+  expect(() => cache.get(buffers[1], READ)).toThrow(rdma('ENOMEM'));
+  expect(() => cache.close()).toThrow(rdma('EBUSY'));
+  expect(qp.check(lease, READ).ok).toBe(true);
+  cache.get(buffers[0], READ).put();
+  expect(cache.counters()).toMatchObject({ hits: 1, evictions: 0, regions: 1 });
+  lease.revoke();
+  cache.get(buffers[1], READ).put();
+  expect(cache.counters()).toMatchObject({ evictions: 1, regions: 1 });
+  cache.get(buffers[0], READ).region.advertise({ expiresInMs: 60_000 });
+  cache.close({ force: true }); // ends leases, too
+  expect(device.resources().windows).toEqual([]);
+});
+
 describe('a use', () => {
   test('counts: the region is idle only after the last put, and a second put of one use does nothing', () => {
     const { pd } = scene();
