@@ -72,7 +72,11 @@ export class WindowsModel {
       case 'acquire': {
         if ('qp' in op.by && !session.qps.has(op.by.qp)) return skipped;
         const element = check(session, op);
-        if (typeof element === 'string') return { reason: element };
+        if (typeof element === 'string') {
+          session.countRefusal(element);
+          return { reason: element };
+        }
+        session.checks.accepted += 1;
         if (op.op === 'acquire') {
           session.elements.set(op.id, element);
           element.region.held += 1;
@@ -83,7 +87,9 @@ export class WindowsModel {
         const element = session.elements.get(op.sge);
         if (!element) return skipped;
         const reason = element.length === 0 ? undefined : refusalOfUse(element);
-        return reason === undefined ? { copied: element.length } : { reason };
+        if (reason === undefined) return { copied: element.length };
+        session.countRefusal(reason);
+        return { reason };
       }
       case 'put': {
         const element = session.elements.get(op.sge);

@@ -99,6 +99,7 @@ export class WindowsSession {
   readonly windows = new Map<number, Window>();
   readonly qps = new Map<number, QueuePair>();
   readonly elements = new Map<number, Element>();
+  readonly checks: State['checks'] = { accepted: 0, refused: 0, reasons: {} };
 
   constructor(bits: number) {
     this.table = new KeyTable(bits);
@@ -138,8 +139,18 @@ export class WindowsSession {
     return region.windows.size;
   }
 
+  countRefusal(reason: string): void {
+    this.checks.refused += 1;
+    this.checks.reasons[reason] = (this.checks.reasons[reason] ?? 0) + 1;
+  }
+
   describe(): State {
-    const state: State = { regions: {}, windows: {}, counts: { regions: 0, windows: 0, leases: 0 } };
+    const state: State = {
+      regions: {},
+      windows: {},
+      counts: { regions: 0, windows: 0, leases: 0 },
+      checks: { ...this.checks, reasons: { ...this.checks.reasons } },
+    };
     for (const region of this.regions.values()) {
       if (!region.alive) {
         state.regions[region.id] = { state: 'Closed' };

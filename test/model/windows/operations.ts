@@ -140,6 +140,8 @@ export interface State {
   windows: Record<number, WindowState>;
   /** The number of regions, windows and leases that hold memory of the device. */
   counts: { regions: number; windows: number; leases: number };
+  /** The device's counts of its checks, and of refusals by reason, with those of copies. */
+  checks: { accepted: number; refused: number; reasons: Record<string, number> };
 }
 
 export type RegionState =

@@ -219,7 +219,9 @@ export class PackagePlayer {
   /** Asks every object for its state. */
   state(): State {
     const { regions, windows } = this.#device.resources();
+    const { accepted, refused, reasons } = this.#device.counters();
     return {
+      checks: { accepted, refused, reasons: { ...reasons } },
       regions: Object.fromEntries([...this.#regions].map(([id, mr]) => [id, regionState(mr)])),
       windows: Object.fromEntries([...this.#windows].map(([id, window]) => [id, this.#windowState(window)])),
       counts: {

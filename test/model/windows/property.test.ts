@@ -7,7 +7,7 @@ import { PackagePlayer } from './package-player';
 import { type WindowsProgram, windowsProgramArb } from './programs';
 
 /** The number of random programs, which RDMAVT_RUNS overrides. */
-const RUNS = Number(process.env.RDMAVT_RUNS ?? 1000);
+const RUNS = Number(process.env.RDMAVT_RUNS ?? 2000);
 
 interface Disagreement {
   line: number;
