@@ -236,6 +236,21 @@ test.each<[string, (s: ReturnType<typeof pair>) => Partial<BindMwRequest>, strin
   expect(s.mw.state).toBe('Bound');
 });
 
+test('BIND_MW to a half-dead region says how many elements are held', () => {
+  const { pd, a, mr, mw } = pair();
+  const held = accepted(pd.acquire({ addr: mr.start, length: 1, lkey: mr.lkey }, 0));
+  expect(() => mr.dereg()).toThrow(rdma('EBUSY'));
+  expect(() => {
+    a.postSend(bind(mw, mr));
+  }).toThrow(
+    expect.objectContaining({
+      message: expect.stringContaining('1 element is still held'),
+      detail: expect.objectContaining({ cause: 'HalfDead', counts: { elements: 1 } }),
+    }),
+  );
+  held.put();
+});
+
 test('BIND_MW needs a window, and a queue pair of type RC or UC', () => {
   const { a, mr, mw, pd, cq } = pair();
   expect(() => {

@@ -1,12 +1,18 @@
 import type { Region } from './region';
 
+/** What a slot of the key table holds: a region, or (windows/) a memory window. */
+export interface KeyHolder {
+  key: number;
+  slot: number | undefined;
+}
+
 /** Models the key table (docs/semantics.md sections 1 and 2). */
-export class KeyTable {
+export class KeyTable<Holder extends KeyHolder = Region> {
   readonly bits: number;
   readonly max: number;
   next = 0;
   gen = 0;
-  readonly slots = new Map<number, Region>();
+  readonly slots = new Map<number, Holder>();
 
   constructor(requestedBits: number) {
     this.bits = Math.min(requestedBits, 23);
@@ -18,7 +24,7 @@ export class KeyTable {
   }
 
   /** Assigns a slot and a key to the region. The caller must have checked that the table is not full. */
-  enter(region: Region): void {
+  enter(region: Holder): void {
     let index = this.next;
     while (this.slots.has(index)) index = (index + 1) % this.max;
     this.next = (index + 1) % this.max;
@@ -35,14 +41,14 @@ export class KeyTable {
   }
 
   /** Frees the slot of the region; `next` does not change. */
-  leave(region: Region): void {
+  leave(region: Holder): void {
     if (region.slot === undefined) return;
     this.slots.delete(region.slot);
     region.slot = undefined;
   }
 
   /** Returns the region in the slot that the key names, if the region has exactly this key. */
-  find(key: number): Region | undefined {
+  find(key: number): Holder | undefined {
     const region = this.slots.get(Math.floor(key / 2 ** (32 - this.bits)));
     return region?.key === key ? region : undefined;
   }

@@ -183,11 +183,11 @@ int rvt_dealloc_mw(struct rvt_mw_handle handle) {
 }
 
 /* Judges what a window may be bound to; `mr` is live. The compliance statements are of the specification. */
-static int judge_bind(const struct rvt_mregion *mr, const struct rvt_bind *bind) {
+static int judge_bind(struct rvt_mregion *mr, const struct rvt_bind *bind) {
     if (mr->kind != RVT_MR_USER)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
     if (mr->half_dead)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_HALF_DEAD, 0, 0);
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
     if (mr->reregistering)
         return rvt_fail(RVT_EBUSY, RVT_CAUSE_REREG_RUNNING);
     if (!mr->valid)
@@ -218,7 +218,7 @@ static int judge_window(const struct rvt_mw *mw, const struct rvt_pd *pd, const 
 }
 
 /* Judges the region of a bind, which may be NULL if its handle is stale. */
-static int judge_region(const struct rvt_mregion *mr, struct rvt_dev_info *device, const struct rvt_pd *pd,
+static int judge_region(struct rvt_mregion *mr, struct rvt_dev_info *device, const struct rvt_pd *pd,
                         const struct rvt_bind *bind) {
     if (!mr)
         return rvt_fail_gone(device, NULL, RVT_CAUSE_REGION_GONE);
@@ -275,8 +275,7 @@ int rvt_bind_mw(struct rvt_qp_handle qp, struct rvt_mw_handle mw, const struct r
 }
 
 /* Judges a lease for a live region. */
-static int judge_lease(const struct rvt_mregion *mr, const struct rvt_bind *bind,
-                       const struct rvt_qp_handle *qp) {
+static int judge_lease(struct rvt_mregion *mr, const struct rvt_bind *bind, const struct rvt_qp_handle *qp) {
     if (qp && !rvt_qp_live(*qp))
         return rvt_fail_gone(mr->owned.device, qp->context, RVT_CAUSE_QP_GONE);
     if (qp && rvt_qp_pd(qp->qp) != mr->pd)
