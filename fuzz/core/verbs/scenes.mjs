@@ -141,6 +141,8 @@ function* windows() {
       ];
       const play = (/** @type {Buffer[]} */ ...verbs) => Buffer.concat([...begin, ...verbs]);
       const writes = [post(0, WRITE), post(0, ADD, { length: 0 }), post(0, READ), ...end];
+      // Other bytes than before, so that a write that should not be carried out changes something.
+      const late = [post(0, WRITE, { place: 1 }), post(0, READ), ...end];
       const ends = [
         post(1, INVALIDATE),
         post(1, INVALIDATE, { flags: SIGNALED | FENCE }),
@@ -177,7 +179,7 @@ function* windows() {
             ...writes,
             ended,
             ...end,
-            ...writes,
+            ...late,
             post(0, WRITE, { window: OLD_KEY }),
             ...end,
           );
