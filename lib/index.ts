@@ -84,6 +84,7 @@ export {
   type RefuseFault,
   type SlowFault,
 } from './verbs/faults';
+export { type DeviceProfile, type StrictOptions } from './verbs/strict';
 export { type AllocDmOptions, DeviceMemory, type ShownDeviceMemory } from './verbs/device-memory';
 export {
   Endpoint,

@@ -35,12 +35,12 @@ export class StoreClient {
     this.#secret = Buffer.from(privateData).toString('hex', 0, 16);
   }
 
-  /** Registers memory for the store; after `expiresInMs` it is taken back, and its tokens are void. */
+  /** Registers memory for the store; with `expiresInMs` by a lease, whose tokens are void after that time. */
   offer(/** @type {Buffer} */ bytes, /** @type {number} */ expiresInMs = 0) {
     const access = Access.LocalWrite | Access.RemoteRead | Access.RemoteWrite;
     const mr = this.#pd.regUserMr(bytes, { access });
-    if (expiresInMs > 0) setTimeout(() => mr.dereg(), expiresInMs);
-    return mr.advertise();
+    // The device judges the time in each check: a lease also expires while this thread is busy.
+    return expiresInMs > 0 ? mr.advertise({ expiresInMs }) : mr.advertise();
   }
 
   /** Returns a promise of the next request of the store that this client's device refuses. */

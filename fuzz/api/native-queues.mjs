@@ -67,16 +67,23 @@ export class NativeQueues {
     this.#access = access;
   }
 
-  /** Returns the arguments for faults of a device: none, or a seed and rules of any numbers. @returns {unknown[]} */
+  /**
+   * Returns the last arguments of `openDevice`: none, or a seed and rules of faults of any numbers, and how much inline data a
+   * strict device takes.
+   *
+   * @returns {unknown[]}
+   */
   faults() {
     const random = this.#random;
-    if (random.chance(0.7)) return [];
+    const strict = random.chance(0.2) ? [random.pick([0, 16, 2 ** 32 - 1])] : [];
+    if (random.chance(0.7)) return strict.length > 0 ? [undefined, undefined, ...strict] : [];
     const rules = new Float64Array(random.chance(0.95) ? FAULT_NUMBERS : FAULT_NUMBERS - 1);
     for (let i = 0; i < rules.length; i++)
       rules[i] = random.pick([0, 0, 0, 0.2, 1, 2, 3, 4, 1000, NaN, -1, Infinity, 2 ** 60]);
     return [
       label('a seed', new BigUint64Array(random.chance(0.95) ? 1 : 0)),
       label('rules of faults', rules),
+      ...strict,
     ];
   }
 
@@ -282,6 +289,7 @@ export class NativeQueues {
       'NativeDevice.completionCounts': () => [
         label('counts', new BigUint64Array(random.pick([64, 64, 64, 14, 1]))),
       ],
+      'NativeDevice.rkeyMask': () => [],
       'NativeDevice.faults': () => [
         label('counts', new BigUint64Array(FAULT_COUNTS - random.pick([0, 0, 0, 1]))),
       ],

@@ -15,7 +15,8 @@ export const PAGE = 4096;
  */
 const OPTIONS = new Map(
   Object.entries({
-    'new Device': 'lkeyTableBits keyPolicy remoteKeyZero captureStacks reportLeaks limits engine faults',
+    'new Device':
+      'lkeyTableBits keyPolicy remoteKeyZero captureStacks reportLeaks limits engine faults strict',
     attach: 'captureStacks reportLeaks',
     share: 'pd',
     allocPd: 'trusted',
@@ -254,6 +255,7 @@ export class Plausible {
       limits: some(this.verbs.limits(), 0.3),
       engine: random.pick(['auto', 'auto', 'manual']),
       faults: some(this.verbs.faults(), 0.1),
+      strict: some(this.verbs.strict(), 0.2),
       remoteKeyZero: this.flag(),
       trusted: random.chance(0.8),
       cascade: random.chance(0.1),

@@ -32,6 +32,7 @@ export function openScene(world, plausible, natives, traffic) {
         engine: random.pick(['auto', 'auto', 'manual']),
         ...(random.chance(0.2) ? { limits: plausible.verbs.limits() } : {}),
         ...(random.chance(0.1) ? { faults: plausible.verbs.faults() } : {}),
+        ...(random.chance(0.1) ? { strict: plausible.verbs.strict() } : {}),
       }),
   );
   if (!device) return;

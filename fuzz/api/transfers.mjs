@@ -12,6 +12,7 @@ import { PAGE } from './plausible.mjs';
  * @property {bigint} addr
  * @property {number} length
  * @property {number} lkey
+ * @property {number} rkey
  * @property {{ memory: Memory, at: number }[]} bytes one entry per byte
  */
 
@@ -215,7 +216,7 @@ export class Transfers {
       const into = random.dice(memory.length);
       const length = 1 + random.dice(Math.min(600, memory.length - into));
       const bytes = Array.from({ length }, (_, i) => ({ memory, at: into + i }));
-      return { addr: region.start + BigInt(into), length, lkey: region.lkey, bytes };
+      return { addr: region.start + BigInt(into), length, lkey: region.lkey, rkey: region.rkey, bytes };
     }
     const memory = memories.make(4 * PAGE);
     const mapping = device.dma.map(memory.body());
@@ -232,7 +233,7 @@ export class Transfers {
       memory,
       at: (order[Math.floor((into + i) / PAGE)] ?? 0) * PAGE + ((into + i) % PAGE),
     }));
-    return { addr: 0x7000n + BigInt(into), length, lkey: fmr.lkey, bytes };
+    return { addr: 0x7000n + BigInt(into), length, lkey: fmr.lkey, rkey: fmr.rkey, bytes };
   }
 
   #atomics(/** @type {any} */ pd) {
@@ -322,7 +323,7 @@ export class Transfers {
       sges: listed,
       signaled: true,
       remoteAddr: far.addr,
-      rkey: far.lkey,
+      rkey: far.rkey,
       ...imm,
       ...(datagram ? { ah: pd.createAh(), remoteQpn: b.qpn, remoteQkey: 1 } : {}),
     };

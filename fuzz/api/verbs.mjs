@@ -151,7 +151,7 @@ export class Verbs {
 
   #registration(/** @type {any} */ qp) {
     const mr = this.#plausible.one('MemoryRegion', qp);
-    const key = this.read(() => mr.lkey, 0x100);
+    const key = this.read(() => mr.rkey, 0x100);
     return { mr, key: ((key & -256) | this.#random.dice(256)) >>> 0, access: this.#plausible.access() };
   }
 
@@ -387,6 +387,12 @@ export class Verbs {
       maxAh: random.pick([4, 20]),
     });
     return label('limits', Object.fromEntries(limits.filter(() => random.chance(0.3))));
+  }
+
+  /** Returns how strict a new device is. */
+  strict() {
+    const random = this.#random;
+    return random.pick([true, true, false, { profile: random.pick(['mlx5', 'rxe']), maxInlineData: 8 }]);
   }
 
   /** Returns faults for a new device. */

@@ -15,6 +15,7 @@ import {
   AhRow,
   DmaRow,
   MemoryRow,
+  WindowRow,
 } from '../internal/layout';
 import { type NativeDevice } from '../internal/native';
 import { liveState, memoryKindName, regionKindName } from '../internal/region-kind';
@@ -29,6 +30,7 @@ import {
   type RegionView,
   type SharedReceiveQueueView,
   type Totals,
+  type WindowView,
 } from './protocol';
 
 export const WORDS_PER_FIELD = 2;
@@ -116,6 +118,24 @@ function regionView(rows: Rows, row: number): RegionView {
   };
 }
 
+function windowView(rows: Rows, row: number): WindowView {
+  const at = (field: number): number => numberAt(rows, row, field);
+  const isLease = at(WindowRow.Lease) !== 0;
+  const qp = at(WindowRow.Qp);
+  return {
+    id: at(WindowRow.Id),
+    kind: isLease ? 'LEASE' : 'WINDOW',
+    region: at(WindowRow.Region),
+    pd: at(WindowRow.Pd),
+    key: hexAt(rows, row, WindowRow.Key),
+    access: at(WindowRow.Access),
+    iova: hexAt(rows, row, WindowRow.Address),
+    length: at(WindowRow.Length),
+    ...(qp !== 0 && { qp }),
+    ...(isLease && { msLeft: at(WindowRow.MsLeft) }),
+  };
+}
+
 function queuePairView(rows: Rows, row: number): QueuePairView {
   const at = (field: number): number => numberAt(rows, row, field);
   const common = { id: at(QpRow.Serial), pd: at(QpRow.Pd), context: at(QpRow.Context) };
@@ -176,11 +196,16 @@ export const deviceKinds: ReportSource['kinds'] = {
       }),
     },
   },
-  // The device reports no windows.
   windows: {
-    id: 0,
-    view: () => {
-      throw new Error('a device has no windows');
+    id: WindowRow.Id,
+    key: WindowRow.Key,
+    view: windowView,
+    frequent: {
+      field: WindowRow.MsLeft,
+      view: (rows, row) => ({
+        id: numberAt(rows, row, WindowRow.Id),
+        msLeft: numberAt(rows, row, WindowRow.MsLeft),
+      }),
     },
   },
   queuePairs: { id: QpRow.Serial, view: queuePairView },
@@ -215,7 +240,7 @@ export function deviceSource(native: NativeDevice, thread: number): ReportSource
       };
       const lists = {
         regions: rows(ResourceKind.Mr, RegionRow.Fields),
-        windows: NO_ROWS,
+        windows: rows(ResourceKind.Mw, WindowRow.Fields),
         queuePairs: rows(ResourceKind.Qp, QpRow.Fields),
         completionQueues: rows(ResourceKind.Cq, CqRow.Fields),
         sharedReceiveQueues: rows(ResourceKind.Srq, SrqRow.Fields),

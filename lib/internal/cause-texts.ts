@@ -318,6 +318,14 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     text: ({ value, limit }) =>
       `iova ${hex(value)} is ${bytes(value - limit)} too high: the region would end above 2^64`,
   },
+  PageOffsets: {
+    value: 'number',
+    limit: 'number',
+    argument: (f) =>
+      f.method === 'FastMemoryRegion.mapPhys' ? 'iova' : (inWr(f, 'mr') ?? registered('iova')(f)),
+    text: ({ value, limit }) =>
+      `the device is strict: the iova is ${value} bytes behind the beginning of its page, but the start ${limit}; a NIC needs equal offsets`,
+  },
   TooManyPages: {
     argument: registered('memory'),
     value: 'number',

@@ -73,11 +73,17 @@ const { hasOwn } = Object;
  * Reads limits that a program has given; the others have their defaults. As in options, only own properties count, every enumerable
  * name must be that of a limit, and each property is read once.
  *
+ * @param defaults - limits that differ from {@link defaultLimits}
+ *
  * @throws TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), RangeError (`ERR_OUT_OF_RANGE`)
  */
-export function readLimits(value: unknown, name: string): DeviceLimits {
+export function readLimits(
+  value: unknown,
+  name: string,
+  defaults: Readonly<Partial<DeviceLimits>> = {},
+): DeviceLimits {
   const given = propertiesOf<Record<string, unknown>>(value, name);
-  const limits = { ...defaultLimits };
+  const limits = { ...defaultLimits, ...defaults };
   for (const key in given) {
     if (!hasOwn(limitNumbers, key))
       throw unknownProperty(`${name}.${key.slice(0, 64)}`, 'is not a known limit');

@@ -165,6 +165,8 @@ export type ErrorCause =
   | 'WrAhUnreachable'
   | 'WrSgeRefused'
   | 'WrLength'
+  | 'WrInline'
+  | 'PageOffsets'
   | 'BufferTooLong'
   | 'CacheClosed'
   | 'UsePut'

@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'b54eb9d4b804d18a';
+export const LAYOUT_HASH = 'e2d946b99316f0d7';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -346,6 +346,12 @@ export enum Cause {
   BindEmpty = 208,
   /** value: address of the window; limit: its bytes; not inside the region */
   BindOutside = 209,
+  /** Causes of strict devices only. value: the iova's offset in its page; limit: the start's offset */
+  PageOffsets = 211,
+  /** value: the rights that need RVT_ACCESS_LOCAL_WRITE */
+  RightsNeedLocalWrite = 212,
+  /** value: access bits; limit: the known ones */
+  UnknownRights = 213,
   /** the binding rejected an argument, although lib checks arguments first */
   Argument = 148,
   /**
@@ -438,6 +444,8 @@ export enum Cause {
   WrLength = 197,
   /** the address handle leads to another network than the queue pair's; value: 1 if it names a host, else 0 */
   WrAhUnreachable = 198,
+  /** strict devices only: value: bytes of inline data; limit: the most allowed, 0: none with this opcode */
+  WrInline = 214,
   /**
    * Causes of the connection manager.
    * the request or the connection is over
@@ -481,6 +489,8 @@ export enum AccessBit {
   RemoteRead = 4,
   RemoteAtomic = 8,
   MwBind = 16,
+  /** bits that a NIC may ignore (IB_ACCESS_OPTIONAL) */
+  Optional = 1072693248,
 }
 
 export enum RegionKind {
@@ -1622,7 +1632,9 @@ export enum AskedRow {
   SearchedAll = 7,
   /** 1: the device refuses accesses on purpose */
   Faults = 8,
-  Fields = 9,
+  /** the bits in which lkey and rkey of a region differ; 0: the device is not strict */
+  RkeyMask = 9,
+  Fields = 10,
 }
 
 /** Where each row starts in the array that explainAccess fills. */
@@ -1630,12 +1642,12 @@ export enum Explained {
   /** a row of enum rvt_asked_row */
   Asked = 0,
   /** the row of the key's slot (enum rvt_slot_row) */
-  Slot = 9,
+  Slot = 10,
   /** the row of the slot of the key with its bytes reversed */
-  Swapped = 41,
+  Swapped = 42,
   /** RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-  Found = 73,
-  Count = 233,
+  Found = 74,
+  Count = 234,
 }
 
 /** The size of an element, struct ib_sge { u64 address, u32 length, u32 key } in host byte order. */

@@ -33,6 +33,8 @@ export interface NativeModule {
     faultSeed?: BigUint64Array,
     /** {@link FaultWord.Count} numbers for each {@link FaultKind}. */
     faultRules?: Float64Array,
+    /** Undefined: the device is not strict. */
+    maxInlineData?: number,
   ): NativeDevice | Status;
   /** Attaches to a device of another environment by its token. -ENODEV, -EXDEV, -EBADF, -ENOMEM. */
   attachDevice(token: Uint8Array): NativeDevice | Status;
@@ -291,6 +293,8 @@ export interface NativeDevice {
   takeEvents(): Float64Array;
   /** Fills `out` with the number of completions by {@link WcStatus}, then the number of lost ones. */
   completionCounts(out: BigUint64Array): void;
+  /** Returns the bits in which the lkey and the rkey of a region differ; 0: the device is not strict. */
+  rkeyMask(): number;
   /** Fills {@link FaultCount.Count} numbers. Returns 0; 1: the device makes no faults; -EPERM, -EBADF. */
   faults(out: BigUint64Array): Status;
 }

@@ -491,4 +491,13 @@ export const verbsCauseTexts: Record<VerbsCause, CauseText> = {
     limit: 'number',
     text: (f) => `${f.argument} has ${bytes(f.value)} in total, but a message has at most ${f.limit}`,
   },
+  WrInline: {
+    argument: (f) => inWr(f, 'inline'),
+    value: 'number',
+    limit: 'number',
+    text: (f) =>
+      f.limit === 0n
+        ? `the device is strict, and ${f.argument} is for a SEND or a WRITE only`
+        : `the device is strict: ${bytes(f.value)} of inline data, but the queue pair takes at most ${f.limit}`,
+  },
 };

@@ -23,6 +23,7 @@ import { type Rkey } from './keys';
 import { bytesOf, byteLengthOf, type MemoryLike } from '../internal/memory-argument';
 import { placeOfRegion } from '../internal/region-place';
 import { type RegionName } from '../internal/region-name';
+import { type RegionTable } from './region-registry';
 
 const { deallocMw } = native;
 
@@ -75,6 +76,7 @@ const REMOTE = Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
  */
 export function advertise(
   name: RegionName,
+  table: RegionTable,
   method: Method,
   options: unknown,
   note: (id: number) => void = () => undefined,
@@ -98,7 +100,7 @@ export function advertise(
   const offset = integer(wanted, 'options.offset', 0, place.length - 1);
   const rest = place.length - offset;
   const length = wantedLength === undefined ? rest : integer(wantedLength, 'options.length', 1, rest);
-  const range = { vaddr: place.remoteAddress + BigInt(offset), length, rkey: place.key as Rkey };
+  const range = { vaddr: place.remoteAddress + BigInt(offset), length, rkey: table.rkeyOf(place.key) };
   return terms === undefined ? range : makeLease(name, method, range, terms, place.access & REMOTE, note);
 }
 

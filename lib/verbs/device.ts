@@ -1,10 +1,4 @@
-import {
-  defaultLimits,
-  type DeviceLimits,
-  limitsOf,
-  limitWords,
-  readLimits,
-} from '../internal/device-limits';
+import { type DeviceLimits, limitsOf, limitWords, readLimits } from '../internal/device-limits';
 import {
   boolean,
   elements,
@@ -41,6 +35,7 @@ import { type AnyRegion, registryOfDevice, RegionTable } from './region-registry
 import { DEFAULT_TIMEOUT_MS, untilReleased } from './release-wait';
 import { livingOf, type Resources, resourcesOf } from './resources';
 import { RingReader } from './ring-reader';
+import { readStrict, type StrictOptions, type Strictness } from './strict';
 import { sweep } from './event-dispatch';
 import { nativeQpOf, type QueuePair } from './queue-pair';
 import { VerbsHome } from './verbs-registry';
@@ -99,6 +94,13 @@ export interface DeviceOptions extends AttachOptions {
    * {@link Device.faults} counts them. Belongs to the device: threads that attach share the faults and their counts. Default: none.
    */
   faults?: DeviceFaults;
+  /**
+   * Refuse what works by the rules of this package and fails on a NIC, with a cause: a start and an iova with unequal offsets in their
+   * pages; RemoteWrite or RemoteAtomic of a DMA region without LocalWrite; an rkey that is really an lkey (the two differ, and
+   * {@link Region.rkey} is the one for peers); more than `maxInlineData` inline data, or inline data of a READ or an atomic. A receive
+   * that is too short completes with `LOC_LEN_ERR`. Checks take a slower path. The key table has at most 2^22 slots. Default false.
+   */
+  strict?: boolean | StrictOptions;
 }
 
 /** When a device carries out work requests; see {@link DeviceOptions.engine}. */
@@ -305,12 +307,13 @@ export class Device {
           limitWords(by.limits),
           by.faults?.seed,
           by.faults?.rules,
+          by.strict?.maxInlineData,
         );
     try {
       const self = resultOf(this.#attached ? 'Device.attach' : 'new Device', made);
       this.#native = self;
       this.#lkeyTableBits = self.bits();
-      this.#table = new RegionTable(registryOfDevice(self.number()));
+      this.#table = new RegionTable(registryOfDevice(self.number()), self.rkeyMask());
       this.#home = new VerbsHome(self, this.#table);
       if (!Attachment.is(by)) this.#home.randomKeys = by.randomKeys;
       this.#dma = new DmaSpace(construction, self, this.#table);
@@ -829,6 +832,7 @@ interface OpenOptions {
   readonly manual: boolean;
   readonly limits: DeviceLimits;
   readonly faults: FaultWords | undefined;
+  readonly strict: Strictness | undefined;
   readonly watching: Watching;
 }
 
@@ -840,6 +844,7 @@ function readDeviceOptions(given: unknown): OpenOptions {
     'limits',
     'engine',
     'faults',
+    'strict',
     'captureStacks',
     'reportLeaks',
   ]);
@@ -850,13 +855,16 @@ function readDeviceOptions(given: unknown): OpenOptions {
     limits,
     engine = 'auto',
     faults,
+    strict: givenStrict = false,
   } = options;
+  const strict = readStrict(givenStrict);
   return {
     lkeyTableBits: u32(lkeyTableBits, 'options.lkeyTableBits'),
     randomKeys: oneOf(keyPolicy, 'options.keyPolicy', keyPolicies) === 'random',
     remoteKeyZero: boolean(remoteKeyZero, 'options.remoteKeyZero'),
     manual: oneOf(engine, 'options.engine', engineModes) === 'manual',
-    limits: limits === undefined ? defaultLimits : readLimits(limits, 'options.limits'),
+    limits: readLimits(limits === undefined ? {} : limits, 'options.limits', strict?.limits),
+    strict,
     faults: faults === undefined ? undefined : readFaults(faults),
     watching: watchingOf(options),
   };

@@ -75,6 +75,8 @@ export interface Facts {
   readonly pd: number;
   readonly user: boolean;
   readonly remoteKeyZero: boolean;
+  /** The bits in which the lkey and the rkey of a region differ; 0: the device is not strict. */
+  readonly rkeyMask: number;
   /** Whether the device refuses accesses on purpose. */
   readonly faults: boolean;
   /** The DMA mapping that contains the address, or else the next mapping above it. */
@@ -168,6 +170,7 @@ export function lookUp(asker: Asker, asked: AskedAccess): Facts | undefined {
     pd: number(rows, at + AskedRow.Pd),
     user: number(rows, at + AskedRow.User) !== 0,
     remoteKeyZero: number(rows, at + AskedRow.RemoteKeyZero) !== 0,
+    rkeyMask: number(rows, at + AskedRow.RkeyMask),
     faults: number(rows, at + AskedRow.Faults) !== 0,
     dma:
       number(rows, at + AskedRow.Dma) === 0

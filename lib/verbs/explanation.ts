@@ -109,6 +109,15 @@ function staleKey(asker: Asker, asked: AskedAccess, facts: Facts): string {
       : now + mixUpsOfKey(asker, asked, facts);
   }
   if (slot.region === undefined) return ' The slot of this key holds a region under another key.';
+  const { rkeyMask } = facts;
+  if (rkeyMask !== 0 && (slot.key ^ asked.key) >>> 0 === rkeyMask) {
+    const given = asker.remote ? 'lkey' : 'rkey';
+    const wanted = asker.remote ? 'rkey' : 'lkey';
+    return (
+      ` This is the ${given} of ${nameOfRegion(slot.region)}, whose ${wanted} is ${hex(slot.key)}: ` +
+      `${asker.remote ? 'a peer' : 'a local access'} needs the ${wanted}. On this device, which is strict, as on many NICs, the two differ.`
+    );
+  }
   const now = ` The slot of this key now holds ${nameOfRegion(slot.region)}.`;
   if ((slot.key & ~KEY_VARIANT_MASK) === (asked.key & ~KEY_VARIANT_MASK)) {
     return `${now} The two keys differ only in the low byte: fastRegMr gave the region another key, and this one is old or not yet valid.`;

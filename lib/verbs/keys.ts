@@ -4,7 +4,8 @@ import { KEY_VARIANT_MASK } from '../internal/layout';
 /** Distinguishes the two kinds of keys and access masks at compile time. Does not exist at run time. */
 export declare const keyKind: unique symbol;
 
-/** A local key (32 bits): identifies a region in a local check. The lkey and the rkey of a region are the same number. */
+/** A local key (32 bits): identifies a region in a local check. The lkey and the rkey of a region are the same number, unless
+ * the device is strict ({@link DeviceOptions.strict}). */
 export type Lkey = number & { readonly [keyKind]: 'lkey' };
 
 /** A remote key (32 bits): identifies a region in a remote check. */

@@ -5,6 +5,7 @@ import { Errno } from '../internal/errors';
 import { derefOf, mapOf, ownList, PlainWeakRef } from '../internal/intrinsics';
 import { type FastMemoryRegion } from './fast-memory-region';
 import { ReleaseMode } from '../internal/layout';
+import { type Rkey } from './keys';
 import { type MemoryRegion } from './memory-region';
 import { type Status } from '../internal/native';
 import { nameOf } from './region';
@@ -120,13 +121,22 @@ export class RegionTable {
   /** The index of regions by their memory. Created by the first search. */
   #index: RegionIndex<AnyRegion> | undefined;
 
-  constructor(registry: RegionRegistry) {
+  /** The bits in which the lkey and the rkey of a region differ; 0 unless the device is strict. */
+  readonly #rkeyMask: number;
+
+  constructor(registry: RegionRegistry, rkeyMask: number) {
     this.registry = registry;
+    this.#rkeyMask = rkeyMask;
     registry.addTable(this);
   }
 
   get stacks(): CreationStacks | undefined {
     return this.registry.stacks;
+  }
+
+  /** Returns the rkey of a region with this lkey. */
+  rkeyOf(lkey: number): Rkey {
+    return (lkey === 0 ? 0 : (lkey ^ this.#rkeyMask) >>> 0) as Rkey;
   }
 
   created(kind: CreatedKind, number: () => number): void {

@@ -11,6 +11,7 @@ import { type MemoryRegion } from './memory-region';
 import { type Method } from '../internal/methods';
 import { namesOfRights } from '../internal/right-names';
 import { optionsOf } from '../internal/options';
+import { tableOf } from './region';
 import { jsonOf, showAs, type Shown, textOf } from '../internal/show';
 import { hex } from '../internal/words';
 
@@ -144,7 +145,7 @@ export class RegionUse {
     const offset = integer(wanted, 'options.offset', 0, this.#length - 1);
     const rest = this.#length - offset;
     const length = wantedLength === undefined ? rest : integer(wantedLength, 'options.length', 1, rest);
-    return advertise(entry.name, 'RegionUse.advertise', {
+    return advertise(entry.name, tableOf(entry.region), 'RegionUse.advertise', {
       offset: this.#start - entry.start + offset,
       length,
     });

@@ -85,6 +85,8 @@ let classOf: (region: object) => ShownRegion['class'];
 
 /** Returns whether a value is a region of any kind. Does not consult the prototype, which a program can change. */
 export let isRegion: (value: unknown) => value is Region;
+/** Returns the table of a region, which knows the rkeys of its device. */
+export let tableOf: (region: Region) => RegionTable;
 /** Returns the numbers that identify a region to the native module. */
 export let nameOf: (region: Region) => RegionName;
 /** Notes that a region covers other memory, has other rights or is in another domain than before. */
@@ -137,14 +139,14 @@ export abstract class Region {
     return this.#name.id;
   }
 
-  /** The key for local checks. Equal to {@link Region.rkey}. */
+  /** The key for local checks. Equal to {@link Region.rkey}, unless the device is strict ({@link DeviceOptions.strict}). */
   get lkey(): Lkey {
     return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'lkey')) as Lkey;
   }
 
-  /** The key for remote checks. Equal to {@link Region.lkey}. */
+  /** The key for remote checks. Equal to {@link Region.lkey}, unless the device is strict ({@link DeviceOptions.strict}). */
   get rkey(): Rkey {
-    return (this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'rkey')) as Rkey;
+    return this.#table.rkeyOf(this.#name.constants?.key ?? this.#number(RegionField.Lkey, 'rkey'));
   }
 
   /** Address of the region's first byte in local checks. */
@@ -229,7 +231,7 @@ export abstract class Region {
   advertise(options?: AdvertiseOptions): Advertisement;
   advertise(options: AdvertiseOptions | LeaseOptions = {}): Advertisement {
     const table = this.#table;
-    return advertise(this.#name, `${this.#class}.advertise`, options, (id) => {
+    return advertise(this.#name, table, `${this.#class}.advertise`, options, (id) => {
       if (table.stacks) table.created('window', () => id);
     });
   }
@@ -350,6 +352,7 @@ export abstract class Region {
       const signal = abortSignal(givenSignal, 'options.signal');
       return region.#releaseLater(timeoutMs, signal, boolean(givenForce, 'options.force'), method);
     };
+    tableOf = (region) => region.#table;
     describeRegion = (region) => {
       const name = region.#name;
       const { constants } = name;
@@ -360,17 +363,17 @@ export abstract class Region {
           class: type,
           ...(kind && { kind }),
           id: name.id,
-          ...(constants && { lkey: hex(constants.key), rkey: hex(constants.key) }),
+          ...(constants && { lkey: hex(constants.key), rkey: hex(region.#table.rkeyOf(constants.key)) }),
           state: 'Closed',
         };
       }
-      const key = hex(fieldNumber(RegionField.Lkey));
+      const key = fieldNumber(RegionField.Lkey);
       return {
         class: type,
         kind: regionKindName(fieldNumber(RegionField.Kind)),
         id: name.id,
-        lkey: key,
-        rkey: key,
+        lkey: hex(key),
+        rkey: hex(region.#table.rkeyOf(key)),
         start: hex(fieldLong(RegionField.Start)),
         iova: hex(fieldLong(RegionField.Iova)),
         length: fieldNumber(RegionField.Length),

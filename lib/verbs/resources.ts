@@ -365,7 +365,7 @@ function queuesOf(row: Row): Omit<QpResource, keyof Resource | 'pd'> {
   };
 }
 
-function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
+function regionOf(row: Row, table: Pick<RegionTable, 'rkeyOf'>): Omit<RegionResource, 'own' | 'region'> {
   const key = row.number(RegionRow.Key);
   return {
     id: row.number(RegionRow.Id),
@@ -373,7 +373,7 @@ function regionOf(row: Row): Omit<RegionResource, 'own' | 'region'> {
     pd: row.number(RegionRow.Pd),
     kind: regionKindName(row.number(RegionRow.Kind)),
     lkey: key as Lkey,
-    rkey: key as Rkey,
+    rkey: table.rkeyOf(key),
     access: row.number(RegionRow.Access),
     refs: row.number(RegionRow.Refs),
     start: row.long(RegionRow.Start),
@@ -407,9 +407,10 @@ function windowOf(row: Row): Omit<WindowResource, keyof Resource> {
   };
 }
 
-/** Converts rows of regions whose device may no longer exist. */
-export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'own' | 'region'>[] {
-  return rows(numbers, RegionRow.Fields).map(regionOf);
+/** Converts rows of regions whose device may no longer exist, so that nobody knows their rkeys. */
+export function regionsOfRows(numbers: BigUint64Array): Omit<RegionResource, 'own' | 'region' | 'rkey'>[] {
+  const nothing = { rkeyOf: () => 0 as Rkey };
+  return rows(numbers, RegionRow.Fields).map((row) => regionOf(row, nothing));
 }
 
 /** Returns the objects of a device, as seen by one of its Device objects. */
@@ -468,7 +469,7 @@ export function resourcesOf(
       sl: row.number(AhRow.Sl),
     })),
     regions: of(ResourceKind.Mr, RegionRow.Fields).map((row) => ({
-      ...regionOf(row),
+      ...regionOf(row, table),
       ...common(row, 'region'),
       region: table.find(row.number(RegionRow.Index), row.number(RegionRow.Id)),
     })),

@@ -37,6 +37,7 @@
     'objects/rereg.c',
     'objects/resource.c',
     'objects/share.c',
+    'objects/strict.c',
     'objects/ucontext.c',
     'objects/user_memory.c',
     'access/batch.c',

@@ -235,7 +235,11 @@ enum rvt_cause {
         210, /* value: unknown enum rvt_mw_type; or 1: the key of such a window is not invalidated */
     RVT_CAUSE_BIND_EMPTY = 208,   /* the window would have no bytes */
     RVT_CAUSE_BIND_OUTSIDE = 209, /* value: address of the window; limit: its bytes; not inside the region */
-    RVT_CAUSE_ARGUMENT = 148,     /* the binding rejected an argument, although lib checks arguments first */
+    /* Causes of strict devices only. value: the iova's offset in its page; limit: the start's offset */
+    RVT_CAUSE_PAGE_OFFSETS = 211,
+    RVT_CAUSE_RIGHTS_NEED_LOCAL_WRITE = 212, /* value: the rights that need RVT_ACCESS_LOCAL_WRITE */
+    RVT_CAUSE_UNKNOWN_RIGHTS = 213,          /* value: access bits; limit: the known ones */
+    RVT_CAUSE_ARGUMENT = 148, /* the binding rejected an argument, although lib checks arguments first */
 
     /* Causes of EINVAL of the verbs start here. */
     RVT_CAUSE_LIMIT =
@@ -296,6 +300,8 @@ enum rvt_cause {
     RVT_CAUSE_WR_LENGTH = 197, /* value: bytes of the message; limit: the most allowed */
     /* the address handle leads to another network than the queue pair's; value: 1 if it names a host, else 0 */
     RVT_CAUSE_WR_AH_UNREACHABLE = 198,
+    /* strict devices only: value: bytes of inline data; limit: the most allowed, 0: none with this opcode */
+    RVT_CAUSE_WR_INLINE = 214,
     /* Causes of the connection manager. */
     RVT_CAUSE_CONNECTION_GONE = 200,  /* the request or the connection is over */
     RVT_CAUSE_CONNECTION_STATE = 201, /* the request was answered before */
@@ -330,6 +336,7 @@ enum {
     RVT_ACCESS_REMOTE_READ = 4,
     RVT_ACCESS_REMOTE_ATOMIC = 8,
     RVT_ACCESS_MW_BIND = 16,
+    RVT_ACCESS_OPTIONAL = 0x3ff00000, /* bits that a NIC may ignore (IB_ACCESS_OPTIONAL) */
 };
 
 /* ts: RegionKind, RVT_MR_ */
@@ -1344,17 +1351,19 @@ enum rvt_asked_row {
     RVT_ASKED_DMA_LENGTH = 6,
     RVT_ASKED_SEARCHED_ALL = 7, /* 1: the search covered every region of the device */
     RVT_ASKED_FAULTS = 8,       /* 1: the device refuses accesses on purpose */
-    RVT_ASKED_FIELDS = 9,
+    RVT_ASKED_RKEY_MASK =
+        9, /* the bits in which lkey and rkey of a region differ; 0: the device is not strict */
+    RVT_ASKED_FIELDS = 10,
 };
 
 /* ts: Explained, RVT_EXPLAINED_ */
 /* Where each row starts in the array that explainAccess fills. */
 enum rvt_explained {
     RVT_EXPLAINED_ASKED = 0,    /* a row of enum rvt_asked_row */
-    RVT_EXPLAINED_SLOT = 9,     /* the row of the key's slot (enum rvt_slot_row) */
-    RVT_EXPLAINED_SWAPPED = 41, /* the row of the slot of the key with its bytes reversed */
-    RVT_EXPLAINED_FOUND = 73,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
-    RVT_EXPLAINED_COUNT = 233,
+    RVT_EXPLAINED_SLOT = 10,    /* the row of the key's slot (enum rvt_slot_row) */
+    RVT_EXPLAINED_SWAPPED = 42, /* the row of the slot of the key with its bytes reversed */
+    RVT_EXPLAINED_FOUND = 74,   /* RVT_FOUND_KINDS rows of regions found (enum rvt_slot_row) */
+    RVT_EXPLAINED_COUNT = 234,
 };
 
 /* --- batches and single checks: blocks of shared memory --- */

@@ -9,6 +9,7 @@ import {
   type MemoryRegion,
   MemoryWindow,
   type QueuePair,
+  rkey,
 } from '../../lib';
 import { accepted, rdma, refusal } from '../support/answers';
 import { open, scene } from '../support/scene';
@@ -355,4 +356,37 @@ test('a full key table has no room for a window', () => {
   expect(() => pd.allocMw()).toThrow(rdma('ENOMEM', 'alloc_mw'));
   pd.dealloc({ cascade: true });
   expect(() => pd.allocMw()).toThrow(rdma('EBADF', 'alloc_mw'));
+});
+
+test('on a strict device, windows and leases have rkeys, which are no keys of records', () => {
+  const device = open({ strict: true });
+  const pd = device.allocPd();
+  const cq = device.createCq(16);
+  const [a, b] = [pd.createQp({ type: 'RC', sendCq: cq }), pd.createQp({ type: 'RC', sendCq: cq })];
+  a.connect(b, { access: REMOTE });
+  const mr = pd.regUserMr(Buffer.from('0123456789abcdef'), { access: MW | REMOTE });
+  const mask = (mr.lkey ^ mr.rkey) >>> 0;
+  expect(mask).not.toBe(0);
+  const read = (key: number, vaddr = mr.iova + 4n) =>
+    a.check({ vaddr, length: 4, rkey: rkey(key) }, Access.RemoteRead);
+  const mw = pd.allocMw();
+  expect(refusal(read(mw.rkey))).toBe('WindowUnbound');
+  expect(() => a.postSend(bind(mw, mr, { key: rkey((mw.nextRkey ^ mask) >>> 0) }))).toThrow(rdma('EINVAL'));
+  const key = mw.nextRkey;
+  a.postSend(bind(mw, mr));
+  expect(mw.rkey).toBe(key);
+  expect(read(key).ok).toBe(true);
+  expect(read((key ^ mask) >>> 0).ok).toBe(false);
+  expect(read(key, mr.iova).reason).toBe('OutOfBounds');
+  expect(device.resources().windows).toMatchObject([{ rkey: key }]);
+  expect(a.check({ vaddr: mr.iova, length: 4, rkey: key }, Access.RemoteRead).explain()).toContain(
+    `0x${key.toString(16)}`,
+  );
+  a.invalidateRkey(key);
+  expect(refusal(read(key))).toBe('WindowUnbound');
+  const lease = mr.advertise({ expiresInMs: 60_000, access: Access.RemoteRead });
+  expect(read(lease.rkey, lease.vaddr).ok).toBe(true);
+  expect(read((lease.rkey ^ mask) >>> 0, lease.vaddr).ok).toBe(false);
+  lease.revoke();
+  expect(read(lease.rkey, lease.vaddr).ok).toBe(false);
 });

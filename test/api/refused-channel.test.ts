@@ -180,11 +180,11 @@ describe('a work request', () => {
     const { device, pd, a, b, aCq } = ends({ device: { engine: 'auto' } });
     const { mr, sge, at } = memory(pd, 64);
     a.postSend({ opcode: 'RDMA_WRITE', wrId: 9, sges: [sge(0, 8)], ...at(60) });
-    await null;
+    await Promise.resolve();
     expect(messages).toEqual([]);
     const [wc] = aCq.poll();
     expect(messages).toEqual([]); // not inside of the call
-    await null;
+    await Promise.resolve();
     expect(only()).toEqual({
       reason: 'OutOfBounds',
       method: 'Completion',
@@ -225,7 +225,7 @@ describe('a work request', () => {
       ...at(0),
     });
     aCq.poll();
-    await null;
+    await Promise.resolve();
     expect(only()).toMatchObject({ reason: 'MemoryDetached', remote: false, pd: pd.id, length: 8 });
     expect(mr.state).toBe('Valid');
   });

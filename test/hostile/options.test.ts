@@ -67,6 +67,7 @@ const takers: Taker[] = [
       captureStacks: true,
       reportLeaks: false,
       faults: { seed: 1 },
+      strict: true,
     },
     call: (_, options) => new Device(options).close(),
   },
@@ -90,6 +91,18 @@ const takers: Taker[] = [
     required: true,
     path: `options.faults.${kind}`,
   })),
+  {
+    type: 'StrictOptions',
+    name: 'new Device, strict',
+    all: { profile: 'mlx5', maxInlineData: 16 },
+    call: (_, options) => {
+      // A boolean is allowed.
+      const strict = options === undefined || typeof options === 'boolean' ? null : options;
+      new Device({ strict }).close();
+    },
+    required: true,
+    path: 'options.strict',
+  },
   {
     type: 'AttachOptions',
     name: 'Device.attach',

@@ -364,6 +364,55 @@ test('an object restricted to a domain sees that domain only', () => {
   restricted.detach();
 });
 
+test('memory windows and leases are shown with their regions, and have slots of the key table', async () => {
+  const { device, pd } = scene();
+  const cq = device.createCq(16);
+  const [a, b] = [pd.createQp({ type: 'RC', sendCq: cq }), pd.createQp({ type: 'RC', sendCq: cq })];
+  a.connect(b, { access: Access.RemoteRead });
+  const access = Access.MwBind | Access.RemoteRead;
+  const mr = pd.regUserMr(new Uint8Array(4096), { access, iova: 0x1000n });
+  const mw = pd.allocMw();
+  const { catchUp } = watch(device);
+  expect([...catchUp().windows.values()]).toMatchObject([{ kind: 'WINDOW', region: 0, pd: pd.id }]);
+  const lease = mr.advertise({ offset: 16, length: 64, expiresInMs: 60_000 });
+  a.postSend({
+    opcode: 'BIND_MW',
+    mw,
+    mr,
+    addr: 0x1100n,
+    length: 256,
+    access: Access.RemoteRead,
+    key: mw.nextRkey,
+  });
+  const of = (kind: string) => [...catchUp().windows.values()].find((window) => window.kind === kind);
+  for (let i = 0; i < 200 && (of('WINDOW')?.region === 0 || of('LEASE') === undefined); i++) await settle();
+  const region = [...catchUp().regions.keys()][0];
+  const common = { region, pd: pd.id, access: Access.RemoteRead };
+  expect(of('WINDOW')).toMatchObject({
+    ...common,
+    iova: '0x1100',
+    length: 256,
+    qp: a.id,
+    key: `0x${mw.rkey.toString(16)}`,
+  });
+  expect(of('WINDOW')).not.toHaveProperty('msLeft');
+  expect(of('LEASE')).toMatchObject({
+    ...common,
+    iova: '0x1010',
+    length: 64,
+    key: `0x${lease.rkey.toString(16)}`,
+  });
+  const { msLeft = 0 } = of('LEASE')!;
+  expect(msLeft).toBeLessThanOrEqual(60_000);
+  for (let i = 0; i < 200 && of('LEASE')!.msLeft === msLeft; i++) await settle();
+  expect(of('LEASE')!.msLeft).toBeLessThan(msLeft);
+  const { keys, totals } = catchUp();
+  expect([keys.used, keys.cells.reduce((sum, count) => sum + count), totals.windows]).toEqual([3, 3, 2]);
+  lease.revoke();
+  for (let i = 0; i < 200 && of('LEASE') !== undefined; i++) await settle();
+  expect([of('LEASE'), catchUp().keys.used]).toEqual([undefined, 2]);
+});
+
 describe('the grid of the key table', () => {
   test.each([1, 4, 11, 12, 16, 23])('counts the slots of a table of 2^%i', (bits) => {
     const device = open({ lkeyTableBits: bits });

@@ -39,8 +39,8 @@ describeIf(process.platform === 'linux', 'endpoints need Linux')('examples/s3-ov
     const nak = { status: '403', store: 'REM_ACCESS_ERR' };
     const refusals = refusalsIn(stdout);
     expect(refusals).toEqual([
-      { ...nak, title: 'GET, expired', operation: 'RDMA_WRITE', reason: 'Revoked' },
-      { ...nak, title: 'PUT, expired', operation: 'RDMA_READ', reason: 'Revoked' },
+      { ...nak, title: 'GET, expired', operation: 'RDMA_WRITE', reason: 'LeaseExpired' },
+      { ...nak, title: 'PUT, expired', operation: 'RDMA_READ', reason: 'LeaseExpired' },
       // A guess may hit the slot of another region, but not its key.
       {
         ...nak,
@@ -153,7 +153,13 @@ describeIf(process.platform === 'linux', 'endpoints need Linux')('examples/s3-ov
     });
 
     it.each([
-      ['keeps expired memory', 'client.mjs', 'mr.dereg()', 'undefined', /GET, expired: not refused/],
+      [
+        'keeps expired memory',
+        'client.mjs',
+        'advertise({ expiresInMs })',
+        'advertise()',
+        /GET, expired: not refused/,
+      ],
       [
         "uses another client's queue pair",
         'store.mjs',

@@ -31,6 +31,7 @@ const UC = 6;
 const UD = 9;
 const MANUAL = 1;
 const FAULTS = 0x40; // a device with faults, whose seed is the operand `limits`
+const STRICT = 0x80;
 
 /** Posts a send of region 0 to region 1, two elements of 64 bytes. @param {number} qp @param {number} opcode */
 const send = (qp, opcode, flags = SIGNALED, count = 0, length = 6) =>
@@ -42,7 +43,7 @@ const scene = (type, topology, options, device) =>
 
 /** Yields the programs. */
 export function* verbScenes() {
-  for (const device of [0, MANUAL | 2 | 4 | 8, FAULTS])
+  for (const device of [0, MANUAL | 2 | 4 | 8, FAULTS, STRICT])
     for (const type of [RC, UC, UD])
       for (const topology of [0, 1, 2])
         for (const options of [0, 0x16])

@@ -73,6 +73,7 @@ static void open_device(struct world *w, uint8_t options, uint8_t limits) {
         .lkey_table_bits = options & 0x20 ? 3 : 6,
         .random_keys = options & 4,
         .remote_key_zero = options & 8,
+        .strict = options & 0x80,
     };
     struct rvt_fault_options faults = {.seed = limits};
     if (options & 0x40) {
@@ -87,6 +88,7 @@ static void open_device(struct world *w, uint8_t options, uint8_t limits) {
         .limits = profiles[limits % 4],
         .host = {verbs_on_event, w},
         .manual = options & 1,
+        .max_inline_data = 64,
         .random_qp_numbers = options & 2,
     };
     if (options & 0x10)
@@ -756,7 +758,7 @@ static void fast_reg(struct world *w) {
     int qp = QP(1), mr = MR(2);
     if (qp == NONE || mr == NONE)
         return;
-    uint32_t key = (w->mrs[mr].last.keys.lkey & ~(uint32_t)RVT_KEY_VARIANT_MASK) | w->operand[3];
+    uint32_t key = (w->mrs[mr].last.keys.rkey & ~(uint32_t)RVT_KEY_VARIANT_MASK) | w->operand[3];
     verbs_before_call(w);
     (void)verbs_after_call(w, rvt_fast_reg_mr(w->qps[qp].core, w->mrs[mr].core, key, w->operand[4], NULL),
                            false);

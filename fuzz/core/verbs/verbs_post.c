@@ -213,13 +213,15 @@ static void post_send(struct world *w) {
             .flags = o[3] % 16,
             .imm = 0x1234,
             .remote_addr = remote.addr,
-            .rkey = remote.lkey,
+            /* Of a strict device, sometimes the lkey. */
+            .rkey =
+                o[14] == 0x55 ? remote.lkey : rvt_other_key(w->devices[w->qps[qp].device].core, remote.lkey),
             .invalidate_rkey = mr == NONE ? 5 : w->mrs[mr].last.keys.rkey ^ (o[13] == 0x77),
             .compare_add = o[15],
             .swap = 99,
             .mr = mr == NONE ? (struct rvt_mr_handle){0} : w->mrs[mr].core,
             .key =
-                mr == NONE ? 0 : (w->mrs[mr].last.keys.lkey & ~(uint32_t)RVT_KEY_VARIANT_MASK) | (o[13] + i),
+                mr == NONE ? 0 : (w->mrs[mr].last.keys.rkey & ~(uint32_t)RVT_KEY_VARIANT_MASK) | (o[13] + i),
             .access = o[14],
             .ah = ah == NONE ? NULL : &w->ahs[ah].core,
             .remote_qpn = peer == NONE ? 3 : w->qps[peer].qpn,

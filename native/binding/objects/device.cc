@@ -48,6 +48,7 @@ void Device::Define(Environment &environment, Napi::Env env) {
                                           InstanceMethod("takeEvents", &Device::TakeEvents),
                                           InstanceMethod("completionCounts", &Device::CompletionCounts),
                                           InstanceMethod("faults", &Device::Faults),
+                                          InstanceMethod("rkeyMask", &Device::RkeyMask),
                                       }));
 }
 
@@ -83,6 +84,11 @@ Napi::Value Device::Open(const Napi::CallbackInfo &info) {
     engine.random_qp_numbers = options.random_keys;
     engine.host.event = EventQueue::Report;
     ArrayView limits = arguments.Array(4, napi_uint32_array, RVT_LIMIT_COUNT);
+    engine.max_inline_data = UINT32_MAX;
+    if (!info[7].IsUndefined()) {
+        options.strict = true;
+        engine.max_inline_data = arguments.U32(7);
+    }
     const bool with_faults = !info[5].IsUndefined();
     ArrayView seed, rules;
     if (with_faults) {
@@ -474,6 +480,11 @@ Napi::Value Device::TakeEvents(const Napi::CallbackInfo &info) {
         pairs[i * 2 + 1] = static_cast<double>(events[i].object);
     }
     return pairs;
+}
+
+// Returns the bits in which the lkey and the rkey of a region differ; 0: the device is not strict.
+Napi::Value Device::RkeyMask(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), payload_.device->get()->rkey_mask);
 }
 
 // faults(out): fills a BigUint64Array with RVT_FAULT_COUNT_COUNT numbers. Returns 0; 1 if the device makes no faults; -EPERM if

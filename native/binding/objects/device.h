@@ -44,6 +44,7 @@ private:
     Napi::Value FireTimers(const Napi::CallbackInfo &info);
     Napi::Value Progress(const Napi::CallbackInfo &info);
     Napi::Value TakeEvents(const Napi::CallbackInfo &info);
+    Napi::Value RkeyMask(const Napi::CallbackInfo &info);
     Napi::Value Faults(const Napi::CallbackInfo &info);
     Napi::Value CompletionCounts(const Napi::CallbackInfo &info);
 };

@@ -34,6 +34,8 @@ struct access {
 struct found {
     struct rvt_lkey_record *record;
     uint64_t sequence;
+    uint32_t
+        key; /* by which the record was found: the request's key, or on a strict device the lkey of its rkey */
     struct rvt_lkey_entry entry;
     uint64_t position;       /* offset from the start of segment 0 */
     _Atomic(int64_t) *count; /* per-context count that holds the reference; NULL: counted in the region */
@@ -124,14 +126,14 @@ static enum rvt_reason judge_key_zero(const struct access *access, struct found 
     return RVT_REASON_NONE;
 }
 
-/* Judges an access by the key of a memory window. Fills *found, whose entry's `base` is then the acceptance
+/* Judges an access by the key of a memory window, found->key. Fills *found, whose entry's `base` is then the acceptance
  * (rvt_mw_acceptance). Defined in window.c. */
 enum rvt_reason rvt_judge_window(const struct access *access, struct found *found);
 
 /* Judges an access whose record was a window's. With copies: passing the addresses of the caller's structures to
  * a function that is not inlined would force them into memory. */
 static inline enum rvt_reason judge_by_window(struct access access, struct found *found) {
-    struct found window = {0};
+    struct found window = {.key = found->key};
     enum rvt_reason reason = rvt_judge_window(&access, &window);
     *found = window;
     return reason;
@@ -141,11 +143,13 @@ RVT_ALWAYS_INLINE enum rvt_reason judge_by_key(const struct access *access, stru
     found->dma = NULL;
     found->dma_mr = NULL;
     const struct rvt_lkey_table *table = &access->checker->device->lkey_table;
-    found->record = rvt_lkey_record(table, access->key);
-    found->sequence = rvt_record_read(table, found->record, access->key, &found->entry);
+    const uint32_t mask = access->checker->remote ? access->checker->device->rkey_mask : 0;
+    const uint32_t key = found->key = access->key ^ mask;
+    found->record = rvt_lkey_record(table, key);
+    found->sequence = rvt_record_read(table, found->record, key, &found->entry);
     const struct rvt_lkey_entry *entry = &found->entry;
-    if (entry->key != access->key)
-        return find_key_mismatch_reason(found->record, entry->key, access->key);
+    if (entry->key != key)
+        return find_key_mismatch_reason(found->record, entry->key, key);
     uint64_t origin = access->checker->remote ? entry->iova : entry->base;
     found->position = access->addr - origin + rvt_shape_offset(entry->shape);
     if (entry->pd == access->checker->pd &&
@@ -181,7 +185,7 @@ static inline void count_for_context(const struct rvt_checker *checker, enum rvt
 /* Returns whether the judged region may have counters or faults. A region found under a different key is not the region
  * that was requested, so it has no effect. */
 static inline bool is_region_counted(const struct access *access, const struct found *found) {
-    return access->key ? found->entry.key == access->key && (found->entry.shape & RVT_SHAPE_COUNTED)
+    return access->key ? found->entry.key == found->key && (found->entry.shape & RVT_SHAPE_COUNTED)
                        : found->dma_mr != NULL;
 }
 

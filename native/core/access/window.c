@@ -17,10 +17,10 @@ struct view {
 static bool read_window(const struct access *access, struct found *found, struct view *view) {
     const struct rvt_lkey_table *table = &access->checker->device->lkey_table;
     const struct rvt_lkey_entry *entry = &found->entry;
-    found->record = rvt_lkey_record(table, access->key);
+    found->record = rvt_lkey_record(table, found->key);
     do {
-        found->sequence = rvt_record_read(table, found->record, access->key, &found->entry);
-        if (entry->key != access->key || !(entry->shape & RVT_SHAPE_WINDOW))
+        found->sequence = rvt_record_read(table, found->record, found->key, &found->entry);
+        if (entry->key != found->key || !(entry->shape & RVT_SHAPE_WINDOW))
             return false;
         const struct rvt_mw *mw = (const struct rvt_mw *)(uintptr_t)entry->base;
         view->binding = atomic_load_explicit(&mw->binding, memory_order_acquire);
@@ -60,8 +60,8 @@ enum rvt_reason rvt_judge_window(const struct access *access, struct found *foun
     struct view view;
     struct rvt_lkey_entry *entry = &found->entry;
     if (!read_window(access, found, &view)) {
-        if (entry->key != access->key)
-            return find_key_mismatch_reason(found->record, entry->key, access->key);
+        if (entry->key != found->key)
+            return find_key_mismatch_reason(found->record, entry->key, found->key);
         /* The slot has changed hands, and a region has this key now. */
         uint64_t origin = access->checker->remote ? entry->iova : entry->base;
         found->position = access->addr - origin + rvt_shape_offset(entry->shape);

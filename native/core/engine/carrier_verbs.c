@@ -293,7 +293,7 @@ enum rvt_response rvt_carrier_fill(struct rvt_engine_qp *qp, uint64_t offset, co
         return RVT_RESPONSE_INVALID;
     }
     if (offset + bytes > qp->in_hand.length)
-        return rvt_refuse_invalid(qp, RVT_WHY_RECEIVE_TOO_SHORT, 0, why);
+        return rvt_refuse_too_long(qp, why);
     if (rvt_move_piece(&elements, offset, NULL, from, bytes, &why->refused))
         return RVT_RESPONSE_DONE;
     why->cause = RVT_WHY_RECEIVE_REFUSED;

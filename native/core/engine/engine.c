@@ -47,6 +47,7 @@ int rvt_register_device(const struct rvt_device_options *options, const struct r
     engine->host = wanted->host;
     engine->manual = wanted->manual;
     engine->random_qp_numbers = wanted->random_qp_numbers;
+    engine->max_inline_data = with_engine.strict ? wanted->max_inline_data : UINT32_MAX;
     engine->loopback = rvt_loopback_of((*device)->faults);
     engine->last_qpn = 1; /* 0 and 1 are the subnet management's and the connection manager's */
     rvt_fifo_init(&engine->ready);

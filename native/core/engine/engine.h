@@ -36,7 +36,8 @@ struct rvt_engine_options {
     /* Work is carried out only by rvt_run_engine(), rvt_progress(), and when a region ends that is still
      * held. Otherwise it is carried out at the end of the call that made a queue pair ready. */
     bool manual;
-    bool random_qp_numbers; /* draw queue pair numbers from the CSPRNG; otherwise 2, 3, 4, ... */
+    uint32_t max_inline_data; /* strict devices: bytes of a work request with RVT_SEND_INLINE */
+    bool random_qp_numbers;   /* draw queue pair numbers from the CSPRNG; otherwise 2, 3, 4, ... */
 };
 
 /* Opens a device with an engine, like the kernel's rvt_register_device(). `options->extensions` must be

@@ -65,7 +65,8 @@ struct rvt_engine {
     struct rvt_engine_qp *orphans;      /* engine's parts of queue pairs whose objects have ended */
     struct rvt_cq *ended_cqs;
     struct rvt_srq *ended_srqs;
-    uint32_t ahs; /* how many exist; protected by the device lock */
+    uint32_t ahs;             /* how many exist; protected by the device lock */
+    uint32_t max_inline_data; /* constant; UINT32_MAX unless the device is strict */
     /* What faults need. Behind the members that every request uses. */
     const struct rvt_carrier *loopback; /* constant: the carrier of new queue pairs */
     /* Protected by the engine lock: completion queues with late completions: rvt_late_completions.in_late. */

@@ -221,6 +221,18 @@ static int accept_elements(struct rvt_engine_qp *qp, const struct rvt_send_wr *w
     return error;
 }
 
+/* On a NIC, only a SEND or a WRITE can have inline data, and not more than its queue pair was created for
+ * (ibv_post_send(3)). If the work request is refused, puts the references of its elements. */
+static int judge_inline(struct rvt_engine_qp *qp, uint32_t index, const struct opcode_rules *rules,
+                        struct rvt_swqe *wqe) {
+    const uint32_t most = qp->engine->max_inline_data;
+    if (most == UINT32_MAX || rules->local || (!rules->takes_rd_atomic && wqe->length <= most))
+        return 0;
+    rvt_engine_put(qp->engine, wqe->sges, wqe->num_sge);
+    return rvt_fail_at(RVT_EINVAL, RVT_CAUSE_WR_INLINE, index, wqe->length,
+                       rules->takes_rd_atomic ? 0 : most);
+}
+
 /* Adds the packets of the message to sq_psn. */
 static void count_packets(struct rvt_engine_qp *qp, uint64_t length) {
     uint64_t mtu = ((uint64_t)SMALLEST_MTU / 2) << qp->attr.path_mtu, packets = 1;
@@ -281,6 +293,8 @@ static int post_one_send(struct rvt_engine_qp *qp, const struct rvt_send_wr *wr,
         wqe->udp_port = to.host.udp_port;
     }
     error = accept_elements(qp, wr, index, rules->local_access, wqe);
+    if (!error && (wr->flags & RVT_SEND_INLINE))
+        error = judge_inline(qp, index, rules, wqe);
     if (error)
         return error;
     if (rules->local && !carried_out)

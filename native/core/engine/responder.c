@@ -17,6 +17,14 @@ enum rvt_response rvt_refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_cause
     return RVT_RESPONSE_INVALID;
 }
 
+enum rvt_response rvt_refuse_too_long(struct rvt_engine_qp *qp, struct rvt_why *why) {
+    *why = rvt_because(RVT_WHY_RECEIVE_TOO_SHORT);
+    /* The status of the InfiniBand specification, volume 1, 11.6.2; the reference has another one. */
+    rvt_error_qp_and_report(
+        qp, qp->engine->device->rkey_mask ? RVT_WC_STATUS_LOC_LEN_ERR : RVT_WC_STATUS_LOC_QP_OP_ERR, why);
+    return RVT_RESPONSE_INVALID;
+}
+
 /* Answers a request whose responder was ended by another thread that has not told the engine yet. Every check refuses
  * the access as closed then, but the requester must see a queue pair that does not exist. */
 static enum rvt_response find_gone(struct rvt_why *why) {
@@ -176,7 +184,7 @@ static enum rvt_response respond_to_send(struct rvt_engine_qp *qp, struct rvt_en
     if (taken != RVT_RESPONSE_DONE)
         return taken;
     if (wqe->length > qp->in_hand.length)
-        return rvt_refuse_invalid(qp, RVT_WHY_RECEIVE_TOO_SHORT, 0, why);
+        return rvt_refuse_too_long(qp, why);
     if (wqe->opcode == RVT_WR_SEND_WITH_INV) {
         rvt_engine_leave(qp->engine); /* the verb waits for readers */
         if (!rvt_invalidate_rkey(qp->handle, wqe->invalidate_rkey)) {

@@ -18,10 +18,12 @@ enum rvt_response rvt_respond(struct rvt_engine_qp *responder, struct rvt_engine
                               struct rvt_swqe *wqe, struct rvt_why *why);
 
 /* Refuses a request: puts the queue pair into ERR and reports it. INVALID: *why gets the cause and the value.
+ * TOO_LONG: INVALID because the message does not fit into the receive.
  * BY_FLAGS: INVALID because the access flags lack a right. ACCESS: because of why->refused; GONE if the refusal only
  * says that the queue pair has ended. */
 enum rvt_response rvt_refuse_invalid(struct rvt_engine_qp *qp, enum rvt_wc_cause cause, uint32_t value,
                                      struct rvt_why *why);
+enum rvt_response rvt_refuse_too_long(struct rvt_engine_qp *qp, struct rvt_why *why);
 enum rvt_response rvt_refuse_by_flags(struct rvt_engine_qp *qp, struct rvt_why *why);
 enum rvt_response rvt_refuse_access(struct rvt_engine_qp *qp, struct rvt_why *why);
 

@@ -15,6 +15,7 @@
 #include "core/objects/qp.h"
 #include "core/objects/region.h"
 #include "core/objects/share.h"
+#include "core/objects/strict.h"
 #include "core/objects/ucontext.h"
 
 /* First local and DMA addresses that the device chooses itself. They are short enough to read in a dump, and
@@ -43,8 +44,9 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
     uint32_t bits = options->lkey_table_bits;
     if (!bits)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_TABLE_BITS, bits, 0);
-    if (bits > RVT_MAX_LKEY_TABLE_BITS)
-        bits = RVT_MAX_LKEY_TABLE_BITS;
+    const uint32_t most = options->strict ? RVT_MAX_STRICT_TABLE_BITS : RVT_MAX_LKEY_TABLE_BITS;
+    if (bits > most)
+        bits = most;
     struct rvt_dev_info *device = rvt_zalloc(1, sizeof(*device));
     if (!device)
         return rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
@@ -52,8 +54,11 @@ int rvt_driver_mr_init(const struct rvt_device_options *options, struct rvt_dev_
         device->faults = rvt_make_faults(options->faults);
     int error = !options->faults || device->faults ? enter_object_kinds(device, options)
                                                    : rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
+    if (!error && options->strict)
+        error = rvt_choose_rkey_mask(bits, options->random_keys, &device->rkey_mask);
     if (!error)
         error = rvt_lkey_table_init(&device->lkey_table, bits, options->random_keys, &device->held);
+    device->lkey_table.reserved_name = device->rkey_mask >> RVT_KEY_VARIANT_BITS;
     if (error) {
         rvt_free_faults(device->faults);
         rvt_free(device); /* the pools have not allocated anything yet */

@@ -27,6 +27,9 @@ struct rvt_device_options {
     uint32_t lkey_table_bits; /* 1..23; larger values are clamped to 23 */
     bool random_keys;         /* draw slot and generation from the CSPRNG, not from the kernel's sequence */
     bool remote_key_zero;     /* let rvt_rkey_ok accept key 0, as the kernel does */
+    /* Refuse what fails on a NIC (objects/strict.h): the lkey and the rkey of a region differ, ... The table has at most
+     * 2^22 slots then. */
+    bool strict;
     const struct rvt_fault_options *faults; /* NULL: none; copied */
     /* Object kinds and hooks of upper layers. The array and everything it points to must outlive the
      * device. */
@@ -71,7 +74,14 @@ struct rvt_dev_info {
     _Atomic(uint32_t) watched;
     struct rvt_retirement retirement;
     struct rvt_faults *faults; /* constant; NULL: the device makes no faults */
+    uint32_t rkey_mask;        /* constant; 0: the device is not strict */
 };
+
+/* Returns the rkey of a region with this lkey, or the lkey that this rkey stands for. They are equal unless the device is strict.
+ * Key 0 is neither. */
+static inline uint32_t rvt_other_key(const struct rvt_dev_info *device, uint32_t key) {
+    return key ? key ^ device->rkey_mask : 0;
+}
 
 /* Opens a device, like the kernel's rvt_driver_mr_init().
  *   0        *device is open; the caller owns one reference

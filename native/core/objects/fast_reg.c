@@ -9,6 +9,7 @@
 #include "core/objects/mw.h"
 #include "core/objects/qp.h"
 #include "core/objects/region.h"
+#include "core/objects/strict.h"
 
 static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t key, uint32_t access) {
     if (mr->pd != pd)
@@ -17,13 +18,20 @@ static int change_key(const struct rvt_pd *pd, struct rvt_mregion *mr, uint32_t 
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_REGION_KIND, (uint64_t)mr->kind, 0);
     if (mr->half_dead)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_HALF_DEAD, rvt_mr_held(mr), 0);
+    key = rvt_other_key(mr->owned.device, key); /* consumers name the rkey */
     /* The consumer owns only the low 8 bits of a key. So the slot stays the same, and the key cannot become
      * 0. */
     if ((key ^ rvt_mr_key(mr)) & ~(uint32_t)RVT_KEY_VARIANT_MASK)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_SLOT, key, rvt_mr_key(mr));
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_SLOT, rvt_other_key(mr->owned.device, key),
+                              rvt_other_key(mr->owned.device, rvt_mr_key(mr)));
     if (mr->length && mr->visible_iova > UINT64_C(0) - mr->length)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, mr->visible_iova,
                               UINT64_C(0) - mr->length);
+    int error = rvt_judge_strict_access(mr->owned.device, access);
+    if (!error && mr->length) /* where rvt_map_mr_sg() has put the first byte */
+        error = rvt_judge_strict_offset(mr->owned.device, mr->base, mr->visible_iova, RVT_PAGE_SHIFT);
+    if (error)
+        return error;
     rvt_mr_set_key(mr, key);
     mr->access = access;
     mr->iova = mr->visible_iova; /* base is unchanged: local checks keep using the address of map_mr_sg */
@@ -58,12 +66,14 @@ int rvt_fast_reg_mr(struct rvt_qp_handle qp, struct rvt_mr_handle handle, uint32
 }
 
 /* Invalidates the key of a region or of a window. The caller must hold the device lock. */
-static int invalidate(const struct rvt_lkey_table *table, const struct rvt_qp *qp, uint32_t rkey) {
-    struct rvt_mregion *mr = rvt_slot_region(table, rkey);
-    struct rvt_mw *mw = rvt_slot_window(table, rkey);
-    if (mw && mw->key == rkey)
+static int invalidate(const struct rvt_dev_info *device, const struct rvt_qp *qp, uint32_t rkey) {
+    const struct rvt_lkey_table *table = &device->lkey_table;
+    const uint32_t key = rvt_other_key(device, rkey);
+    struct rvt_mregion *mr = key ? rvt_slot_region(table, key) : NULL;
+    struct rvt_mw *mw = key ? rvt_slot_window(table, key) : NULL;
+    if (mw && mw->key == key)
         return rvt_invalidate_mw(mw, qp);
-    if (!mr || rvt_mr_key(mr) != rkey)
+    if (!mr || rvt_mr_key(mr) != key)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_UNKNOWN_KEY, rkey, 0);
     if (mr->pd != rvt_qp_pd(qp))
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_IN_OTHER_PD, rkey, 0);
@@ -88,7 +98,7 @@ int rvt_invalidate_rkey(struct rvt_qp_handle qp, uint32_t rkey) {
     else if (!rkey)
         error = rvt_fail(RVT_EINVAL, RVT_CAUSE_KEY_ZERO);
     else
-        error = invalidate(&device->lkey_table, qp.qp, rkey);
+        error = invalidate(device, qp.qp, rkey);
     rvt_mutex_unlock(&device->lock);
     /* Wait even if the key was already invalid: copies that another thread's invalidation waits for may still
      * run. */

@@ -10,6 +10,7 @@
 #include "core/objects/mr.h"
 #include "core/objects/pd.h"
 #include "core/objects/region.h"
+#include "core/objects/strict.h"
 
 enum { RVT_MAX_PAGE_SHIFT = 30 };
 
@@ -27,6 +28,8 @@ int rvt_alloc_fmr(struct rvt_pd_handle in, uint32_t access, const struct rvt_fmr
         error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_PAGE_SHIFT, attr->page_shift, RVT_MAX_PAGE_SHIFT);
     else if (attr->max_pages < 0 || attr->max_pages > INT32_MAX)
         error = rvt_fail_value(RVT_EINVAL, RVT_CAUSE_MAX_PAGES, (uint64_t)attr->max_pages, INT32_MAX);
+    else if ((error = rvt_judge_strict_access(device, access)))
+        ;
     else if (!(mr = rvt_mr_take(in, RVT_MR_FMR)))
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (mr) {
@@ -162,7 +165,10 @@ static int map_pages(struct rvt_mregion *mr, const uint64_t *pages, uint32_t cou
     if (length && iova > UINT64_C(0) - length)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_IOVA_TOO_HIGH, iova, UINT64_C(0) - length);
     struct rvt_map *map = NULL;
-    int error = count ? make_page_map(mr, pages, count, &map) : 0;
+    int error = rvt_judge_strict_offset(mr->owned.device, 0, iova, mr->shift); /* pages begin at offset 0 */
+    if (error)
+        return error;
+    error = count ? make_page_map(mr, pages, count, &map) : 0;
     if (error)
         return error;
     return rvt_mr_set_map(mr, map, (struct rvt_window){iova, iova, length}, true, passed);

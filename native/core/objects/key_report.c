@@ -40,6 +40,10 @@ static void fill_slot(const struct rvt_asker *asker, const struct rvt_mregion *m
     row[RVT_SLOT_KEY] = rvt_mr_key(mr);
     row[RVT_SLOT_IOVA] = mr->iova;
     rvt_mr_objects.fill_row(mr, row + RVT_SLOT_REGION);
+    /* A peer knows rkeys, and a report to its queue pair names them. */
+    if (asker->remote)
+        row[RVT_SLOT_KEY] = row[RVT_SLOT_REGION + RVT_MR_KEY] =
+            rvt_other_key(mr->owned.device, (uint32_t)row[RVT_SLOT_KEY]);
 }
 
 static void fill_window(const struct rvt_asker *asker, const struct rvt_mw *mw, uint64_t *row) {
@@ -52,7 +56,7 @@ static void fill_window(const struct rvt_asker *asker, const struct rvt_mw *mw, 
     if (mw->mr)
         fill_slot(asker, mw->mr, row);
     rvt_mw_objects.fill_row(mw, fields);
-    row[RVT_SLOT_KEY] = mw->key;
+    row[RVT_SLOT_KEY] = asker->remote ? fields[RVT_MW_KEY] : mw->key;
     row[RVT_SLOT_WINDOW] = mw->lease ? 2 : 1;
     row[RVT_SLOT_WINDOW_ADDRESS] = mw->addr;
     row[RVT_SLOT_WINDOW_LENGTH] = mw->length;
@@ -79,6 +83,8 @@ void rvt_report_key(struct rvt_dev_info *device, const struct rvt_asker *asker, 
             mr = (mw = rvt_slot_window(table, key)) ? NULL : rvt_slot_region(table, key);
         else
             row[RVT_SLOT_KEY] = atomic_load_explicit(&record->line0.last_key, memory_order_relaxed);
+        if (!mr && !mw && asker->remote)
+            row[RVT_SLOT_KEY] = rvt_other_key(device, (uint32_t)row[RVT_SLOT_KEY]);
         /* The domain of a slot's last key is unknown, so do not show it to a restricted context, nor whether
          * there was one. */
         if (!mr && !mw && rvt_ucontext_restricted(asker->context) && row[RVT_SLOT_KEY] != key) {
@@ -99,6 +105,7 @@ void rvt_report_asker(struct rvt_dev_info *device, const struct rvt_asker *asker
     row[RVT_ASKED_PD] = asker->pd->owned.serial;
     row[RVT_ASKED_USER] = atomic_load_explicit(&asker->pd->user, memory_order_relaxed);
     row[RVT_ASKED_REMOTE_KEY_ZERO] = device->remote_key_zero;
+    row[RVT_ASKED_RKEY_MASK] = device->rkey_mask;
     row[RVT_ASKED_FAULTS] = rvt_faults_of(device->faults, RVT_FAULT_REFUSE);
     const struct rvt_dma_table *table = atomic_load_explicit(&device->dma.table, memory_order_relaxed);
     const struct rvt_dma_map *map = rvt_dma_table_find(table, addr);
@@ -153,6 +160,8 @@ bool rvt_search_regions(struct rvt_dev_info *device, const struct rvt_asker *ask
     const struct rvt_pool *pool = &device->kinds.slots[RVT_RESOURCE_MR].pool;
     int best[RVT_FOUND_KINDS] = {0};
     uint32_t count = 0, at = 0;
+    if (asker->remote)
+        key = rvt_other_key(device, key);
     memset(rows, 0, (size_t)RVT_FOUND_KINDS * RVT_SLOT_FIELDS * sizeof(*rows));
     do {
         rvt_mutex_lock(&device->lock);

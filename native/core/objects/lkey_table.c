@@ -143,6 +143,11 @@ static uint32_t make_next_key(struct rvt_lkey_table *table) {
         table->generation++;
         key = 1u << 8;
     }
+    /* A reserved name is in slot 0, too, where a strict device has at least three other generations. */
+    while (table->reserved_name && (key >> RVT_KEY_VARIANT_BITS == table->reserved_name || !key)) {
+        table->generation++;
+        key = (table->generation & generation_mask) << 8;
+    }
     return key;
 }
 
@@ -224,7 +229,7 @@ static uint32_t nth_free_slot(const struct rvt_lkey_table *table, uint32_t k) {
  * access again. The comparison ignores the low bits, because consumers change them (rvt_fast_reg_mr). */
 static bool may_be_given(const struct rvt_lkey_table *table, uint32_t key) {
     uint32_t name = key >> RVT_KEY_VARIANT_BITS;
-    return name && name != last_name(table, key >> (32 - table->bits));
+    return name && name != table->reserved_name && name != last_name(table, key >> (32 - table->bits));
 }
 
 enum { RANDOM_DRAWS = 64 };

@@ -144,6 +144,8 @@ struct rvt_lkey_table {
     struct rvt_sparse memory; /* the memory of all four arrays, records first */
     /* Number of used slots at which large pages are requested; UINT32_MAX if never, or already requested. */
     uint32_t huge_from;
+    /* Constant: upper 24 bits that no key has besides 0, since they would make its rkey 0. 0: none. */
+    uint32_t reserved_name;
     /* The first `random_left` numbers from the CSPRNG are unused; used ones are set to 0. */
     uint32_t random_left, random_numbers[RVT_RANDOM_NUMBERS];
 };

@@ -12,6 +12,7 @@
 #include "core/objects/mw.h"
 #include "core/objects/owned.h"
 #include "core/objects/resource.h"
+#include "core/objects/strict.h"
 #include "core/objects/user_memory.h"
 
 int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t length, uint64_t virt_addr) {
@@ -22,6 +23,8 @@ int rvt_reg_user_mr_test(struct rvt_pd_handle in, uint64_t start, uint64_t lengt
     const struct rvt_lkey_table *table = &device->lkey_table;
     int error = rvt_pd_live(in) ? rvt_judge_user_range(start, length, virt_addr)
                                 : rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
+    if (!error)
+        error = rvt_judge_strict_offset(device, start, virt_addr, RVT_PAGE_SHIFT);
     if (!error && !rvt_lkey_available(device))
         error = rvt_fail_value(RVT_ENOMEM, RVT_CAUSE_TABLE_FULL, table->used, table->max);
     rvt_mutex_unlock(&device->lock);
@@ -45,6 +48,10 @@ static int register_memory(struct rvt_pd_handle in, struct rvt_memory *memory, c
     uint64_t virt_addr = iova ? *iova : base;
     if (!error)
         error = rvt_judge_user_range(base, length, virt_addr);
+    if (!error)
+        error = rvt_judge_strict_offset(device, base, virt_addr, RVT_PAGE_SHIFT);
+    if (!error)
+        error = rvt_judge_strict_access(device, access);
     if (error)
         goto out;
     mr = rvt_mr_take(in, RVT_MR_USER);
@@ -97,6 +104,8 @@ int rvt_get_dma_mr(struct rvt_pd_handle in, uint32_t access, struct rvt_mr_handl
         error = rvt_fail_gone(device, in.context, RVT_CAUSE_PD_GONE);
     else if (in.pd->user)
         error = rvt_fail(RVT_EPERM, RVT_CAUSE_USER_PD);
+    else if ((error = rvt_judge_strict_access(device, access)))
+        ;
     else if (!(mr = rvt_mr_take(in, RVT_MR_DMA)))
         error = rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY);
     if (mr) {
@@ -314,7 +323,7 @@ int rvt_query_mr(struct rvt_mr_handle handle, struct rvt_mr_attributes *attribut
         uint32_t key = rvt_mr_key(mr);
         *attributes = (struct rvt_mr_attributes){
             .id = rvt_mr_id(mr),
-            .keys = {key, key},
+            .keys = {key, rvt_other_key(device, key)},
             .kind = mr->kind,
             .access = mr->access,
             .refs = rvt_mr_refs(mr),

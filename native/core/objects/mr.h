@@ -16,7 +16,7 @@
 #include "core/objects/region.h"
 
 struct rvt_mr_keys {
-    uint32_t lkey, rkey; /* always equal */
+    uint32_t lkey, rkey; /* equal, unless the device is strict */
 };
 
 /* Returns what rvt_reg_user_mr would return now for these addresses (`length` in bytes), so that a caller can

@@ -33,6 +33,11 @@ struct rvt_mw_handle rvt_mw_find_by(const struct rvt_ucontext *context, uint32_t
     return own ? handle : (struct rvt_mw_handle){NULL, 0};
 }
 
+/* Returns the key that peers use. `key` is that of the record. */
+static uint32_t visible_key(const struct rvt_mw *mw) {
+    return rvt_other_key(mw->owned.device, mw->key);
+}
+
 /* Fills *entry with the content that the window's record must have now. */
 static void fill_entry(const struct rvt_mw *mw, struct rvt_lkey_entry *entry) {
     *entry = (struct rvt_lkey_entry){
@@ -92,7 +97,7 @@ static int publish(struct rvt_mw *mw, struct rvt_mw_handle *handle, uint32_t *ke
     rvt_fill_slot(&device->lkey_table, &entry, &mw->owned);
     *handle = (struct rvt_mw_handle){mw, rvt_owned_birth(&mw->owned, RVT_RESOURCE_MW)};
     if (key)
-        *key = mw->key;
+        *key = visible_key(mw);
     return 0;
 }
 
@@ -206,9 +211,9 @@ static int judge_window(const struct rvt_mw *mw, const struct rvt_pd *pd, const 
     if (mw->lease)
         return rvt_fail(RVT_EINVAL, RVT_CAUSE_WINDOW_IS_LEASE);
     if (mw->mr && mw->type == RVT_MW_TYPE_TWO) /* o10-37.2.30 */
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_BOUND, mw->key, rvt_mr_id(mw->mr));
-    if ((bind->key ^ mw->key) & ~(uint32_t)RVT_KEY_VARIANT_MASK)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_KEY_SLOT, bind->key, mw->key);
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_BOUND, visible_key(mw), rvt_mr_id(mw->mr));
+    if ((bind->key ^ visible_key(mw)) & ~(uint32_t)RVT_KEY_VARIANT_MASK)
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_KEY_SLOT, bind->key, visible_key(mw));
     return 0;
 }
 
@@ -245,7 +250,7 @@ static int bind_window(struct rvt_dev_info *device, struct rvt_qp_handle qp, str
         unbind(mw);
     if (!nothing)
         bind_to(mw, mr, bind, mw->type == RVT_MW_TYPE_TWO ? &qp : NULL, UINT64_MAX);
-    mw->key = bind->key;
+    mw->key = rvt_other_key(device, bind->key);
     write_record(mw);
     return 0;
 }
@@ -339,7 +344,7 @@ int rvt_query_mw(struct rvt_mw_handle handle, struct rvt_mw_attributes *attribut
     if (mw)
         *attributes = (struct rvt_mw_attributes){
             .id = mw->owned.serial,
-            .key = mw->key,
+            .key = visible_key(mw),
             .access = mw->access,
             .bound = mw->mr != NULL,
             .lease = mw->lease,
@@ -358,13 +363,13 @@ int rvt_query_mw(struct rvt_mw_handle handle, struct rvt_mw_attributes *attribut
 
 int rvt_invalidate_mw(struct rvt_mw *mw, const struct rvt_qp *qp) {
     if (mw->pd != rvt_qp_pd(qp))
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_IN_OTHER_PD, mw->key, 0);
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_KEY_IN_OTHER_PD, visible_key(mw), 0);
     if (mw->type == RVT_MW_TYPE_ONE)
         return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_TYPE, RVT_MW_TYPE_ONE, RVT_MW_TYPE_TWO);
     if (!mw->mr)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_UNBOUND, mw->key, 0);
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_UNBOUND, visible_key(mw), 0);
     if (mw->qp_serial && mw->qp_serial != qp->owned.serial)
-        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_OF_OTHER_QP, mw->key, mw->qp_serial);
+        return rvt_fail_value(RVT_EINVAL, RVT_CAUSE_WINDOW_OF_OTHER_QP, visible_key(mw), mw->qp_serial);
     if (mw->lease) {
         end(mw);
         return 0;
@@ -441,7 +446,7 @@ static void fill_mw_row(const void *object, uint64_t *out) {
     out[RVT_MW_ID] = mw->owned.serial;
     out[RVT_MW_CONTEXT] = mw->owned.context;
     out[RVT_MW_PD] = mw->pd->owned.serial;
-    out[RVT_MW_KEY] = mw->key;
+    out[RVT_MW_KEY] = visible_key(mw);
     out[RVT_MW_LEASE] = mw->lease;
     out[RVT_MW_REGION] = mw->mr ? rvt_mr_id(mw->mr) : 0;
     out[RVT_MW_ADDRESS] = mw->addr;

@@ -29,7 +29,7 @@ struct rvt_mw {
     struct rvt_owned owned;
     /* Protected by the device lock: */
     struct rvt_pd *pd;
-    uint32_t key;
+    uint32_t key; /* of the record; peers use rvt_other_key() of it */
     uint32_t access;
     struct rvt_mregion *mr; /* NULL: unbound */
     struct rvt_link in_mr;  /* the region's list of windows */

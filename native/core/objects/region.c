@@ -119,8 +119,10 @@ uint32_t rvt_mr_shape(const struct rvt_mregion *mr, const struct rvt_map *map, u
         shape |= RVT_SHAPE_EXTENT;
     if ((length + map->offset) >> mr->shift >= map->segments)
         shape |= RVT_SHAPE_END_UNMAPPED;
-    /* A fault refuses an access on the slow path. */
-    const bool slow = rvt_mr_counters_of(mr) || rvt_faults_of(mr->owned.device->faults, RVT_FAULT_REFUSE);
+    const struct rvt_dev_info *device = mr->owned.device;
+    /* The slow path refuses by a fault, and finds regions by their rkey. */
+    const bool slow =
+        rvt_mr_counters_of(mr) || device->rkey_mask || rvt_faults_of(device->faults, RVT_FAULT_REFUSE);
     return slow ? rvt_shape_counted(shape) : shape;
 }
 

@@ -17,6 +17,7 @@
 #include "core/objects/object_kind.h"
 #include "core/objects/region.h"
 #include "core/objects/resource.h"
+#include "core/objects/strict.h"
 #include "core/objects/ucontext.h"
 #include "core/objects/user_memory.h"
 
@@ -41,6 +42,15 @@ static int judge(struct rvt_dev_info *device, struct rvt_mr_handle handle, const
     uint64_t windows = rvt_mr_windows(mr);
     if (windows)
         return rvt_fail_value(RVT_EBUSY, RVT_CAUSE_WINDOWS_BOUND, windows, 0);
+    int error = 0;
+    if (change->flags & RVT_REREG_ACCESS)
+        error = rvt_judge_strict_access(device, change->access);
+    if (!error && (change->flags & RVT_REREG_TRANSLATION) &&
+        change->virt_addr) /* the device's own choice begins a page */
+        error = rvt_judge_strict_offset(device, change->start ? *change->start : 0, *change->virt_addr,
+                                        RVT_PAGE_SHIFT);
+    if (error)
+        return error;
     /* Before the wait other threads take and put references meanwhile, so the sum of their counts can miss one
      * that was taken and see its put. */
     int64_t held = (int64_t)rvt_mr_held(mr);

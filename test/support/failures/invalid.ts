@@ -18,6 +18,13 @@ const of = (
     return () => call(s);
   });
 
+/** Describes a registration whose iova is 8 bytes behind the beginning of its page, and whose start is 16, on a strict device. */
+const strict = (method: string, operation: string, argument: string, call: (s: Scene) => unknown): Failure =>
+  failure(method, operation, 'EINVAL', 'PageOffsets', { argument, value: 8, limit: 16 }, () => {
+    const s = scene({ strict: true });
+    return () => call(s);
+  });
+
 /** Returns a view whose buffer was detached. */
 function detachedView(): Uint8Array {
   const view = new Uint8Array(8);
@@ -202,6 +209,20 @@ export const invalidFailures: Failure[] = [
     { argument: 'options.iova', value: TOP - 3n, limit: TOP - 8n },
     ({ pd }) => pd.regUserMr(Buffer.alloc(8), { iova: TOP - 3n }),
   ),
+  strict('ProtectionDomain.regUserMr', 'reg_user_mr', 'options.iova', ({ pd }) =>
+    pd.regUserMr(Buffer.alloc(8), { start: 0x1010n, iova: 0x2008n }),
+  ),
+  strict('MemoryRegion.rereg', 'rereg_mr', 'options.translation.iova', ({ pd }) =>
+    pd
+      .regUserMr(Buffer.alloc(8))
+      .rereg({ translation: { memory: Buffer.alloc(8), start: 0x1010n, iova: 0x2008n } }),
+  ),
+  strict('QueuePair.fastRegMr', 'fast_reg_mr', 'options.iova', ({ device, pd, qp }) => {
+    device.dma.map(Buffer.alloc(PAGE), { address: DMA });
+    const mr = pd.allocMr({ maxNumSg: 1 });
+    mr.mapSg([{ addr: DMA + 16n, length: 8 }]);
+    qp.fastRegMr(mr, { key: mr.rkey, access: 0, iova: 0x2008n });
+  }),
   of(
     ...(['DmaSpace.map', 'dma_map', 'DmaAddressUnaligned'] as const),
     { argument: 'options.address', value: 8n, limit: PAGE },

@@ -2,6 +2,7 @@
 import {
   Access,
   type CreateQpOptions,
+  type DeviceOptions,
   type LocalSge,
   lkey,
   type QueuePair,
@@ -20,8 +21,8 @@ const sges = (count: number): LocalSge[] =>
   Array.from({ length: count }, () => ({ addr: 0x1000, length: 8, lkey: lkey(0x100) }));
 
 /** A queue pair in RTS that is its own peer, with queues of 4 work requests with 2 SGEs each, and a shared receive queue alike. */
-function make(options: Partial<CreateQpOptions<'RC'>> = {}) {
-  const device = open({ keyPolicy: 'sequential', engine: 'manual' });
+function make(options: Partial<CreateQpOptions<'RC'>> = {}, ofDevice: DeviceOptions = {}) {
+  const device = open({ keyPolicy: 'sequential', engine: 'manual', ...ofDevice });
   const pd = device.allocPd();
   const sendCq = device.createCq(16);
   const limits = { maxSendWr: 4, maxRecvWr: 4, maxSendSge: 2, maxRecvSge: 2 };
@@ -92,6 +93,7 @@ function receives(
 
 const five = Array.from({ length: 5 }, () => ({}));
 const full = { argument: 'wrs[4]', index: 4, value: 4, limit: 4 };
+const inline = { argument: 'wrs[0].inline', index: 0, value: 8, limit: 4 };
 const tooMany = { argument: 'wr.sges', value: 3, limit: 2 };
 
 /** A call that creates something, after `before`. */
@@ -158,6 +160,16 @@ export const packedFailures: Failure[] = [
       srq.recvQueue(1).fill(0, { sges: sges(3) });
     },
   ),
+
+  {
+    ...failure('QueuePair.postSend', 'post_send', 'EINVAL', 'WrInline', inline, () => {
+      const { pd, qp } = make({}, { strict: { maxInlineData: 4 } });
+      const mr = pd.regUserMr(Buffer.alloc(8));
+      const sge = { addr: mr.start, length: 8, lkey: mr.lkey };
+      return () => qp.postSend({ ...write, sges: [sge], inline: true });
+    }),
+    posted: 0,
+  },
 
   sends(['EBADF', 'QpGone', {}], 0, [write], destroyQp),
   sends(['EINVAL', 'QpState', { value: 'RESET' }], 0, [write], ({ qp }) => {
