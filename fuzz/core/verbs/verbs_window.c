@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The operations on memory windows, leases and re-registration, and what must hold for them.
  *
- * Lands are regions in a buffer of their own. They are in no slot of regions, and their addresses are far from all others,
- * so that no element leads to them: their bytes change only through windows. For each byte that changed there must be a work
- * request that writes it by the key of a window that lets it, as the windows are at that moment. So bytes are
- * compared before each bind and invalidation, which the linker redirects to this file, also those that the engine
- * carries out in the middle of an operation. */
+ * Lands are regions in a buffer of their own. They are in no slot of regions, and their addresses are far from
+ * all others, so that no element leads to them: their bytes change only through windows. For each byte that
+ * changed there must be a work request that writes it by the key of a window that lets it, as the windows are at
+ * that moment. So bytes are compared before each bind and invalidation, which the linker redirects to this file,
+ * also those that the engine carries out in the middle of an operation. */
 #include <inttypes.h>
 
 #include "core/engine/engine_qp.h"
@@ -471,7 +471,7 @@ static void expect_same(const struct world *w, const struct rvt_mr_attributes *i
     EXPECT(w, "the access after a refused rereg_mr", is->access, was->access);
 }
 
-/* Re-registers a region. A land stays one: its memory is in the same buffer, at an address that only lands have. */
+/* Re-registers a region. A land stays one: its memory is in the same buffer, at an address of lands. */
 static void rereg_mr(struct world *w) {
     const bool land = !(w->operand[1] & 0x80);
     int mr = region_of(w, w->operand[1]), pd = PD(7);
