@@ -44,7 +44,7 @@ const OPTIONS = new Map(
     dealloc: 'force',
     deregAsync: 'timeoutMs signal force',
     deallocAsync: 'timeoutMs signal force',
-    advertise: 'offset length expiresInMs',
+    advertise: 'offset length expiresInMs access qp',
     rereg: 'translation access pd',
     mapSg: 'offset pageSize',
     'Sge.copyTo': 'offset',
@@ -273,6 +273,8 @@ export class Plausible {
       offset: random.pick([0, 0, 0, 8, this.length()]),
       force: random.chance(0.2),
       timeoutMs: random.pick([0, 1, 5]),
+      expiresInMs: some(random.pick([0, 1, 5, 60_000, 2 ** 53 - 1, -1, 2 ** 53]), 0.7),
+      translation: some(this.#translation(near), 0.6),
       signal: some(
         random.pick([new AbortController().signal, AbortSignal.abort(), AbortSignal.timeout(1)]),
         0.3,
@@ -293,7 +295,18 @@ export class Plausible {
       type: random.pick(['MEM_REG', 'MEM_REG', 'MEM_REG', 'SG_GAPS']),
       // Passing `pd` with an undefined value would be rejected, so leave out the property instead.
       ...(random.chance(0.3) ? { pd: this.one('ProtectionDomain', near) } : undefined),
+      ...(random.chance(0.3) ? { qp: this.one('QueuePair', near) } : undefined),
     };
+  }
+
+  /** Returns the new memory and addresses of a region. */
+  #translation(/** @type {any} */ near) {
+    const random = this.#random;
+    return label('a translation', {
+      memory: this.memory(),
+      ...(random.chance(0.3) ? { start: this.address(near) } : undefined),
+      ...(random.chance(0.3) ? { iova: this.address(near) } : undefined),
+    });
   }
 
   /** Returns a value of any type that calls take. */

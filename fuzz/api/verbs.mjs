@@ -162,7 +162,7 @@ export class Verbs {
     return {
       mw,
       mr,
-      addr: this.read(() => mr.iova, 0) + BigInt(random.pick([0, 0, 0, 8, 4096])),
+      addr: this.read(() => mr.iova, 0n) + BigInt(random.pick([0, 0, 0, 8, 4096])),
       length: random.pick([1, 8, 64, 64, 0, 5000]),
       access: random.pick([4, 4, 6, 14, 1, 0]),
       key: this.read(() => mw.nextRkey, 0x100),

@@ -27,8 +27,11 @@ const flags = [
 const linkFlags = ['-pthread'];
 /* The fuzzers replace the random numbers by reproducible ones, but for that of the wire, which draws none. */
 const reproducible = '-Wl,--wrap=rvt_random_bytes';
-/* The fuzzer of the verbs does the work of other threads where the engine lets them in. */
-const yielding = '-Wl,--wrap=rvt_yield';
+/* The fuzzer of the verbs does the work of other threads where the engine lets them in, lets time pass, and sees each
+ * bind and invalidation as it happens. */
+const ofVerbs = ['rvt_yield', 'rvt_coarse_ms', 'rvt_bind_mw', 'rvt_invalidate_rkey'].map(
+  (name) => `-Wl,--wrap=${name}`,
+);
 
 /** The source files of what a fuzzer tests. */
 const testedSources = {
@@ -111,7 +114,7 @@ function build(compiler, name, testedFlags, entryPoint, flags, link) {
         ...objectsOf([...shared, ...sources]),
         ...link,
         ...(target.name === 'wire' ? [] : [reproducible]),
-        ...(target.name === 'verbs' ? [yielding] : []),
+        ...(target.name === 'verbs' ? ofVerbs : []),
         '-o',
         program,
       ])

@@ -86,6 +86,194 @@ export function* verbScenes() {
             yield Buffer.concat([...begin, send(0, opcode), verb('DEALLOC_PD', 0, 1), ...end]);
           }
   yield* rest();
+  yield* windows();
+}
+
+const WRITE = 0;
+const READ = 1;
+const BIND = 2;
+const INVALIDATE = 3;
+const SEND_WITH_INV = 4;
+const ADD = 5;
+const EVERY_RIGHT = 0x0e;
+const NEW_KEY = 0x10; // of `window`: by the key that a bind gives it
+const OLD_KEY = 0x80;
+
+/**
+ * Posts a work request that concerns a window: 64 bytes of region 0, or a bind to land 0.
+ * @param {number} qp
+ * @param {number} opcode
+ */
+const post = (
+  qp,
+  opcode,
+  { window = 0, place = 0, flags = SIGNALED, count = 0, steps = 0, rights = EVERY_RIGHT, length = 6 } = {},
+) =>
+  verb(
+    'POST_WINDOW',
+    qp | (count << 4),
+    opcode,
+    flags,
+    1,
+    0,
+    0,
+    length,
+    window,
+    place,
+    0,
+    1,
+    128,
+    1,
+    rights,
+    steps,
+  );
+
+/** Windows and leases: queue pair 0 writes to the peer, queue pair 1, which binds them. */
+function* windows() {
+  const end = [verb('RUN'), verb('POLL_CQ', 0, 8)];
+  for (const type of [RC, UC])
+    for (const device of [0, MANUAL]) {
+      const begin = [
+        scene(type, 0, 0, device),
+        verb('REG_LAND', 0, 0, 0, 2, 0x1f),
+        verb('REG_LAND', 1, 0, 128, 7, 0x1f, 1),
+        verb('ALLOC_MW', 0, 0, 0),
+        verb('ALLOC_MW', 1, 0, 1),
+      ];
+      const play = (/** @type {Buffer[]} */ ...verbs) => Buffer.concat([...begin, ...verbs]);
+      const writes = [post(0, WRITE), post(0, ADD, { length: 0 }), post(0, READ), ...end];
+      // Other bytes than before, so that a write that should not be carried out changes something.
+      const late = [post(0, WRITE, { place: 1 }), post(0, READ), ...end];
+      const ends = [
+        post(1, INVALIDATE),
+        post(1, INVALIDATE, { flags: SIGNALED | FENCE }),
+        post(0, SEND_WITH_INV),
+        verb('INVALIDATE_MW', 1, 0),
+        verb('INVALIDATE_MW', 0, 0),
+        verb('DEALLOC_MW', 0),
+        verb('DEREG_LAND', 0, 0),
+        verb('DEREG_LAND', 0, 2),
+        verb('REREG_MR', 0, 4, 0, 0, 0, 0x1f),
+        verb('DESTROY_QP', 1),
+        verb('MODIFY_QP', 1, 0x80),
+        verb('DEALLOC_PD', 0, 1),
+        verb('CLOCK', 50),
+        verb('BIND_MW', 1, 0, 0, 8, 8, 0x0e, 2),
+        verb('BIND_MW', 1, 0),
+        verb('EXIT', 1),
+      ];
+      const made = [
+        verb('BIND_MW', 1, 0, 0, 1, 128, EVERY_RIGHT, 1),
+        verb('BIND_MW', 0, 0, 0, 1, 128, EVERY_RIGHT, 1), // of the wrong queue pair
+        post(1, BIND),
+        post(1, BIND, { flags: SIGNALED | FENCE }),
+        verb('LEASE_MR', 0, 0, 0, 1, 128, EVERY_RIGHT, 0x80, 40),
+        verb('LEASE_MR', 0, 0, 0, 1, 128, EVERY_RIGHT, 1, 40),
+        verb('LEASE_MR', 0, 0, 0, 1, 128, EVERY_RIGHT, 0, 40),
+        verb('LEASE_MR', 0, 0, 0, 1, 128, EVERY_RIGHT, 0x80, 0, 0xff),
+      ];
+      for (const bound of made)
+        for (const ended of ends)
+          yield play(
+            bound,
+            ...end,
+            ...writes,
+            ended,
+            ...end,
+            ...late,
+            post(0, WRITE, { window: OLD_KEY }),
+            ...end,
+          );
+      for (const rights of [0, 2, 4, 8, 0x10, 1])
+        yield play(
+          verb('BIND_MW', 1, 0, 0, 1, 128, rights, 1),
+          ...writes,
+          verb('LEASE_MR', 2, 0, 0, 1, 16, rights, 1, 9),
+        );
+      for (const [place, length] of [
+        [0, 255],
+        [0, 254],
+        [1, 255],
+        [255, 8],
+        [254, 1],
+        [253, 1],
+        [0, 0],
+        [0, 253],
+      ])
+        yield play(
+          verb('BIND_MW', 1, 0, 0, place, length, EVERY_RIGHT, 1),
+          verb('LEASE_MR', 2, 0, 1, place, length, EVERY_RIGHT, 0x80, 9),
+          verb('BIND_MW', 1, 1, 0, place, length, EVERY_RIGHT, 1),
+          ...writes,
+          post(0, WRITE, { window: 2 }),
+          post(2, WRITE, { window: 1 }),
+          ...end,
+        );
+      for (const place of [0, 7, 8, 9, 12, 252, 253, 254, 255])
+        yield play(made[0], post(0, WRITE, { place }), ...end, post(0, ADD, { place, length: 0 }), ...end);
+      // Lists: bind, write by the new key, invalidate.
+      for (const count of [1, 2, 3])
+        for (const steps of [0, 1, 2, 0x81, 0x82])
+          for (const opcode of [BIND, WRITE, INVALIDATE])
+            yield play(
+              post(1, opcode, { count, steps, window: NEW_KEY }),
+              ...writes,
+              post(1, opcode, { count, steps }),
+              ...end,
+            );
+      // Type 1, which can be bound again.
+      yield play(
+        verb('BIND_MW', 1, 1, 0, 1, 64, EVERY_RIGHT, 1),
+        post(0, WRITE, { window: 1 }),
+        ...end,
+        verb('BIND_MW', 0, 1, 0, 20, 64, EVERY_RIGHT, 2),
+        post(0, WRITE, { window: 1 | OLD_KEY }),
+        ...end,
+        verb('BIND_MW', 1, 1, 0, 0, 0, 0, 3),
+        post(0, WRITE, { window: 1 }),
+        ...end,
+      );
+      // Re-registration of lands and of others, with everything that it changes.
+      for (const flags of [0, 1, 2, 3, 4, 5, 6, 7, 8])
+        for (const address of [0, 0x20, 0x40, 0x80])
+          yield play(
+            verb('ALLOC_PD', 1, 0),
+            verb('REREG_MR', 0, flags, 0, 16, 2, 0x1f, 1, address),
+            made[0] ?? verb('RUN'),
+            ...writes,
+            verb('REREG_MR', 0x81, flags, 2, 9, 2, 0x0f, 1, address),
+            send(0, 1),
+            ...end,
+            verb('REREG_MR', 0, 2, 0, 0, 0, 0, 0),
+          );
+      // A long message, interrupted between two steps.
+      for (const [index, ...operands] of [
+        [0, 1, 4, 0, 0, 0, 0x1f],
+        [1, 0],
+        [2, 1, 0],
+        [3, 1, 0],
+        [3, 1, 2],
+        [4, 50],
+        [5, 1, 0, 1],
+        [6, 3, 0, 1, 0, 255, 14, 1, 9],
+        [0, 1, 1, 0, 0, 2],
+        [7, 2, 0, 2, 1],
+      ])
+        for (const bound of [
+          verb('BIND_MW', 1, 0, 1, 0, 255, EVERY_RIGHT, 1),
+          verb('LEASE_MR', 0, 0, 1, 0, 255, EVERY_RIGHT, 1, 40),
+          verb('RUN'),
+        ])
+          for (const opcode of [WRITE, READ])
+            yield play(
+              bound,
+              verb('INTERRUPT_WINDOW', 0, index ?? 0, ...operands),
+              verb('POST_WINDOW', 0, opcode, SIGNALED, 1, 3, 0, 13, 0),
+              verb('INTERRUPT_WINDOW', 0, index ?? 0, ...operands),
+              ...end,
+              ...end,
+            );
+    }
 }
 
 function* rest() {

@@ -50,6 +50,8 @@ static uint32_t wc_opcode(uint32_t opcode) {
         return RVT_WC_OPCODE_LOCAL_INV;
     case RVT_WR_REG_MR:
         return RVT_WC_OPCODE_REG_MR;
+    case RVT_WR_BIND_MW:
+        return RVT_WC_OPCODE_BIND_MW;
     default:
         return RVT_WC_OPCODE_SEND;
     }
@@ -236,6 +238,7 @@ static void compare_queue(struct world *w, struct works *works, const uint64_t *
         struct work *work = &w->works[works->first];
         if (!work->completions && !may_be_missing(w, owner, work))
             verbs_fail(w, "work request %d left its queue without a completion", works->first);
+        work->left = true;
         works->first = work->next;
     }
     int at = works->first;
@@ -585,6 +588,8 @@ static uint32_t children_of(const struct world *w, const struct rvt_pd *pd) {
     uint32_t children = 0;
     for (int i = 0; i < w->mr_count; i++)
         children += rvt_mr_live(w->mrs[i].core) && w->mrs[i].core.mr->pd == pd;
+    for (int i = 0; i < w->mw_count; i++)
+        children += rvt_mw_live(w->mws[i].core) && w->mws[i].core.mw->pd == pd;
     for (int i = 0; i < w->qp_count; i++)
         children += qp_lives(&w->qps[i]) && rvt_qp_pd(w->qps[i].core.qp) == pd;
     for (int i = 0; i < w->srq_count; i++)
@@ -672,6 +677,9 @@ static void check_report(struct world *w, int device) {
     count = 0;
     COUNT(dma, dma_lives(&w->dmas[i]))
     EXPECT(w, "rows of mappings", report.rows[RVT_RESOURCE_DMA], count);
+    count = 0;
+    COUNT(mw, rvt_mw_live(w->mws[i].core))
+    EXPECT(w, "rows of windows", report.rows[RVT_RESOURCE_MW], count);
 }
 
 /* A region has its own references, and one for each element of queued work. */
@@ -706,6 +714,7 @@ void verbs_check(struct world *w) {
     }
     for (int i = 0; i < w->mr_count; i++)
         check_mr(w, i, references[i]);
+    verbs_check_windows(w);
     for (int i = 0; i < w->cq_count; i++)
         w->cqs[i].alive = cq_lives(&w->cqs[i]);
     for (int i = 0; i < w->qp_count; i++)

@@ -41,8 +41,7 @@ int verbs_slot(const int *slots, uint8_t operand, int count) {
 #define MR(n) verbs_slot(w->mr_slot, w->operand[n], MR_SLOTS)
 #define DMA(n) verbs_slot(w->dma_slot, w->operand[n], DMA_SLOTS)
 
-/* Returns the context that an operand selects, or NONE: no context. Sets *device to its device, or the latest. */
-static int chosen_context(const struct world *w, uint8_t operand, int *device) {
+int verbs_chosen_context(const struct world *w, uint8_t operand, int *device) {
     int context = operand % 4 < 2 ? NONE : w->context_slot[operand % 4 - 2];
     *device = context == NONE ? w->device : w->contexts[context].device;
     return context;
@@ -52,8 +51,7 @@ static struct rvt_ucontext *core_context(const struct world *w, int context) {
     return context == NONE ? NULL : w->contexts[context].core;
 }
 
-/* A stale handle must be found to be one. */
-static void expect_alive(const struct world *w, int is, bool alive) {
+void verbs_expect_alive(const struct world *w, int is, bool alive) {
     if (!alive && is != -RVT_EBADF)
         verbs_fail(w, "the result for a stale handle is %d", is);
     if (alive && is == -RVT_EBADF)
@@ -128,7 +126,7 @@ static void exit_device(struct world *w) {
     w->moves = w->ends = true;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_mr_exit(w->devices[w->device].core, w->operand[1] & 1, NULL), false);
-    expect_alive(w, answer, was_open);
+    verbs_expect_alive(w, answer, was_open);
 }
 
 static void alloc_context(struct world *w) {
@@ -140,7 +138,7 @@ static void alloc_context(struct world *w) {
         w, rvt_alloc_ucontext(w->devices[w->device].core, w->operand[2] & 1 ? NULL : w->reader, &context),
         false);
     if (!w->starved)
-        expect_alive(w, answer, w->devices[w->device].open);
+        verbs_expect_alive(w, answer, w->devices[w->device].open);
     if (answer)
         return;
     w->contexts[w->context_count] = (struct context){context, w->device};
@@ -160,7 +158,7 @@ static void dealloc_context(struct world *w) {
     } else {
         bool gone = rvt_ucontext_gone(core);
         int answer = verbs_after_call(w, rvt_dealloc_ucontext(core, w->operand[2] & 1), false);
-        expect_alive(w, answer, !gone);
+        verbs_expect_alive(w, answer, !gone);
     }
 }
 
@@ -175,7 +173,7 @@ static void add_pd(struct world *w, struct pd pd) {
 
 static void alloc_pd(struct world *w) {
     struct pd pd = {.user = w->operand[3] % 4 == 1};
-    pd.context = chosen_context(w, w->operand[2], &pd.device);
+    pd.context = verbs_chosen_context(w, w->operand[2], &pd.device);
     if (pd.device == NONE || w->pd_count == MOST_OBJECTS)
         return;
     verbs_before_call(w);
@@ -186,7 +184,7 @@ static void alloc_pd(struct world *w) {
 }
 
 static void attach_pd(struct world *w) {
-    int from = PD(3), device, context = chosen_context(w, w->operand[2] | 2, &device);
+    int from = PD(3), device, context = verbs_chosen_context(w, w->operand[2] | 2, &device);
     if (from == NONE || context == NONE || w->pd_count == MOST_OBJECTS)
         return;
     struct pd pd = {.device = device, .context = context, .attached = true, .user = w->pds[from].user};
@@ -204,14 +202,14 @@ static void dealloc_pd(struct world *w) {
     w->moves = w->ends = true;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_dealloc_pd(w->pds[pd].core, w->operand[2] & 1), false);
-    expect_alive(w, answer, w->pds[pd].alive);
+    verbs_expect_alive(w, answer, w->pds[pd].alive);
 }
 
 /* --- completion queues --- */
 
 static void create_cq(struct world *w) {
     struct cq cq = {.alive = true};
-    cq.context = chosen_context(w, w->operand[2], &cq.device);
+    cq.context = verbs_chosen_context(w, w->operand[2], &cq.device);
     if (cq.device == NONE || w->cq_count == MOST_OBJECTS)
         return;
     struct rvt_cq_init init = {
@@ -249,7 +247,7 @@ static void resize_cq(struct world *w) {
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_resize_cq(w->cqs[cq].core, w->operand[2]), true);
     if (!w->starved)
-        expect_alive(w, answer, w->cqs[cq].alive);
+        verbs_expect_alive(w, answer, w->cqs[cq].alive);
     if (w->cqs[cq].ring && w->cqs[cq].alive)
         EXPECT(w, "resizing a ring", answer, -RVT_EINVAL);
     if (!answer && w->operand[2] < w->cqs[cq].held)
@@ -264,7 +262,7 @@ static void destroy_cq(struct world *w) {
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_destroy_cq(w->cqs[cq].core), false);
-    expect_alive(w, answer, w->cqs[cq].alive);
+    verbs_expect_alive(w, answer, w->cqs[cq].alive);
 }
 
 static void arm_cq(struct world *w) {
@@ -278,7 +276,7 @@ static void arm_cq(struct world *w) {
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_req_notify_cq(model->core, flags), false);
-    expect_alive(w, answer, model->alive);
+    verbs_expect_alive(w, answer, model->alive);
     if (answer < 0)
         return;
     if (!(model->arming & RVT_NOTIFY_NEXT))
@@ -302,7 +300,7 @@ static void poll_cq(struct world *w) {
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_poll_cq(model->core, want, want ? is : NULL), false);
-    expect_alive(w, answer, model->alive);
+    verbs_expect_alive(w, answer, model->alive);
     if (answer < 0)
         return;
     EXPECT(w, "the number of completions", answer, held);
@@ -389,7 +387,7 @@ static void modify_srq(struct world *w) {
         w, rvt_modify_srq(w->srqs[srq].core, w->operand[2] % 4, w->operand[3] % 16, w->operand[4] % 16),
         w->operand[2] & RVT_SRQ_SET_MAX_WR);
     if (!w->starved)
-        expect_alive(w, answer, w->srqs[srq].alive);
+        verbs_expect_alive(w, answer, w->srqs[srq].alive);
 }
 
 static void destroy_srq(struct world *w) {
@@ -400,7 +398,7 @@ static void destroy_srq(struct world *w) {
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_destroy_srq(w->srqs[srq].core), false);
-    expect_alive(w, answer, w->srqs[srq].alive);
+    verbs_expect_alive(w, answer, w->srqs[srq].alive);
 }
 
 static void create_ah(struct world *w) {
@@ -430,7 +428,7 @@ static void destroy_ah(struct world *w) {
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_destroy_ah(w->ahs[ah].core), false);
-    expect_alive(w, answer, w->ahs[ah].alive);
+    verbs_expect_alive(w, answer, w->ahs[ah].alive);
 }
 
 /* --- queue pairs --- */
@@ -514,7 +512,7 @@ static void destroy_qp(struct world *w) {
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_destroy_qp(w->qps[qp].core), false);
-    expect_alive(w, answer, w->qps[qp].alive);
+    verbs_expect_alive(w, answer, w->qps[qp].alive);
 }
 
 /* Attributes that every move to RTS accepts. */
@@ -629,7 +627,7 @@ static void modify_qp(struct world *w) {
     w->rest = REST_STAYS;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_modify_qp(model->core, &attr, mask), false);
-    expect_alive(w, answer, model->alive);
+    verbs_expect_alive(w, answer, model->alive);
     /* From RESET to RESET nothing changes: a queue pair that was kicked stays ready. */
     if (!answer && mask & RVT_QPA_STATE && attr.state == RVT_QPS_RESET && model->state != RVT_QPS_RESET)
         w->reset = qp;
@@ -656,7 +654,7 @@ static void reg_mr(struct world *w) {
     if (pd == NONE || w->mr_count == MOST_OBJECTS)
         return;
     int window =
-        verbs_new_window(w, w->operand[3] % BUFFERS, w->operand[4] * UINT64_C(8),
+        verbs_new_window(w, w->operand[3] % LAND_BUFFER, w->operand[4] * UINT64_C(8),
                          lengths[w->operand[5] % 8] + w->operand[5] / 8, w->operand[8] % ENVIRONMENTS);
     if (window == NONE)
         return;
@@ -694,22 +692,29 @@ static void get_dma_mr(struct world *w) {
         add_mr(w, mr);
 }
 
-static void dereg_mr(struct world *w) {
-    int mr = MR(1);
-    if (mr == NONE)
-        return;
-    enum rvt_release_mode mode = (enum rvt_release_mode)(w->operand[2] % 3);
+void verbs_dereg(struct world *w, int mr, enum rvt_release_mode mode) {
+    const bool windows = rvt_mr_live(w->mrs[mr].core) && verbs_windows_of(w, mr);
     w->moves = w->ends = true;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_dereg_mr(w->mrs[mr].core, mode), false);
-    expect_alive(w, answer, w->mrs[mr].alive);
+    verbs_expect_alive(w, answer, w->mrs[mr].alive);
     if (mode == RVT_RELEASE_FORCE && w->mrs[mr].alive)
         EXPECT(w, "the result", answer, 0);
     struct rvt_mr_attributes attributes;
     int query = rvt_query_mr(w->mrs[mr].core, &attributes);
     EXPECT(w, "query_mr after dereg_mr", query, answer == -RVT_EBUSY ? 0 : -RVT_EBADF);
-    if (!query && !(attributes.half_dead && attributes.refs > 1))
+    if (!query && !(attributes.half_dead && attributes.refs > 1) && !verbs_windows_of(w, mr))
         verbs_fail(w, "a region is busy without references");
+    if (windows && mode != RVT_RELEASE_FORCE) {
+        EXPECT(w, "the result with windows", answer, -RVT_EBUSY);
+        EXPECT(w, "whether a region with windows is half-dead", attributes.half_dead, false);
+    }
+}
+
+static void dereg_mr(struct world *w) {
+    int mr = MR(1);
+    if (mr != NONE)
+        verbs_dereg(w, mr, (enum rvt_release_mode)(w->operand[2] % 3));
 }
 
 static void dereg_mrs(struct world *w) {
@@ -727,7 +732,7 @@ static void dereg_mrs(struct world *w) {
     verbs_before_call(w);
     int answer = verbs_after_call(
         w, rvt_dereg_mrs(w->pds[pd].core, list, count, (enum rvt_release_mode)(w->operand[4] % 3)), false);
-    expect_alive(w, answer, w->pds[pd].alive);
+    verbs_expect_alive(w, answer, w->pds[pd].alive);
 }
 
 static void map_mr_sg(struct world *w) {
@@ -766,16 +771,16 @@ static void invalidate(struct world *w) {
     uint32_t key = w->mrs[mr].last.keys.rkey ^ (w->operand[3] & 1);
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_invalidate_rkey(w->qps[qp].core, key), false);
-    expect_alive(w, answer, w->qps[qp].alive);
+    verbs_expect_alive(w, answer, w->qps[qp].alive);
 }
 
 static void dma_map(struct world *w) {
     struct dma dma = {.alive = true};
-    int context = chosen_context(w, w->operand[2], &dma.device);
+    int context = verbs_chosen_context(w, w->operand[2], &dma.device);
     if (dma.device == NONE || w->dma_count == MOST_OBJECTS)
         return;
-    dma.window =
-        verbs_new_window(w, w->operand[3] % BUFFERS, 0, w->operand[4] ? w->operand[4] * UINT64_C(256) : 0, 0);
+    dma.window = verbs_new_window(w, w->operand[3] % LAND_BUFFER, 0,
+                                  w->operand[4] ? w->operand[4] * UINT64_C(256) : 0, 0);
     if (dma.window == NONE)
         return;
     dma.address = (w->operand[5] % 8 + UINT64_C(1)) * 0x20000;
@@ -799,7 +804,7 @@ static void dma_unmap(struct world *w) {
     w->ends = true;
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_dma_unmap(w->dmas[dma].core), false);
-    expect_alive(w, answer, w->dmas[dma].alive);
+    verbs_expect_alive(w, answer, w->dmas[dma].alive);
 }
 
 static void detach(struct world *w) {
@@ -815,7 +820,7 @@ static void count_mr(struct world *w) {
     verbs_before_call(w);
     int answer = verbs_after_call(w, rvt_count_mr(w->mrs[mr].core), false);
     if (!w->starved)
-        expect_alive(w, answer, w->mrs[mr].alive);
+        verbs_expect_alive(w, answer, w->mrs[mr].alive);
 }
 
 /* --- reports --- */
@@ -828,14 +833,15 @@ static void query(struct world *w) {
     for (int i = 0; i < QP_SLOTS; i++)
         if (w->qp_slot[i] != NONE) {
             int is = rvt_query_qp(w->qps[w->qp_slot[i]].core, &qp);
-            expect_alive(w, is, w->qps[w->qp_slot[i]].alive);
+            verbs_expect_alive(w, is, w->qps[w->qp_slot[i]].alive);
         }
     for (int i = 0; i < CQ_SLOTS; i++)
         if (w->cq_slot[i] != NONE)
-            expect_alive(w, rvt_query_cq(w->cqs[w->cq_slot[i]].core, &cq), w->cqs[w->cq_slot[i]].alive);
+            verbs_expect_alive(w, rvt_query_cq(w->cqs[w->cq_slot[i]].core, &cq), w->cqs[w->cq_slot[i]].alive);
     for (int i = 0; i < SRQ_SLOTS; i++)
         if (w->srq_slot[i] != NONE)
-            expect_alive(w, rvt_query_srq(w->srqs[w->srq_slot[i]].core, &srq), w->srqs[w->srq_slot[i]].alive);
+            verbs_expect_alive(w, rvt_query_srq(w->srqs[w->srq_slot[i]].core, &srq),
+                               w->srqs[w->srq_slot[i]].alive);
     EXPECT(w, "query_qp of nothing", rvt_query_qp((struct rvt_qp_handle){0}, &qp), -RVT_EBADF);
     EXPECT(w, "query_cq of nothing", rvt_query_cq((struct rvt_cq_handle){0}, &cq), -RVT_EBADF);
     EXPECT(w, "query_srq of nothing", rvt_query_srq((struct rvt_srq_handle){0}, &srq), -RVT_EBADF);
@@ -852,9 +858,13 @@ static void arm_interrupt(struct world *w) {
         VERB_RESIZE_CQ, VERB_DESTROY_QP, VERB_EXIT,       VERB_DEALLOC_CONTEXT,
         VERB_DEREG_MR,  VERB_MODIFY_QP,  VERB_RUN,        VERB_POST_SRQ_RECV,
     };
+    static const uint8_t on_windows[8] = {
+        VERB_REREG_MR, VERB_DEALLOC_MW, VERB_INVALIDATE_MW, VERB_DEREG_LAND,
+        VERB_CLOCK,    VERB_BIND_MW,    VERB_LEASE_MR,      VERB_POST_WINDOW,
+    };
     w->interrupt.waits = true;
     w->interrupt.steps = w->operand[1] % 8;
-    w->interrupt.code = verbs[w->operand[2] % 16];
+    w->interrupt.code = w->code == VERB_INTERRUPT ? verbs[w->operand[2] % 16] : on_windows[w->operand[2] % 8];
     memset(w->interrupt.operand, 0, sizeof(w->interrupt.operand));
     memcpy(w->interrupt.operand + 1, w->operand + 3, VERB_OPERANDS - 2);
 }
@@ -868,7 +878,8 @@ bool verbs_can_interrupt(const struct world *w) {
         return true;
     case VERB_POST_SEND: /* its own work requests enter the model only when it is over */
     case VERB_POST_WHOLE:
-        return w->interrupt.code != VERB_POST_SEND;
+    case VERB_POST_WINDOW:
+        return w->interrupt.code != VERB_POST_SEND && w->interrupt.code != VERB_POST_WINDOW;
     case VERB_DEREG_MR: /* which can be interrupted by what does not end its region */
         return w->interrupt.code == VERB_MODIFY_QP || w->interrupt.code == VERB_DESTROY_QP ||
                w->interrupt.code == VERB_POST_RECV || w->interrupt.code == VERB_POST_SEND;
@@ -1044,13 +1055,15 @@ void verbs_perform(struct world *w) {
         write_tail(w);
         break;
     case VERB_INTERRUPT:
+    case VERB_INTERRUPT_WINDOW:
         arm_interrupt(w);
         break;
     case VERB_CHECK_QP:
         create_check_qp(w);
         break;
     default:
-        verbs_perform_work(w);
+        if (!verbs_perform_window(w))
+            verbs_perform_work(w);
         break;
     }
 }

@@ -227,9 +227,15 @@ static void post_send(struct world *w) {
             .remote_qpn = peer == NONE ? 3 : w->qps[peer].qpn,
             .remote_qkey = o[13] & 0x80 ? 0x80000000 : 0x11,
         };
+        if (w->code == VERB_POST_WINDOW)
+            verbs_fill_window_wr(w, i, &wrs[i]);
+        w->works[works[i]].opcode = wrs[i].opcode;
+        w->works[works[i]].length = sum_of(sges[i], wrs[i].num_sge);
+        w->works[works[i]].remote_addr = wrs[i].remote_addr;
+        w->works[works[i]].rkey = wrs[i].rkey;
     }
     const struct rvt_engine_qp *core = verbs_engine_qp(w, qp);
-    const bool whole = w->code == VERB_POST_WHOLE;
+    const bool whole = w->code == VERB_POST_WHOLE || (w->code == VERB_POST_WINDOW && o[15] & 0x80);
     uint32_t delayed = core ? core->delayed_invs : 0, psn = core ? core->attr.sq_psn : 0;
     w->moves = true;
     verbs_before_call(w);
@@ -245,11 +251,9 @@ static void post_send(struct world *w) {
     for (uint32_t i = 0; i < count; i++) {
         struct work *work = &w->works[works[i]];
         bool signaled = wrs[i].flags & RVT_SEND_SIGNALED;
-        bool is_inv = wrs[i].opcode == RVT_WR_LOCAL_INV;
+        bool is_inv = wrs[i].opcode == RVT_WR_LOCAL_INV || wrs[i].opcode == RVT_WR_BIND_MW;
         bool is_delayed = is_inv && (whole || wrs[i].flags & RVT_SEND_FENCE || delayed);
         bool at_once = (is_inv && !is_delayed) || wrs[i].opcode == RVT_WR_REG_MR;
-        work->opcode = wrs[i].opcode;
-        work->length = sum_of(sges[i], wrs[i].num_sge);
         work->must_complete = signaled || model->sig_type == RVT_SIGNAL_ALL_WR;
         verbs_say(w,
                   "\n      %s %" PRIu32 ": opcode %" PRIu32 ", flags %" PRIu32 ", %" PRIu32
@@ -370,6 +374,7 @@ void verbs_perform_work(struct world *w) {
     switch ((enum verb)w->code) {
     case VERB_POST_SEND:
     case VERB_POST_WHOLE:
+    case VERB_POST_WINDOW:
         post_send(w);
         break;
     case VERB_POST_RECV:

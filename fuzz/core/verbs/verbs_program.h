@@ -72,7 +72,27 @@ enum verb {
     /* operands: queue, what, number (4): the consumer of a ring takes completions, or writes any TAIL */
     VERB_TAIL = 47,
     VERB_POST_WHOLE = 48, /* operands: as of VERB_POST_SEND; posts all work requests or none */
-    VERB_COUNT = 49,
+    /* A program that has windows has regions of their own, which only windows' keys lead to: see verbs_window.c. */
+    VERB_REG_LAND = 49,   /* operands: land, domain, offset, length, access, iova, owner */
+    VERB_DEREG_LAND = 50, /* operands: land, mode */
+    VERB_ALLOC_MW = 51,   /* operands: window, domain, type */
+    VERB_DEALLOC_MW = 52, /* operand: window */
+    /* operands: queue pair, window, region (bit 7: not a land), place, length, access, key */
+    VERB_BIND_MW = 53,
+    /* operands: window, context, region (bit 7: not a land), place, length, access, queue pair (bit 7: none),
+     * milliseconds (2) */
+    VERB_LEASE_MR = 54,
+    /* operands: region (bit 7: not a land), flags, buffer, offset, length, access, domain, address (bit 7: a wrong
+     * one) */
+    VERB_REREG_MR = 55,
+    VERB_CLOCK = 56, /* operands: milliseconds that pass on the coarse clock (2) */
+    /* queue pair | count, opcode, flags, elements, element, place, length, window | kind of key, place in it,
+     * region, its place, length, key, access, steps of the opcode (bits 0 to 2) and whether it is whole (bit 7) */
+    VERB_POST_WINDOW = 57,
+    VERB_INVALIDATE_MW = 58, /* operands: queue pair, window, wrong */
+    /* as VERB_INTERRUPT, with the operations on windows, leases and lands */
+    VERB_INTERRUPT_WINDOW = 59,
+    VERB_COUNT = 60,
 };
 
 /* Returns a name such as "post_send"; never NULL. */

@@ -13,6 +13,10 @@
 
 static struct world *current;
 
+struct world *verbs_current(void) {
+    return current;
+}
+
 /* --- findings --- */
 
 void verbs_fail(const struct world *w, const char *format, ...) {
@@ -100,6 +104,17 @@ const char *verb_name(unsigned code) {
         [VERB_INTERRUPT] = "interrupt",
         [VERB_TAIL] = "tail",
         [VERB_POST_WHOLE] = "post_send_whole",
+        [VERB_REG_LAND] = "reg_land",
+        [VERB_DEREG_LAND] = "dereg_land",
+        [VERB_ALLOC_MW] = "alloc_mw",
+        [VERB_DEALLOC_MW] = "dealloc_mw",
+        [VERB_BIND_MW] = "bind_mw",
+        [VERB_LEASE_MR] = "lease_mr",
+        [VERB_REREG_MR] = "rereg_mr",
+        [VERB_CLOCK] = "clock",
+        [VERB_POST_WINDOW] = "post_window",
+        [VERB_INVALIDATE_MW] = "invalidate_mw",
+        [VERB_INTERRUPT_WINDOW] = "interrupt_window",
     };
     return code < VERB_COUNT ? names[code] : "nothing";
 }
@@ -117,10 +132,22 @@ bool __wrap_rvt_random_bytes(void *out, size_t bytes) {
     return true;
 }
 
+/* --- the coarse clock --- */
+
+/* The same of this one: leases expire only when a program lets time pass. */
+uint64_t __wrap_rvt_coarse_ms(void);
+uint64_t __wrap_rvt_coarse_ms(void) {
+    return current ? current->clock : 0;
+}
+
 /* --- memory --- */
 
-/* Sizes of the buffers. The last one is larger than one step of the engine (64 KiB). */
-static const size_t buffer_sizes[BUFFERS] = {4096, 8192, 6000, 73728};
+/* Sizes of the buffers. The one before the lands is larger than one step of the engine (64 KiB). */
+static const size_t buffer_sizes[BUFFERS] = {4096, 8192, 6000, 73728, 73728};
+
+size_t verbs_buffer_size(int buffer) {
+    return buffer_sizes[buffer];
+}
 
 void *verbs_environment(int number) {
     static char environments[ENVIRONMENTS];
@@ -233,7 +260,7 @@ void verbs_note_windows(struct world *w) {
     }
 }
 
-static bool may_change(const struct world *w, int buffer, size_t at) {
+bool verbs_may_change(const struct world *w, int buffer, size_t at) {
     for (int i = 0; i < w->window_count; i++) {
         const struct window *window = &w->windows[i];
         if (window->writable && window->buffer == buffer && at >= window->offset &&
@@ -249,7 +276,7 @@ static void check_bytes(struct world *w) {
         const unsigned char *is = w->buffers[buffer];
         unsigned char *was = w->shadows[buffer];
         size_t size = buffer_sizes[buffer];
-        if (!w->moves && buffer == BUFFERS - 1 && w->at % 16)
+        if (!w->moves && buffer >= LAND_BUFFER - 1 && w->at % 16)
             continue; /* the large one takes time */
         if (memcmp(is, was, size) == 0)
             continue;
@@ -258,7 +285,7 @@ static void check_bytes(struct world *w) {
                 continue;
             if (!w->moves)
                 verbs_fail(w, "byte %zu of buffer %d changed", i, buffer);
-            if (!may_change(w, buffer, i))
+            if (!verbs_may_change(w, buffer, i))
                 verbs_fail(w, "byte %zu of buffer %d changed, outside of what can be written", i, buffer);
             was[i] = is[i];
         }
@@ -309,6 +336,7 @@ static void interrupt(struct world *w) {
     w->interrupt.done = true;
     verbs_say(w, "\n    interrupted by %s", verb_name(w->code));
     pretend_waiting(w, 0);
+    verbs_check_land(w);
     check_bytes(w);
     verbs_perform(w);
     verbs_note(15000 + w->code);
@@ -319,6 +347,7 @@ static void interrupt(struct world *w) {
     for (int i = 0; i < w->dma_count; i++)
         w->dmas[i].alive =
             rvt_object_generation(&w->dmas[i].core.map->owned.object) == w->dmas[i].core.generation;
+    verbs_settle_windows(w);
     verbs_note_windows(w);
     w->moves = true;
     w->rest = REST_ANY;
@@ -350,7 +379,7 @@ static void clear(int *slots, int count) {
 static void begin(struct world *w, bool print) {
     current = w;
     w->device_count = w->context_count = w->pd_count = w->cq_count = w->srq_count = w->ah_count = 0;
-    w->qp_count = w->mr_count = w->dma_count = w->window_count = w->work_count = 0;
+    w->qp_count = w->mr_count = w->dma_count = w->mw_count = w->window_count = w->work_count = 0;
     w->device = NONE;
     clear(w->context_slot, CONTEXT_SLOTS);
     clear(w->pd_slot, PD_SLOTS);
@@ -360,8 +389,11 @@ static void begin(struct world *w, bool print) {
     clear(w->qp_slot, QP_SLOTS);
     clear(w->mr_slot, MR_SLOTS);
     clear(w->dma_slot, DMA_SLOTS);
+    clear(w->land_slot, LAND_SLOTS);
+    clear(w->mw_slot, MW_SLOTS);
     w->environment = 0;
     w->now = 0;
+    w->clock = 1000;
     w->at = 0;
     w->code = VERB_NOTHING;
     w->print = print;
@@ -395,12 +427,13 @@ static void perform(struct world *w) {
     w->interrupt.done = false;
     w->interrupt.waits = w->interrupt.waits && verbs_can_interrupt(w);
     pretend_waiting(w, w->interrupt.waits);
-    const bool arms = w->code == VERB_INTERRUPT;
+    const bool arms = w->code == VERB_INTERRUPT || w->code == VERB_INTERRUPT_WINDOW;
     verbs_perform(w);
     if (!arms) {
         pretend_waiting(w, 0);
         w->interrupt.waits = false;
     }
+    verbs_check_land(w);
     verbs_check(w);
     check_bytes(w);
     verbs_say(w, "\n");
@@ -434,6 +467,7 @@ static void end_one_by_one(struct world *w) {
             perform_one(w, VERB_FIRE_TIMERS, 0, 0);
             perform_one(w, VERB_RUN, 0, 0);
         }
+    PERFORM_ALL(mw, VERB_DEALLOC_MW)
     PERFORM_ALL(qp, VERB_DESTROY_QP)
     PERFORM_ALL(srq, VERB_DESTROY_SRQ)
     PERFORM_ALL(ah, VERB_DESTROY_AH)

@@ -17,6 +17,8 @@ enum {
     QP_SLOTS = 8,
     MR_SLOTS = 16,
     DMA_SLOTS = 4,
+    LAND_SLOTS = 4,
+    MW_SLOTS = 8,
     ENVIRONMENTS = 3, /* 0: memory that no environment owns */
 
     /* How many of each a program can create. */
@@ -26,7 +28,8 @@ enum {
     MOST_WORKS = 4096,
     MOST_EVENTS = 4096,
 
-    BUFFERS = 4,
+    BUFFERS = 5,
+    LAND_BUFFER = 4, /* of the regions that only windows lead to */
     MOST_WRS = 4,
     MOST_ELEMENTS = 6,
 };
@@ -37,8 +40,11 @@ struct work {
     uint32_t list; /* its number among all work requests of that queue */
     uint32_t opcode, length;
     bool receive;
-    bool must_complete; /* signaled, or a receive */
-    bool dropped;       /* it must not complete any more */
+    bool must_complete;   /* signaled, or a receive */
+    bool dropped;         /* it must not complete any more */
+    bool left;            /* it has left its queue */
+    uint64_t remote_addr; /* of what it writes into memory of the peer, through this key */
+    uint32_t rkey;
     uint32_t completions;
     int next; /* in its queue */
 };
@@ -121,6 +127,20 @@ struct dma {
     bool alive;
 };
 
+/* A memory window or a lease. What it is bound to is what the verbs have been told, not what the core says. */
+struct mw {
+    struct rvt_mw_handle core;
+    int device, pd, context; /* context: of a lease, or NONE */
+    uint32_t type;
+    bool alive, lease;
+    uint32_t key, old_key; /* old_key: before it was bound the last time */
+    int mr;                /* NONE: unbound */
+    int qp;                /* the only one whose peer may use it, or NONE */
+    uint64_t addr, length;
+    uint32_t access;
+    uint64_t deadline;
+};
+
 /* Bytes of a buffer that the core knows as one memory. */
 struct window {
     struct rvt_memory memory;
@@ -150,19 +170,22 @@ struct world {
     struct qp qps[MOST_OBJECTS];
     struct mr mrs[MOST_OBJECTS];
     struct dma dmas[MOST_OBJECTS];
+    struct mw mws[MOST_OBJECTS];
     struct window windows[2 * MOST_OBJECTS];
     struct work works[MOST_WORKS];
     int device_count, context_count, pd_count, cq_count, srq_count, ah_count, qp_count, mr_count, dma_count,
-        window_count, work_count;
+        mw_count, window_count, work_count;
 
     int device; /* the latest one, or NONE */
     int context_slot[CONTEXT_SLOTS], pd_slot[PD_SLOTS], cq_slot[CQ_SLOTS], srq_slot[SRQ_SLOTS],
-        ah_slot[AH_SLOTS], qp_slot[QP_SLOTS], mr_slot[MR_SLOTS], dma_slot[DMA_SLOTS];
+        ah_slot[AH_SLOTS], qp_slot[QP_SLOTS], mr_slot[MR_SLOTS], dma_slot[DMA_SLOTS], land_slot[LAND_SLOTS],
+        mw_slot[MW_SLOTS];
 
     unsigned char *buffers[BUFFERS], *shadows[BUFFERS];
     struct rvt_reader *reader;
     int environment;
-    uint64_t now; /* microseconds */
+    uint64_t now;   /* microseconds */
+    uint64_t clock; /* milliseconds, the core's coarse clock */
 
     /* The running operation. */
     uint32_t at;
@@ -188,6 +211,9 @@ struct world {
     long live;
     uint64_t random_state;
 };
+
+/* The world of the running program, for functions that the core calls. */
+struct world *verbs_current(void);
 
 /* Plays a program. */
 void verbs_play(struct world *w, const uint8_t *bytes, size_t size, bool print);
@@ -231,6 +257,19 @@ void verbs_check_ring(const struct world *w, const struct ring *ring, bool relea
 void verbs_free_ring(struct ring *ring);
 /* Returns how many completions the consumer has taken that the queue still counts; 0 without a ring. */
 uint32_t verbs_taken(const struct cq *cq);
+
+/* Checks that bytes of lands changed only through windows as they are now. Must be called before anything of windows
+ * or regions changes. */
+void verbs_check_land(struct world *w);
+/* Whether any window or lease that has not expired is bound to a region. */
+uint32_t verbs_windows_of(const struct world *w, int mr);
+/* Takes over which windows ended. */
+void verbs_settle_windows(struct world *w);
+/* Compares windows with the model, after an operation. */
+void verbs_check_windows(struct world *w);
+/* Whether a byte of a buffer can be written. */
+bool verbs_may_change(const struct world *w, int buffer, size_t at);
+size_t verbs_buffer_size(int buffer);
 
 int verbs_new_window(struct world *w, int buffer, uint64_t offset, uint64_t length, int owner);
 
