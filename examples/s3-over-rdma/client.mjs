@@ -35,8 +35,8 @@ export class StoreClient {
     this.#secret = Buffer.from(privateData).toString('hex', 0, 16);
   }
 
-  /** Registers memory for the store; with `expiresInMs` by a lease, whose tokens are void after that time. */
-  offer(/** @type {Buffer} */ bytes, /** @type {number} */ expiresInMs = 0) {
+  /** Registers memory for the store; with `expiresInMs` by a lease: its tokens are void then. @returns {import('rdmavt').Advertisement} */
+  offer(/** @type {Buffer} */ bytes, expiresInMs = 0) {
     const access = Access.LocalWrite | Access.RemoteRead | Access.RemoteWrite;
     const mr = this.#pd.regUserMr(bytes, { access });
     // The device judges the time in each check: a lease also expires while this thread is busy.

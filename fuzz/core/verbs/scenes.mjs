@@ -162,8 +162,9 @@ function* windows() {
         verb('BIND_MW', 1, 0),
         verb('EXIT', 1),
       ];
+      const bound = verb('BIND_MW', 1, 0, 0, 1, 128, EVERY_RIGHT, 1);
       const made = [
-        verb('BIND_MW', 1, 0, 0, 1, 128, EVERY_RIGHT, 1),
+        bound,
         verb('BIND_MW', 0, 0, 0, 1, 128, EVERY_RIGHT, 1), // of the wrong queue pair
         post(1, BIND),
         post(1, BIND, { flags: SIGNALED | FENCE }),
@@ -190,7 +191,7 @@ function* windows() {
           ...writes,
           verb('LEASE_MR', 2, 0, 0, 1, 16, rights, 1, 9),
         );
-      for (const [place, length] of [
+      for (const [place = 0, length = 0] of [
         [0, 255],
         [0, 254],
         [1, 255],
@@ -210,7 +211,7 @@ function* windows() {
           ...end,
         );
       for (const place of [0, 7, 8, 9, 12, 252, 253, 254, 255])
-        yield play(made[0], post(0, WRITE, { place }), ...end, post(0, ADD, { place, length: 0 }), ...end);
+        yield play(bound, post(0, WRITE, { place }), ...end, post(0, ADD, { place, length: 0 }), ...end);
       // Lists: bind, write by the new key, invalidate.
       for (const count of [1, 2, 3])
         for (const steps of [0, 1, 2, 0x81, 0x82])
