@@ -391,7 +391,7 @@ static void closing_visits_only_the_objects_that_close(void) {
 /* --- the number of child kinds that a domain supports --- */
 
 static void a_domain_supports_a_limited_number_of_child_kinds(void) {
-    enum { MORE = RVT_MOST_CHILD_KINDS - 2 }; /* besides queue pairs and regions */
+    enum { MORE = RVT_MOST_CHILD_KINDS - 3 }; /* besides queue pairs, regions and windows */
     struct rvt_object_kind more[MORE + 1];
     const struct rvt_object_kind *list[MORE + 1];
     for (uint32_t i = 0; i <= MORE; i++) {
