@@ -4,6 +4,7 @@
 #ifndef RVT_TEST_ENDS_H
 #define RVT_TEST_ENDS_H
 
+#include "core/objects/mw.h"
 #include "core/objects/rereg.h"
 #include "fixture.h"
 
@@ -24,6 +25,10 @@ enum end {
     END_CONTEXT_OF_MAPPING,
     DESTROY_QP,
     DMA_UNMAP,
+    INVALIDATE_WINDOW,
+    DEALLOC_WINDOW,
+    REVOKE_LEASE,
+    FORCE_UNDER_WINDOW,
     CLOSE, /* must be last, because it closes the device for all environments */
     ENDS
 };
@@ -53,6 +58,10 @@ static const struct {
     [END_CONTEXT_OF_MAPPING] = {"dealloc_ucontext of a mapping", 0, RVT_REMAPPED, RVT_OUT_OF_BOUNDS},
     [DESTROY_QP] = {"destroy_qp", 0, RVT_REASON_NONE, RVT_REASON_NONE},
     [DMA_UNMAP] = {"dma_unmap", -RVT_EBUSY, RVT_REASON_NONE, RVT_UNMAPPED},
+    [INVALIDATE_WINDOW] = {"invalidate_rkey of a window", 0, RVT_WINDOW_ENDED, RVT_WINDOW_UNBOUND},
+    [DEALLOC_WINDOW] = {"dealloc_mw", 0, RVT_WINDOW_ENDED, RVT_REVOKED},
+    [REVOKE_LEASE] = {"dealloc_mw of a lease", 0, RVT_WINDOW_ENDED, RVT_REVOKED},
+    [FORCE_UNDER_WINDOW] = {"dereg by force under a window", 0, RVT_REGION_REVOKED, RVT_WINDOW_UNBOUND},
     [CLOSE] = {"close", 0, RVT_REGION_REVOKED, RVT_REASON_NONE},
 };
 
@@ -76,12 +85,35 @@ struct victim {
     struct rvt_mr_handle mr;
     struct rvt_dma_handle mapping;
     uint32_t key;
+    struct rvt_mw_handle mw;
 };
 
 static alignas(4096) unsigned char spare_page[PAGE];
 
 static inline uint64_t spare_dma(const struct victim *v) {
     return v->dma + v->length + PAGE;
+}
+
+/* Returns whether the memory is reached by the key of a window. Such a key is only for peers. */
+static inline bool has_window(enum end end) {
+    return end == INVALIDATE_WINDOW || end == DEALLOC_WINDOW || end == REVOKE_LEASE ||
+           end == FORCE_UNDER_WINDOW;
+}
+
+/* Binds a window, or makes a lease, over the whole region. Its key becomes v->key. */
+static inline void open_window(struct victim *v) {
+    struct rvt_bind bind = {.mr = v->mr,
+                            .addr = v->dma,
+                            .length = v->length,
+                            .access =
+                                RVT_ACCESS_REMOTE_READ | RVT_ACCESS_REMOTE_WRITE | RVT_ACCESS_REMOTE_ATOMIC};
+    if (v->end == REVOKE_LEASE) {
+        CHECK_EQ(rvt_lease_mr(v->a.context, &bind, NULL, UINT64_MAX, &v->mw, &v->key), 0);
+        return;
+    }
+    CHECK_EQ(rvt_alloc_mw(v->a.pd, RVT_MW_TYPE_TWO, &v->mw, &v->key), 0);
+    v->key = bind.key = v->key ^ 1;
+    CHECK_EQ(rvt_bind_mw(v->a.qp, v->mw, &bind), 0);
 }
 
 /* Registers all of `data` with key v->key at iova v->dma, with all access rights, in the domain v->a.pd. Uses
@@ -127,9 +159,12 @@ static inline bool open_victim(struct victim *v, enum end end, struct rvt_dev_in
         v->mr = fixture_reg_in(attached, data, length, dma, dma, ALL_ACCESS);
         break;
     default:
-        v->mr = fixture_reg(&v->a, data, length, dma, dma, ALL_ACCESS);
+        v->mr = fixture_reg(&v->a, data, length, dma, dma,
+                            ALL_ACCESS | (has_window(end) ? RVT_ACCESS_MW_BIND : 0));
     }
     v->key = fixture_key(v->mr);
+    if (has_window(end))
+        open_window(v);
     return true;
 }
 
@@ -159,6 +194,7 @@ static inline int take_victim(struct victim *v) {
     case DEREG:
         return rvt_dereg_mr(v->mr, RVT_RELEASE);
     case FORCE:
+    case FORCE_UNDER_WINDOW:
         return rvt_dereg_mr(v->mr, RVT_RELEASE_FORCE);
     case DEREGS:
         return rvt_dereg_mrs(v->a.pd, (struct rvt_mr_handle[]){v->mr, v->mr}, 2, RVT_RELEASE_FORCE);
@@ -173,7 +209,11 @@ static inline int take_victim(struct victim *v) {
     case END_CONTEXT_OF_MAPPING:
         return rvt_dealloc_ucontext(v->b.context, true);
     case INVALIDATE:
+    case INVALIDATE_WINDOW:
         return rvt_invalidate_rkey(v->a.qp, v->key);
+    case DEALLOC_WINDOW:
+    case REVOKE_LEASE:
+        return rvt_dealloc_mw(v->mw);
     case FAST_REG:
         return rvt_fast_reg_mr(v->a.qp, v->mr, v->key ^ 1, ALL_ACCESS, NULL);
     case UNMAP_FMR:
