@@ -78,6 +78,7 @@ export function openScene(world, plausible, natives, traffic) {
     part(`${parent === pd ? 'ProtectionDomain' : 'QueuePair'}.checker`, () => parent.checker());
   }
   traffic.openScene(device, pd);
+  openKeys(world, part, pd, plausible.verbs.queuePairs(device));
   openNativeScene(world, natives);
 }
 
@@ -105,6 +106,51 @@ export function openShared(world, plausible, traffic, token) {
     );
   traffic.openScene(device, pd);
   return plausible.verbs.queuePairs(device).length > 0;
+}
+
+/**
+ * Makes what gives keys of its own: a window, bound and perhaps unbound again, a lease, and a cache. Random arguments rarely fit
+ * together.
+ *
+ * @param {World} world
+ * @param {<T>(name: string, make: () => T) => T} part
+ * @param {any} pd
+ * @param {any[]} queuePairs
+ */
+function openKeys({ memories, random, rdmavt }, part, pd, queuePairs) {
+  const register = () =>
+    part('ProtectionDomain.regUserMr', () =>
+      pd.regUserMr(label('registered memory', memories.make(64).body()), { access: 31 }),
+    );
+  const mr = register();
+  if (!mr) return;
+  const mw = part('ProtectionDomain.allocMw', () => pd.allocMw());
+  const qp = queuePairs.length ? random.pick(queuePairs) : undefined;
+  if (mw && qp) {
+    const { iova, length } = mr;
+    const key = mw.nextRkey;
+    part('QueuePair.postSend', () =>
+      qp.postSend({ opcode: 'BIND_MW', mw, mr, addr: iova, length, access: 6, key }),
+    );
+    if (random.chance(0.3)) part('QueuePair.invalidateRkey', () => qp.invalidateRkey(key));
+    if (random.chance(0.3)) part('MemoryWindow.dealloc', () => mw.dealloc());
+  }
+  const leased = register();
+  if (leased) {
+    const lease = part('MemoryRegion.advertise', () =>
+      leased.advertise({ expiresInMs: random.pick([0, 1, 60_000]) }),
+    );
+    if (lease && random.chance(0.3)) part('Lease.revoke', () => lease.revoke());
+    const access = random.pick([0, 1, 31]);
+    part('MemoryRegion.rereg', () => leased.rereg({ access }));
+  }
+  const cache = part('new RegistrationCache', () => new rdmavt.RegistrationCache(pd, { maxRegions: 2 }));
+  if (!cache) return;
+  for (let i = 0; i < 3; i++) {
+    const bytes = memories.make().body();
+    const use = part('RegistrationCache.get', () => cache.get(label('cached memory', bytes), 31));
+    if (use && random.chance(0.7)) part('RegionUse.put', () => use.put());
+  }
 }
 
 /**
