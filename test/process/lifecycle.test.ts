@@ -185,7 +185,7 @@ describe('after closing', () => {
           'Closed', // Checks return this reason instead of throwing.
           // Methods whose first argument is an options object: they reject the unknown names in the request above.
           'Device.allocPd,Device.close,Device.counters,Device.detach,Device.run,Device.share,FastMemoryRegion.advertise,' +
-            'FastMemoryRegion.dealloc,FastMemoryRegion.deallocAsync,MemoryRegion.advertise,MemoryRegion.dereg,MemoryRegion.deregAsync,' +
+            'FastMemoryRegion.dealloc,FastMemoryRegion.deallocAsync,MemoryRegion.advertise,MemoryRegion.dereg,MemoryRegion.deregAsync,MemoryRegion.rereg,' +
             'ProtectionDomain.allocFmr,ProtectionDomain.allocMr,ProtectionDomain.createAh,ProtectionDomain.createQp,' +
             'ProtectionDomain.createSrq,ProtectionDomain.dealloc,ProtectionDomain.getDmaMr,QueuePair.activate,' +
             'QueuePair.connect,QueuePair.modify',

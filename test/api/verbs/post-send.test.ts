@@ -146,7 +146,7 @@ describe('throws, and posts nothing, for', () => {
     ['a number', 1, /"wr" argument must be of type object/],
     ['a hole in the list', [write, , write], /"wrs\[1\]" argument must be of type object/], // eslint-disable-line no-sparse-arrays
     ['no opcode', [{}], /"wrs\[0\].opcode" property must be of type string/],
-    ['an unknown opcode', at({ opcode: 'BIND_MW' }), /'wrs\[1\].opcode' must be one of: 'SEND'/],
+    ['an unknown opcode', at({ opcode: 'LSO' }), /'wrs\[1\].opcode' must be one of: 'SEND'/],
     ['an opcode of Object.prototype', at({ opcode: 'toString' }), /'wrs\[1\].opcode' must be one of/],
     ['an opcode that is a number', { ...write, opcode: 0 }, /"wr.opcode" property must be of type string/],
     [

@@ -613,7 +613,7 @@ describe('fill', () => {
   test.each<[string, unknown, RegExp]>([
     ['no work request', undefined, /"wr" argument must be of type object/],
     ['a list', [write], /"wr.opcode" property must be of type string/],
-    ['an unknown opcode', { opcode: 'BIND_MW' }, /'wr.opcode' must be one of: 'SEND'/],
+    ['an unknown opcode', { opcode: 'LSO' }, /'wr.opcode' must be one of: 'SEND'/],
     ['a bad wr_id', { ...write, wrId: -1 }, /"wr.wrId" is out of range/],
     ['a bad flag', { ...write, signaled: 1 }, /"wr.signaled" property must be of type boolean/],
     ['an SGE that is null', { ...write, sges: [null] }, /"wr.sges\[0\]" property must be of type object/],
