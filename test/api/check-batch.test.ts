@@ -35,7 +35,9 @@ describe('a batch gives the same answers as single checks', () => {
       { numRuns: 1500 },
     );
     // KeyZeroDenied and NoDmaRegion need devices configured differently.
-    for (const reason of checkReasons.slice(3)) expect(seen).toContain(reason);
+    const never = side === 'local' ? ['WindowOtherQp', 'LeaseExpired'] : ['WindowLocal'];
+    const possible = checkReasons.slice(3).filter((reason) => !never.includes(reason));
+    for (const reason of possible) expect(seen).toContain(reason);
   });
 
   test('for key 0 in a domain that is not trusted', () => {

@@ -7,7 +7,7 @@ const root = join(__dirname, '..', '..');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 
 describe('help', () => {
-  const commands = ['bench', 'build', 'explain', 'help', 'replay', 'serve'];
+  const commands = ['bench', 'build', 'explain', 'help', 'inspect', 'replay', 'serve'];
 
   it.each([[['--help']], [['-h']], [['help']], [['help', 'help']], [['help', '--help']]])(
     '%j lists the commands',

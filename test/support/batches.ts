@@ -22,7 +22,17 @@ export function everyKind(remoteKeyZero = true) {
   const fmr = pd.allocFmr({ maxPages: 4, access: ALL });
   fmr.mapPhys([DMA, DMA + 2n * PAGE_N], 0x5000n);
   const dma = pd.getDmaMr();
-  return { device, pd, qp, user, readOnly, foreign, goneKey, sg, fmr, dma };
+  const leased = pd.regUserMr(Buffer.alloc(PAGE), { start: 0x6000n, iova: 0x6000n, access: ALL });
+  const lease = (options: { expiresInMs?: number; access?: Access; qp?: QueuePair } = {}): number =>
+    leased.advertise({ expiresInMs: 3_600_000, ...options }).rkey;
+  const keys = {
+    unbound: pd.allocMw().rkey as number,
+    live: lease(),
+    ofOther: lease({ qp: pd.createQp() }),
+    readOnly: lease({ access: Access.RemoteRead }),
+    expired: lease({ expiresInMs: 0 }), // last, because the next lease of the region would end it
+  };
+  return { device, pd, qp, user, readOnly, foreign, goneKey, sg, fmr, dma, keys };
 }
 
 export type Kinds = ReturnType<typeof everyKind>;
@@ -59,7 +69,7 @@ export const placeIn = (batch: CheckBatch, i: number) => ({
 
 /** Generates elements near every interesting address of {@link everyKind}. */
 export function elementArb(kinds: Kinds): fc.Arbitrary<Element> {
-  const { user, readOnly, foreign, sg, fmr, goneKey } = kinds;
+  const { user, readOnly, foreign, sg, fmr, goneKey, keys } = kinds;
   const pairs: [key: number, anchor: bigint][] = [
     [user.lkey, 0x1000n],
     [user.lkey, 0x9000n],
@@ -69,6 +79,7 @@ export function elementArb(kinds: Kinds): fc.Arbitrary<Element> {
     [sg.lkey, DMA],
     [fmr.lkey, 0x5000n],
     [0, DMA],
+    ...Object.values(keys).map((key): [number, bigint] => [key, 0x6000n]),
   ];
   // Offsets from the start of each region at which a segment or a region begins or ends. Every region ends at one of them.
   const edges = [0n, 64n, PAGE_N, 2n * PAGE_N, 3n * PAGE_N, 4n * PAGE_N];
