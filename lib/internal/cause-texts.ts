@@ -170,7 +170,10 @@ export const causeTexts: Record<ErrorCause, CauseText> = {
     argument: listedIfMany,
     counts: 'elements',
     text: (f) =>
-      `the region${whichListed(f)} is half-dead: it was released while held, and ${countsAre(f)} still held`,
+      `the region${whichListed(f)} is half-dead: it was released while held, and ` +
+      (f.counts.elements === undefined
+        ? 'nothing holds it any more: release it again'
+        : `${countsAre(f)} still held`),
   },
   MappingInUse: {
     counts: 'elements',

@@ -68,7 +68,7 @@ export function countsAre(
     text = `${count(number, name)}${parts === 0 ? '' : parts === 1 ? ' and ' : ', '}${text}`;
     parts++;
   }
-  return `${text || 'something'} ${are[total === 1 ? 0 : 1]}`;
+  return `${text || 'something'} ${are[total <= 1 ? 0 : 1]}`;
 }
 
 export const pages = (number: bigint): string => `${number} ${number === 1n ? 'page' : 'pages'}`;

@@ -321,3 +321,23 @@ test('an attached Device object can take a region of another over', () => {
   other.detach({ cascade: true });
   expect(mr.state).toBe('Closed');
 });
+
+test('the text of a half-dead region says whether something holds it', () => {
+  const { pd } = scene();
+  const mr = pd.regUserMr(Buffer.alloc(8), { access: Access.RemoteRead });
+  const sge = accepted(pd.acquire({ addr: mr.start, length: 8, lkey: mr.lkey }, 0));
+  expect(() => {
+    mr.dereg();
+  }).toThrow(rdma('EBUSY'));
+  const text = (): string => {
+    try {
+      mr.rereg({ access: 0 });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    throw new Error('was re-registered');
+  };
+  expect(text()).toMatch(/ it was released while held, and 1 element is still held$/);
+  sge.put();
+  expect(text()).toMatch(/ it was released while held, and nothing holds it any more: release it again$/);
+});
