@@ -189,10 +189,10 @@ test('ticks tell every change of random programs, and nothing when nothing chang
   await expectUpToDate(device, catchUp);
   await settle();
   ticks.splice(0);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  expect(ticks).toEqual([]); // the next message is the one that comes each second
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  // Only the message that comes each second, not those that changes cause ten times a second.
+  await new Promise((resolve) => setTimeout(resolve, 1800));
   expect(ticks.length).toBeGreaterThan(0);
+  expect(ticks.length).toBeLessThan(4);
   for (const tick of ticks) expect(Object.keys(tick)).toEqual(['time']);
 });
 
