@@ -377,7 +377,7 @@ function piecesOf(random, regions, bytes, count, isWrite) {
     pieces.push({ place, offset, length, descriptor });
     start = end;
   }
-  // In one of two capsules the host asks that the key of its fast registration is invalidated with the answer.
+  // In every second capsule, on average, the host asks the target to invalidate the key of its fast registration with the answer.
   const fast = pieces.find(({ place }) => place === 'fast');
   if (fast && random(2) === 0) fast.descriptor.id = 0x4f;
   return pieces;

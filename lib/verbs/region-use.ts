@@ -153,18 +153,12 @@ export class RegionUse {
 
   /** Gives the use back. A region whose last use is put stays cached until it is evicted. A second call is a no-op. */
   put(): void {
-    const entry = this.#entry;
-    if (entry === undefined) return;
-    entry.owner.finish(entry);
-    this.#entry = undefined;
+    this.#put();
   }
 
   /** Gives the use back, as {@link RegionUse.put}. */
   [dispose](): void {
-    const entry = this.#entry; // not `put`, which a program can replace
-    if (entry === undefined) return;
-    entry.owner.finish(entry);
-    this.#entry = undefined;
+    this.#put(); // not `put`, which a program can replace
   }
 
   /** Returns a one-line description of the use. Never throws. */
@@ -177,6 +171,13 @@ export class RegionUse {
     return jsonOf('RegionUse', this, describeUse);
   }
 
+  #put(): void {
+    const entry = this.#entry;
+    if (entry === undefined) return;
+    entry.owner.finish(entry);
+    this.#entry = undefined;
+  }
+
   #held(method: Method): CachedRegion {
     if (this.#entry === undefined) throw explainedError(method, 'EBADF', 'UsePut');
     return this.#entry;
@@ -186,12 +187,11 @@ export class RegionUse {
     describeUse = (use) => {
       const entry = use.#entry;
       if (entry === undefined) return { class: 'RegionUse', state: 'Put' };
-      const key = hex(entry.region.lkey);
       return {
         class: 'RegionUse',
         region: entry.name.id,
-        lkey: key,
-        rkey: key,
+        lkey: hex(entry.region.lkey),
+        rkey: hex(entry.region.rkey),
         start: hex(use.start),
         iova: hex(use.iova),
         length: use.#length,

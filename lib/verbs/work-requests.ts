@@ -630,7 +630,7 @@ function encodeBind(block: WorkRequestBlock, at: number, wr: Unchecked<BindMwReq
   storeLong(block, at + BindWrWord.Addr, addr, name, 'addr');
   storeLong(block, at + BindWrWord.Length, length, name, 'length');
   storeWord(block, at + SendWrWord.Key, word(key, name, 'key'));
-  // The core judges the bits: a window takes others than a region.
+  // Only the core judges the bits, because a window accepts other rights than a region.
   storeWord(block, at + SendWrWord.Access, word(access, name, 'access'));
 }
 

@@ -1022,3 +1022,12 @@ test('objects describe themselves', () => {
   });
   expect(String(cache)).toBe('RegistrationCache { regions 1 bytes 64 inUse 1 Open }');
 });
+
+test('a use on a strict device shows both keys', () => {
+  const use = new RegistrationCache(open({ strict: true }).allocPd()).get(new Uint8Array(8), READ);
+  expect(use.lkey).not.toBe(use.rkey);
+  expect(use.toJSON()).toMatchObject({
+    lkey: `0x${use.lkey.toString(16)}`,
+    rkey: `0x${use.rkey.toString(16)}`,
+  });
+});

@@ -16,17 +16,17 @@ import { startServer } from '../../../lib/inspect/inspector';
 import { inspect, type Inspector } from '../../../lib/inspect/inspect';
 import { deviceSource, type ReportSource } from '../../../lib/inspect/report';
 import { homeOfDevice } from '../../../lib/verbs/device';
+import { describeIf } from '../../support/conditions';
 import { Chromium, type Page } from './chromium';
 import { readPng, writePng } from './png';
 
 const command = process.env.RDMAVT_CHROMIUM ?? '';
-const title = command === '' ? ' (skipped: no Chromium is installed)' : '';
-const inBrowser = command === '' ? describe.skip : describe;
+const inBrowser = describeIf(command !== '', 'no Chromium is installed');
 
 const ALL = Access.LocalWrite | Access.RemoteRead | Access.RemoteWrite | Access.RemoteAtomic;
 const MOST_PICTURE_BYTES = 100_000;
 
-inBrowser(`the page${title}`, () => {
+inBrowser('the page', () => {
   let browser: Chromium;
   let page: Page;
   let inspector: Inspector;

@@ -102,7 +102,7 @@ const usesThatNotice: Record<keyof typeof losses, Uses> = {
   MemoryShrunk: [...reads, ...writes, ...atomics],
   Remapped: [...reads, ...writes, ...atomics, ...walks],
   RegionRevoked: [...reads, ...writes, ...atomics, ...walks],
-  // Through a window an element has one right only.
+  // An element that a window has accepted has only the one right that the check asked for: to read.
   WindowEnded: [...reads, ...walks],
   LeaseExpired: [...reads, ...walks],
 };
