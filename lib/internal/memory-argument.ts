@@ -152,7 +152,12 @@ export function bytesOf(method: Method, memory: unknown, name: string): Uint8Arr
  * for calls that are too frequent for {@link placeOfMemory}, which takes the other cases.
  */
 export function typedByteLengthOf(memory: unknown): number {
-  return isTypedArray(memory) ? apply(byteLengthGetter, memory, []) : 0;
+  return isTypedArray(memory) ? byteLengthOfTyped(memory) : 0;
+}
+
+/** As {@link typedByteLengthOf}, for a value that is a typed array for sure. */
+export function byteLengthOfTyped(memory: unknown): number {
+  return apply(byteLengthGetter, memory, []);
 }
 
 /** Returns the buffer of a typed array. */

@@ -1,5 +1,6 @@
 /** A region of a {@link RegistrationCache}, and the lists that such regions are in. */
 import { type IntervalTree } from '../internal/interval-tree';
+import { type MemoryLike } from '../internal/memory-argument';
 import { type RegionName } from '../internal/region-name';
 import { type RegionPlace } from '../internal/region-place';
 import { type CachedRegions } from './cached-regions';
@@ -69,8 +70,8 @@ export class CachedRegion extends ListPlace {
   /** The rights that the region grants. */
   readonly access: number;
   uses = 0;
-  /** The buffer, while there are uses. */
-  kept: ArrayBufferLike | undefined = undefined;
+  /** The memory of a use, which keeps its buffer alive, while there are uses. */
+  kept: MemoryLike | undefined = undefined;
   phase: Phase = Phase.Open;
 
   constructor(

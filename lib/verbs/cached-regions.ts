@@ -5,7 +5,13 @@ import { fieldNumber } from '../internal/command';
 import { derefOf, keepAliveWith, ownList, PlainWeakRef, weakValueOf } from '../internal/intrinsics';
 import { IntervalTree } from '../internal/interval-tree';
 import { RegionField, ReleaseMode } from '../internal/layout';
-import { bytesAt, canShrink, lengthOfBufferNow } from '../internal/memory-argument';
+import {
+  bytesAt,
+  canShrink,
+  lengthOfBufferNow,
+  type MemoryLike,
+  typedBufferOf,
+} from '../internal/memory-argument';
 import { type ProtectionDomain, registerWeakly } from './protection-domain';
 import { endRegion, nameOf } from './region';
 import { queryRegion, stampOfKey } from '../internal/region-name';
@@ -15,6 +21,8 @@ import { placeOfRegion } from '../internal/region-place';
 const OWN_REFS = 2;
 /** How many idle regions a miss inspects, so that memory that is gone leaves the cache. */
 const INSPECTED_BY_MISS = 2;
+/** One in so many typed arrays over cached regions, which the cache does not know, is remembered. */
+const VIEWS_PER_REMEMBERED = 8;
 /** One in so many hits inspects an idle region too. */
 const HITS_PER_INSPECTION = 256;
 
@@ -33,6 +41,9 @@ export class CachedRegions {
   readonly #maxRegions: number;
   readonly #maxBytes: number;
   readonly #buffers = new WeakMap<ArrayBufferLike, CachedBuffer>();
+  /** Typed arrays over these buffers, except over those that shrink. Reading `buffer` of one takes longer than to find it here. */
+  readonly #views = new WeakMap<object, CachedBuffer>();
+  #unknownViews = 0;
   readonly #open = new ListPlace();
   readonly #retired = new ListPlace();
   /** The open region that is inspected next. */
@@ -54,22 +65,46 @@ export class CachedRegions {
     this.#maxBytes = maxBytes;
   }
 
+  /** Returns what the cache knows of the buffer of a typed array that it remembers; such a buffer does not shrink. Takes any value. */
+  ofView(view: unknown): CachedBuffer | undefined {
+    return weakValueOf(this.#views, view as object);
+  }
+
+  /** Returns the region over a buffer that was used last, if it serves the get; the buffer does not shrink. */
+  latest(known: CachedBuffer, start: number, end: number, access: Access): CachedRegion | undefined {
+    const { latest } = known;
+    if (
+      latest === undefined ||
+      latest.start > start ||
+      latest.end < end ||
+      (latest.access & access) !== access ||
+      !keyWorks(latest)
+    ) {
+      return undefined;
+    }
+    if ((++this.hits & (HITS_PER_INSPECTION - 1)) === 0) this.#inspect(1);
+    return latest;
+  }
+
+  /** As {@link CachedRegions.find}, for [start, end) of the buffer of a typed array. Remembers the array if it may come again. */
+  findForView(view: MemoryLike, start: number, end: number, access: Access): CachedRegion {
+    const { misses } = this;
+    const found = this.find(typedBufferOf(view), start, end, access);
+    // Programs that make a new view for each get would pay for each that is remembered.
+    const remember = misses !== this.misses || (++this.#unknownViews & (VIEWS_PER_REMEMBERED - 1)) === 0;
+    if (remember && !found.of.shrinks) keepAliveWith(this.#views, view, found.of);
+    return found;
+  }
+
   /**
    * Returns a region that covers [start, end) of the buffer with these rights, and registers one if there is none. The caller must
    * then call {@link CachedRegions.begin}; nothing may run in between.
    */
   find(buffer: ArrayBufferLike, start: number, end: number, access: Access): CachedRegion {
     const known = weakValueOf(this.#buffers, buffer);
-    const latest = known?.latest;
-    if (
-      latest !== undefined &&
-      latest.start <= start &&
-      latest.end >= end &&
-      (latest.access & access) === access &&
-      this.#works(latest, buffer)
-    ) {
-      if ((++this.hits & (HITS_PER_INSPECTION - 1)) === 0) this.#inspect(1);
-      return latest;
+    if (known !== undefined && !known.shrinks) {
+      const latest = this.latest(known, start, end, access);
+      if (latest !== undefined) return latest;
     }
     const found = known && this.#search(known, buffer, start, end, access);
     if (known !== undefined && found !== undefined) {
@@ -81,9 +116,9 @@ export class CachedRegions {
   }
 
   /** Counts a use. Calls nothing, so it cannot end halfway. */
-  begin(entry: CachedRegion, buffer: ArrayBufferLike): void {
+  begin(entry: CachedRegion, memory: MemoryLike): void {
     if (entry.uses++ > 0) return;
-    entry.kept = buffer;
+    entry.kept = memory;
     this.inUse++;
     this.#busyBytes += entry.end - entry.start;
   }

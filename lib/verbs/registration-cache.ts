@@ -1,14 +1,15 @@
 import { type Access, readRegionAccess } from './access';
 import { boolean, integer, invalidType } from '../internal/arguments';
+import { type CachedRegion } from './cached-region';
 import { CachedRegions } from './cached-regions';
 import { construction } from '../internal/construction';
 import { dispose } from '../internal/disposal';
 import { explainedError } from '../internal/errors';
 import { instance, markUncloneable, nextInstance } from '../internal/instance';
 import {
+  byteLengthOfTyped,
   type MemoryLike,
   placeOfMemory,
-  typedBufferOf,
   typedByteLengthOf,
   typedByteOffsetOf,
 } from '../internal/memory-argument';
@@ -139,22 +140,22 @@ export class RegistrationCache {
   get(memory: MemoryLike, access: Access): RegionUse {
     const regions = this.#regions;
     const rights = readRegionAccess('RegistrationCache.get', access, 'access');
-    let length = typedByteLengthOf(memory);
-    let buffer: ArrayBufferLike;
+    const known = regions.ofView(memory);
+    let length = known === undefined ? typedByteLengthOf(memory) : byteLengthOfTyped(memory);
     let start: number;
+    let entry: CachedRegion | undefined;
     if (length > 0) {
-      buffer = typedBufferOf(memory);
       start = typedByteOffsetOf(memory);
+      entry = known && regions.latest(known, start, start + length, rights);
+      entry ??= regions.findForView(memory, start, start + length, rights);
     } else {
-      ({
-        buffer,
-        byteOffset: start,
-        byteLength: length,
-      } = placeOfMemory('RegistrationCache.get', memory, 'memory'));
+      const place = placeOfMemory('RegistrationCache.get', memory, 'memory');
+      length = place.byteLength;
+      start = place.byteOffset;
+      entry = regions.find(place.buffer, start, start + length, rights);
     }
-    const entry = regions.find(buffer, start, start + length, rights);
     const use = new RegionUse(construction, entry, start, length, rights);
-    regions.begin(entry, buffer);
+    regions.begin(entry, memory);
     return use;
   }
 
