@@ -8,7 +8,7 @@ export interface InspectOptions {
   port?: number;
   /**
    * Time between two updates of a page, in milliseconds, 20 to 60,000. Default 100. Updates become rarer if they would take more
-   * than about 2.5 % of the thread.
+   * than about 5 % of the thread.
    */
   intervalMs?: number;
   /** Whether the inspector keeps the process alive until it is closed. Default false. */

@@ -77,6 +77,8 @@ export interface Report {
   readonly totals: Totals;
   readonly counters: CountersView;
   readonly keys: { readonly used: number; readonly max: number };
+  /** The memory of the rows, if a later look may write into it. */
+  readonly memory?: readonly BigUint64Array[];
 }
 
 /** Where an inspector looks. */
@@ -85,8 +87,13 @@ export interface ReportSource {
   readonly kinds: { readonly [K in keyof Lists]: ListKind<Lists[K][number]> };
   /** Returns whether the device is open. */
   isOpen(): boolean;
-  /** Returns undefined once the device is closed. May throw `ENOMEM`. */
-  read(): Report | undefined;
+  /**
+   * Returns undefined once the device is closed. May throw `ENOMEM`.
+   *
+   * @param old - a report that nobody reads any more: its memory is used again, because fresh memory for many objects costs more
+   *   than to read them
+   */
+  read(old?: Report): Report | undefined;
 }
 
 function regionView(rows: Rows, row: number): RegionView {
@@ -179,6 +186,8 @@ function sharedReceiveQueueView(rows: Rows, row: number): SharedReceiveQueueView
   };
 }
 
+/** Reports that are read again and again: their arrays have room for more rows. */
+const NO_MEMORY: readonly BigUint64Array[] = [new BigUint64Array()];
 const NO_ROWS: Rows = { words: new Uint32Array(), width: 1, count: 0 };
 
 /** How a device's rows become objects. */
@@ -226,9 +235,9 @@ export function deviceSource(native: NativeDevice, thread: number): ReportSource
     },
     kinds: deviceKinds,
     isOpen: () => native.live() === 0,
-    read() {
+    read(old) {
       if (native.live() !== 0) return undefined;
-      const all = native.resources();
+      const all = native.resources(...(old?.memory ?? NO_MEMORY));
       // Another thread may have closed the device since the first test.
       if (all === -Errno.EBADF) return undefined;
       if (typeof all === 'number') throw rdmaError('Device.resources', all);
@@ -268,6 +277,7 @@ export function deviceSource(native: NativeDevice, thread: number): ReportSource
           completions: completions ? { ...completions } : null,
         },
         keys: native.keySlots(),
+        memory: all,
       };
     },
   };

@@ -264,8 +264,13 @@ export interface NativeDevice {
    * environment, or, unless the device is restricted, those of all environments.
    */
   counters(own: boolean, out: BigUint64Array): void;
-  /** Returns flat rows for each {@link ResourceKind}; for a restricted device only its domain and its own objects. */
-  resources(): readonly BigUint64Array[] | Status;
+  /**
+   * Returns flat rows for each {@link ResourceKind}; for a restricted device only its domain and its own objects.
+   *
+   * @param reused - arrays that an earlier call has returned, whose memory is written anew if the rows fit there. With any array, also
+   *   an empty one, the new arrays have room for more rows
+   */
+  resources(...reused: readonly BigUint64Array[]): readonly BigUint64Array[] | Status;
   /** Turns calls of {@link NativeModule.onLeak} on or off, for regions that still exist when the device is garbage-collected. */
   reportLeaks(report: boolean): Status;
 }

@@ -341,7 +341,7 @@ Napi::Value Device::KeySlots(const Napi::CallbackInfo &info) {
 }
 
 Napi::Value Device::Resources(const Napi::CallbackInfo &info) {
-    return ReportResources(info.Env(), *payload_.device);
+    return ReportResources(info, *payload_.device);
 }
 
 Napi::Value Device::IsManual(const Napi::CallbackInfo &info) {

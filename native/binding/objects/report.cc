@@ -7,6 +7,7 @@
 #include <new>
 #include <unordered_map>
 
+#include "binding/values/arguments.h"
 #include "binding/values/js_memory.h"
 
 namespace {
@@ -73,19 +74,22 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
 
 namespace {
 
-// Rows of all kinds, each kind in a list of its own. The lists grow while the device lock is held, so without
-// exceptions; running out of memory stops the report.
+// Rows of all kinds, each kind in a list of its own: in the memory of an earlier report while they fit there.
+// The lists grow while the device lock is held, so without exceptions; running out of memory stops the report.
 struct ResourceRows {
     const rvt_dev_info *device = nullptr;
     struct List {
         uint64_t *numbers = nullptr;
         size_t count = 0, capacity = 0;
+        bool is_reused = false; // numbers is memory of JavaScript
     } lists[RVT_RESOURCE_KINDS];
     bool complete = true;
 
     ~ResourceRows() {
-        for (List &list : lists)
-            std::free(list.numbers);
+        for (List &list : lists) {
+            if (!list.is_reused)
+                std::free(list.numbers);
+        }
     }
 };
 
@@ -96,12 +100,13 @@ bool AddResource(void *context, rvt_resource_kind kind, const uint64_t *fields) 
     ResourceRows::List &list = rows->lists[kind];
     size_t more = rvt_resource_fields(rows->device, kind);
     if (list.count + more > list.capacity) {
-        size_t capacity = list.capacity ? list.capacity * 2 : 64 * more;
-        void *numbers = std::realloc(list.numbers, capacity * sizeof(uint64_t));
+        size_t capacity = list.capacity * 2 > 64 * more ? list.capacity * 2 : 64 * more;
+        void *numbers = std::realloc(list.is_reused ? nullptr : list.numbers, capacity * sizeof(uint64_t));
         if (!numbers)
             return rows->complete = false;
-        list.numbers = static_cast<uint64_t *>(numbers);
-        list.capacity = capacity;
+        if (list.is_reused)
+            std::memcpy(numbers, list.numbers, list.count * sizeof(uint64_t));
+        list = {static_cast<uint64_t *>(numbers), list.count, capacity, false};
     }
     std::memcpy(&list.numbers[list.count], fields, more * sizeof(uint64_t));
     list.count += more;
@@ -126,12 +131,50 @@ void TellDetached(ResourceRows::List &list, size_t fields, size_t kind, const Kn
     }
 }
 
+// Lets the list write into the memory of an array that an earlier report has returned. Anything else is ignored,
+// and so is memory that other threads may write at the same time.
+void Reuse(napi_env env, napi_value array, ResourceRows::List &list) {
+    napi_typedarray_type type = kUnknownType;
+    napi_value buffer;
+    bool is_plain = false;
+    void *data = nullptr;
+    size_t bytes = 0;
+    if (napi_get_typedarray_info(env, array, &type, nullptr, nullptr, &buffer, nullptr) != napi_ok ||
+        type != napi_biguint64_array || napi_is_arraybuffer(env, buffer, &is_plain) != napi_ok || !is_plain ||
+        napi_get_arraybuffer_info(env, buffer, &data, &bytes) != napi_ok || !data)
+        return;
+    list = {static_cast<uint64_t *>(data), 0, bytes / sizeof(uint64_t), true};
+}
+
+// Returns the rows as an array: over the memory of `reused` if they were written there. `keeps` leaves room behind
+// them, so that a later report with a few rows more finds its place in the same memory. Returns an empty value
+// without memory, or if the worker is being terminated.
+Napi::Value ArrayOfRows(Napi::Env env, const ResourceRows::List &list, napi_value reused, bool keeps) {
+    if (list.is_reused) {
+        napi_value buffer, array;
+        if (napi_get_typedarray_info(env, reused, nullptr, nullptr, nullptr, &buffer, nullptr) != napi_ok ||
+            napi_create_typedarray(env, napi_biguint64_array, list.count, buffer, 0, &array) != napi_ok)
+            return Napi::Value();
+        return Napi::Value(env, array);
+    }
+    const size_t room = keeps ? list.count + list.count / 4 : list.count;
+    Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, room * sizeof(uint64_t));
+    if (buffer.IsEmpty())
+        return Napi::Value();
+    if (list.count)
+        std::memcpy(buffer.Data(), list.numbers, list.count * sizeof(uint64_t));
+    return Napi::BigUint64Array::New(env, list.count, buffer, 0);
+}
+
 } // namespace
 
-Napi::Value ReportResources(Napi::Env env, OpenDevice &open) {
+Napi::Value ReportResources(const Napi::CallbackInfo &info, OpenDevice &open) {
+    Napi::Env env = info.Env();
     const rvt_ucontext *to = open.context();
     ResourceRows resources;
     resources.device = to->device;
+    for (size_t kind = 0; kind < RVT_RESOURCE_KINDS && kind < info.Length(); kind++)
+        Reuse(env, info[kind], resources.lists[kind]);
     rvt_resource_report_to(to, AddResource, &resources);
     if (!resources.complete)
         return Napi::Number::New(env, rvt_fail(RVT_ENOMEM, RVT_CAUSE_NO_MEMORY));
@@ -144,12 +187,9 @@ Napi::Value ReportResources(Napi::Env env, OpenDevice &open) {
     TellDetached(resources.lists[RVT_RESOURCE_DMA], RVT_DMA_FIELDS, RVT_DMA_MEMORY_KIND, known);
     Napi::Array all = Napi::Array::New(env, RVT_RESOURCE_KINDS);
     for (uint32_t kind = 0; kind < RVT_RESOURCE_KINDS; kind++) {
-        const ResourceRows::List &list = resources.lists[kind];
-        Napi::BigUint64Array rows = Napi::BigUint64Array::New(env, list.count);
-        if (rows.IsEmpty()) // no memory, or the worker is being terminated
+        Napi::Value rows = ArrayOfRows(env, resources.lists[kind], info[kind], info.Length() > 0);
+        if (rows.IsEmpty())
             return Napi::Value();
-        if (list.count)
-            std::memcpy(rows.Data(), list.numbers, list.count * sizeof(uint64_t));
         all.Set(kind, rows);
     }
     return all;

@@ -15,7 +15,9 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to);
 // Returns { used, max }: the number of used key table slots and of all slots, without scanning them.
 Napi::Value ReportKeySlots(Napi::Env env, rvt_dev_info *device);
 
-// Returns an array, indexed by enum rvt_resource_kind, of BigUint64Arrays of rows, or -ENOMEM.
-Napi::Value ReportResources(Napi::Env env, OpenDevice &device);
+// Returns an array, indexed by enum rvt_resource_kind, of BigUint64Arrays of rows, or -ENOMEM. The arguments may be
+// the arrays of an earlier report, or an empty one to begin with: rows that fit into the memory of theirs are
+// written there.
+Napi::Value ReportResources(const Napi::CallbackInfo &info, OpenDevice &device);
 
 #endif
