@@ -4,7 +4,7 @@
  */
 
 /** Hash of all these constants. A native module with another hash was built from other sources. */
-export const LAYOUT_HASH = 'e2d946b99316f0d7';
+export const LAYOUT_HASH = 'c4f8239ce762e1da';
 
 // Linux errno values. Calls return them negated, on every platform.
 export const EPERM = 1;
@@ -1254,7 +1254,11 @@ export enum WindowField {
   Length = 8,
   /** serial number of the only queue pair whose peer may use it; 0: any */
   Qp = 9,
-  Count = 10,
+  /** of a lease, in ms of the coarse clock that checks compare it with */
+  Deadline = 10,
+  /** the time on this clock, before the window was looked at */
+  Now = 11,
+  Count = 12,
 }
 
 /** Where a region's bytes are, and how a peer addresses them (struct rvt_mr_place). */

@@ -146,7 +146,8 @@ function makeLease(
     const found = queryWindow(window);
     if (found < 0) throw rdmaError(method, found); // another thread has closed the region meanwhile
     const id = fieldNumber(WindowField.Id);
-    const lease = new Lease(construction, window, id, { ...range, rkey }, rights, ms);
+    const deadline = fieldNumber(WindowField.Deadline);
+    const lease = new Lease(construction, window, id, { ...range, rkey }, rights, deadline);
     note(id);
     return lease;
   } catch (error) {

@@ -59,7 +59,8 @@ let describeLease: (lease: Lease) => ShownLease;
 export class Lease implements Advertisement {
   readonly #name: WindowName;
   readonly #id: number;
-  readonly #end: number;
+  /** When it ends, on the clock that checks read: another clock would differ from them by some milliseconds. */
+  readonly #deadline: number;
   readonly #advertisement: Advertisement;
   readonly #access: Access;
   /** @internal */
@@ -72,12 +73,12 @@ export class Lease implements Advertisement {
     id: number,
     advertisement: Advertisement,
     access: Access,
-    ms: number,
+    deadline: number,
   ) {
     if (token !== construction) throw illegalConstructor();
     this.#name = name;
     this.#id = id;
-    this.#end = performance.now() + ms;
+    this.#deadline = deadline;
     this.#advertisement = advertisement;
     this.#access = access;
     markUncloneable(this);
@@ -111,7 +112,9 @@ export class Lease implements Advertisement {
   /** Whether peers may use it. Never throws. */
   get state(): LeaseState {
     // A lease that has expired may have been ended to make room for another key.
-    if (queryWindow(this.#name) < 0) return performance.now() >= this.#end ? 'Expired' : 'Revoked';
+    if (queryWindow(this.#name) < 0) {
+      return fieldNumber(WindowField.Now) >= this.#deadline ? 'Expired' : 'Revoked';
+    }
     return fieldNumber(WindowField.Expired) === 0 ? 'Live' : 'Expired';
   }
 

@@ -1037,8 +1037,10 @@ enum rvt_window_field {
     RVT_WINDOW_FIELD_REGION = 6,  /* id of the region that it is bound to; 0: none */
     RVT_WINDOW_FIELD_ADDRESS = 7, /* remote address of its first byte */
     RVT_WINDOW_FIELD_LENGTH = 8,
-    RVT_WINDOW_FIELD_QP = 9, /* serial number of the only queue pair whose peer may use it; 0: any */
-    RVT_WINDOW_FIELD_COUNT = 10,
+    RVT_WINDOW_FIELD_QP = 9,        /* serial number of the only queue pair whose peer may use it; 0: any */
+    RVT_WINDOW_FIELD_DEADLINE = 10, /* of a lease, in ms of the coarse clock that checks compare it with */
+    RVT_WINDOW_FIELD_NOW = 11,      /* the time on this clock, before the window was looked at */
+    RVT_WINDOW_FIELD_COUNT = 12,
 };
 
 /* ts: RegionPlaceField, RVT_PLACE_OF_MR_ */

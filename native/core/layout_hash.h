@@ -7,7 +7,7 @@
 
 #include "core/layout.h"
 
-#define RVT_LAYOUT_HASH "e2d946b99316f0d7"
+#define RVT_LAYOUT_HASH "c4f8239ce762e1da"
 
 #define RVT_LAYOUT_CHANGED "layout.h has changed: run npm run layout"
 static_assert(RVT_EPERM == 1, RVT_LAYOUT_CHANGED);
@@ -657,7 +657,9 @@ static_assert(RVT_WINDOW_FIELD_REGION == 6, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WINDOW_FIELD_ADDRESS == 7, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WINDOW_FIELD_LENGTH == 8, RVT_LAYOUT_CHANGED);
 static_assert(RVT_WINDOW_FIELD_QP == 9, RVT_LAYOUT_CHANGED);
-static_assert(RVT_WINDOW_FIELD_COUNT == 10, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WINDOW_FIELD_DEADLINE == 10, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WINDOW_FIELD_NOW == 11, RVT_LAYOUT_CHANGED);
+static_assert(RVT_WINDOW_FIELD_COUNT == 12, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PLACE_OF_MR_PD == 0, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PLACE_OF_MR_MEMORY_KIND == 1, RVT_LAYOUT_CHANGED);
 static_assert(RVT_PLACE_OF_MR_BUFFER == 2, RVT_LAYOUT_CHANGED);

@@ -85,6 +85,16 @@ test('it expires while the event loop is blocked', () => {
   expect(lease.state).toBe('Expired');
 });
 
+test('its state follows the clock of the checks, not that of JavaScript', () => {
+  const { lease, qp, mr } = leased({ expiresInMs: 20 });
+  block(() => !qp.check(lease, Access.RemoteRead).ok);
+  const now = jest.spyOn(performance, 'now').mockReturnValue(0);
+  expect(lease.state).toBe('Expired');
+  mr.dereg();
+  expect(lease.state).toBe('Expired');
+  now.mockRestore();
+});
+
 test('revoke ends it at once', () => {
   const { lease, qp, mr, memory } = leased();
   const held = accepted(qp.acquire(lease, Access.RemoteWrite));

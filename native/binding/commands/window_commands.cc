@@ -27,9 +27,10 @@ int AllocMw(Commands &commands) {
     return error;
 }
 
-// queryMw(): fills the fields (enum rvt_window_field).
+// queryMw(): fills the fields (enum rvt_window_field); of a window that is gone, only the time.
 int QueryMw(Commands &commands) {
     CommandBlock &block = commands.block;
+    block.WriteField(RVT_WINDOW_FIELD_NOW, rvt_coarse_ms());
     rvt_mw_attributes attributes;
     int error = rvt_query_mw(ReadWindow(block, commands.checkers).handle, &attributes);
     if (error)
@@ -44,6 +45,7 @@ int QueryMw(Commands &commands) {
     block.WriteField(RVT_WINDOW_FIELD_ADDRESS, attributes.addr);
     block.WriteField(RVT_WINDOW_FIELD_LENGTH, attributes.length);
     block.WriteField(RVT_WINDOW_FIELD_QP, attributes.qp);
+    block.WriteField(RVT_WINDOW_FIELD_DEADLINE, attributes.deadline);
     return 0;
 }
 

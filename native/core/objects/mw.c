@@ -353,6 +353,7 @@ int rvt_query_mw(struct rvt_mw_handle handle, struct rvt_mw_attributes *attribut
             .addr = mw->addr,
             .length = mw->length,
             .qp = mw->qp_serial,
+            .deadline = atomic_load_explicit(&mw->deadline, memory_order_relaxed),
         };
     else
         error = rvt_fail_gone(device, NULL, RVT_CAUSE_WINDOW_GONE);

@@ -115,6 +115,7 @@ struct rvt_mw_attributes {
     uint32_t type;   /* enum rvt_mw_type; 2 for leases */
     uint64_t region; /* id of its region; 0: unbound */
     uint64_t addr, length, qp /* serial number; 0: none */;
+    uint64_t deadline; /* of a lease, on the coarse clock, in ms; UINT64_MAX: never */
 };
 
 /* Reads a consistent snapshot of a window's attributes.
