@@ -1,6 +1,8 @@
 // Runs the Jest suite on an add-on built with AddressSanitizer and UndefinedBehaviorSanitizer:
 //
-//   node scripts/jest-asan.mjs [jest arguments]
+//   node scripts/jest-asan.mjs [--all] [jest arguments]
+//
+// `--all` runs the long tests, too.
 //
 // A sanitizer report fails the run, even one of a child process whose exit status no test checks. LeakSanitizer cannot run inside
 // Jest, so a separate program (scripts/sanitized/leaks.mjs) checks for leaks at the end.
@@ -9,6 +11,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sumCounts, writeCounts } from './counts.mjs';
+import { longTests } from './long-tests.mjs';
 import { testsWithoutAddon } from './tests-without-addon.mjs';
 import { leaks } from './sanitized/leaks.mjs';
 import {
@@ -55,8 +58,31 @@ const excluded = [
     file: 'test/process/bench',
     because: 'it runs every benchmark, which takes minutes here; other tests cover the same calls',
   },
+  {
+    file: 'test/process/sandbox',
+    because: 'its plugins get no environment variables, so they would load another build of the add-on',
+  },
   ...testsWithoutAddon.map((file) => ({ file, because: 'it does not use the add-on' })),
 ];
+const all = process.argv.includes('--all');
+const jestArguments = process.argv.slice(2).filter((argument) => argument !== '--all');
+// Besides the long tests, those that start many processes to test what JavaScript prints.
+const longHere = [
+  'explain/cli',
+  'hostile/memory-intrinsics',
+  'inspect/lifecycle',
+  'inspect/server',
+  'inspect/terminal',
+  'process/cli',
+  'process/documents',
+  'process/examples',
+  'process/serve-',
+].map((name) => `test/${name}`);
+if (!all && jestArguments.length === 0) {
+  for (const file of [...longTests, ...longHere]) {
+    excluded.push({ file, because: 'it takes long; .ci/nightly runs it here' });
+  }
+}
 
 buildSanitizedAddon();
 const environment = sanitizedEnvironment({ reports });
@@ -69,7 +95,7 @@ const { status, signal } = spawnSync(
   [
     '--expose-gc',
     join(root, 'node_modules', 'jest', 'bin', 'jest.js'),
-    ...process.argv.slice(2), // must come first: `--testPathIgnorePatterns` consumes all following arguments
+    ...jestArguments, // must come first: `--testPathIgnorePatterns` consumes all following arguments
     ...excluded.flatMap(({ file }) => ['--testPathIgnorePatterns', file]),
   ],
   // Use a separate folder for the counts, apart from those of a run without sanitizers.

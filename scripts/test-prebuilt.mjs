@@ -24,6 +24,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { copyCheckout } from './checkout.mjs';
 import { sumCounts, writeCounts } from './counts.mjs';
+import { longTests } from './long-tests.mjs';
 import { testsWithoutAddon } from './tests-without-addon.mjs';
 import { nodeOf } from './npm-tools.mjs';
 
@@ -33,19 +34,10 @@ const machine = `${process.platform}-${process.arch}`;
 const wanted = process.argv.slice(2).filter((argument) => argument !== '--all');
 const names = wanted.length ? wanted : ['20', '26'];
 
-/** Long and random tests, which find faults of the sources, not of one binary: only `--all` runs them here. */
-const longTests = [
-  'explain/altered',
-  'explain/stored',
-  'hostile/random-programs',
-  'model/property',
-  'model/verbs/property',
-  'process/bench',
-  'threads/revocation',
-  'threads/verbs-chaos',
-  'threads/worker-endings',
-].map((name) => `test/${name}`);
-const leftOut = [...testsWithoutAddon, ...(process.argv.includes('--all') ? [] : longTests)];
+const leftOut = [
+  ...testsWithoutAddon,
+  ...(process.argv.includes('--all') ? [] : [...longTests, 'test/threads/worker-endings']),
+];
 
 const copy = realpathSync(mkdtempSync(join(tmpdir(), 'rdmavt-prebuilt-')));
 process.on('exit', () => rmSync(copy, { recursive: true, force: true }));

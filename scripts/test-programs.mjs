@@ -7,6 +7,8 @@ import { writeCounts } from './counts.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const TIMEOUT_MS = 10 * 60_000;
+/** The time of a program that takes this long is printed. */
+const LONG_S = 5;
 
 /**
  * @typedef {object} Program
@@ -64,6 +66,7 @@ export function report(counts, { title, kind, mode }) {
  * @param {Run} run
  */
 async function runProgram({ name, command }, run) {
+  const begin = performance.now();
   let result = await execute(command, run);
   // ThreadSanitizer of gcc 12 and clang 14 cannot place its shadow memory when the kernel randomizes addresses by more than
   // 28 bits. It then prints this message and exits before main(). Run the program again without randomization.
@@ -80,7 +83,8 @@ async function runProgram({ name, command }, run) {
     process.stdout.write(`# ${name} (${run.mode})\n${result.output}\n`);
     console.log(`not ok ${name}: ${result.why ?? 'ended without a summary'}`);
   } else {
-    console.log(`ok ${name}: ${counts.passed} passed`);
+    const seconds = Math.round((performance.now() - begin) / 1000);
+    console.log(`ok ${name}: ${counts.passed} passed${seconds >= LONG_S ? ` (${seconds} s)` : ''}`);
   }
   return counts;
 }

@@ -1,0 +1,19 @@
+// Jest tests that take long and look for faults of the sources, in random programs, in races, or in what JavaScript does alone. One run
+// of them, in `npm test`, is enough for each change: runs of the suite on another build or another Node leave them out, unless `--all`
+// asks for them, as .ci/nightly does.
+export const longTests = [
+  'explain/altered',
+  'explain/hostile',
+  'explain/stored',
+  'hostile/random-programs',
+  'model/property',
+  'model/verbs/property',
+  'model/windows/property',
+  'process/bench',
+  'process/suite-guards',
+  'replay/cli',
+  'replay/gunzip',
+  'replay/player',
+  'threads/revocation',
+  'threads/verbs-chaos',
+].map((name) => `test/${name}`);
