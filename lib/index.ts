@@ -233,10 +233,10 @@ export type {
   QpStateName,
   QpTypeName,
   WcOpcodeName,
-  WcStatusName,
   WrOpcodeName,
 } from './internal/verbs-names';
-export { type CompletionReason } from './internal/wc-causes';
+export { type WcStatusName, wcStatusNames } from './internal/verbs-names';
+export { type CompletionReason, completionReasons } from './internal/wc-causes';
 export { type Shown } from './internal/show';
 export {
   type BatchAcquireOptions,

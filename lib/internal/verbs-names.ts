@@ -59,20 +59,24 @@ export type WcOpcodeName =
   | 'RECV'
   | 'RECV_RDMA_WITH_IMM';
 
-/** Status of a completion (`enum ib_wc_status`). */
-export type WcStatusName =
-  | 'SUCCESS'
-  | 'LOC_LEN_ERR'
-  | 'LOC_QP_OP_ERR'
-  | 'LOC_PROT_ERR'
-  | 'WR_FLUSH_ERR'
-  | 'MW_BIND_ERR'
-  | 'BAD_RESP_ERR'
-  | 'REM_INV_REQ_ERR'
-  | 'REM_ACCESS_ERR'
-  | 'REM_OP_ERR'
-  | 'RETRY_EXC_ERR'
-  | 'RNR_RETRY_EXC_ERR';
+/** The statuses of completions (`enum ib_wc_status`). */
+export const wcStatusNames = [
+  'SUCCESS',
+  'LOC_LEN_ERR',
+  'LOC_QP_OP_ERR',
+  'LOC_PROT_ERR',
+  'WR_FLUSH_ERR',
+  'MW_BIND_ERR',
+  'BAD_RESP_ERR',
+  'REM_INV_REQ_ERR',
+  'REM_ACCESS_ERR',
+  'REM_OP_ERR',
+  'RETRY_EXC_ERR',
+  'RNR_RETRY_EXC_ERR',
+] as const;
+
+/** Status of a completion: one of {@link wcStatusNames}. */
+export type WcStatusName = (typeof wcStatusNames)[number];
 
 /** Name of an attribute of a queue pair, as {@link QueuePair} takes it. */
 export type QpAttributeName =

@@ -8,49 +8,53 @@ import { qpStateName, qpTypeName } from './verbs-names';
  * Why a work request failed. A completion's status only tells the class of the error; the reason tells the cause, because both
  * ends are in this process. The meaning of a name never changes.
  */
-export type CompletionReason =
+export const completionReasons = [
   /** The queue pair was in the error state before the work request was carried out. */
-  | 'Flushed'
+  'Flushed',
   /** No queue pair has the destination's number, or that queue pair is in RESET. */
-  | 'NoPeer'
+  'NoPeer',
   /** The peer is in a state in which it accepts no requests. */
-  | 'PeerState'
+  'PeerState',
   /** The peer is of another type. */
-  | 'PeerType'
+  'PeerType',
   /** The access flags of the peer's queue pair do not allow the operation. */
-  | 'QpAccess'
+  'QpAccess',
   /** The message is longer than the receive that it met. */
-  | 'ReceiveTooShort'
+  'ReceiveTooShort',
   /** The remote address of an atomic operation is not a multiple of 8. */
-  | 'AtomicAddress'
+  'AtomicAddress',
   /** The peer had no receive posted. */
-  | 'NoReceive'
+  'NoReceive',
   /** An SGE of the receive was refused. */
-  | 'ReceiveRefused'
+  'ReceiveRefused',
   /** The remote access was refused. */
-  | 'RemoteRefused'
+  'RemoteRefused',
   /** The bytes of the work request's own SGEs could not be accessed any more. */
-  | 'LocalRefused'
+  'LocalRefused',
   /** A region that a queued work request uses was deregistered. */
-  | 'RegionReleased'
+  'RegionReleased',
   /** A completion was lost because its completion queue was full. */
-  | 'CqFull'
+  'CqFull',
   /** A delayed LOCAL_INV named a key that the queue pair cannot invalidate. */
-  | 'InvalidateRefused'
+  'InvalidateRefused',
   /** A delayed BIND_MW could not bind its window. */
-  | 'BindRefused'
+  'BindRefused',
   /** The sender was stopped in the middle of the message. */
-  | 'BrokenOff'
+  'BrokenOff',
   /** The peer at the other end of the wire refused it with a NAK. */
-  | 'Nak'
+  'Nak',
   /** The peer at the other end of the wire did not answer. */
-  | 'NoAnswer'
+  'NoAnswer',
   /** Packets of the peer at the other end of the wire break the rules of the transport. */
-  | 'BadPacket'
+  'BadPacket',
   /** The endpoint through which the queue pair was connected was closed. */
-  | 'EndpointClosed'
+  'EndpointClosed',
   /** The device was opened with faults, and this is one of them. */
-  | 'Injected';
+  'Injected',
+] as const;
+
+/** One of {@link completionReasons}. */
+export type CompletionReason = (typeof completionReasons)[number];
 
 /** What is known about a failed completion. */
 export interface CompletionFacts {

@@ -1,5 +1,13 @@
 /** The matchers, as plain functions that every test runner with Jest's `expect.extend` calls. */
-import { checkReasons, CompletionError, dataPathReasons, Device, RdmaError } from '../index';
+import {
+  checkReasons,
+  CompletionError,
+  completionReasons,
+  dataPathReasons,
+  Device,
+  RdmaError,
+  wcStatusNames,
+} from '../index';
 import { leftOver, type LeftOverOptions, listOf } from './left-over';
 import { type MatcherResult, type RefusalName } from './matcher-types';
 
@@ -8,7 +16,9 @@ interface Outcome {
   ok: boolean;
   /** The names of why it was refused: the reason, and the status of a completion. */
   names: string[];
-  /** What it was, for messages: `'the access'`. */
+  /** What it was: a completion of a work request, or an access. */
+  isRequest: boolean;
+  /** The same for messages. */
   what: string;
   explanation: string;
 }
@@ -21,12 +31,23 @@ interface Shape {
   explain?: unknown;
 }
 
-const known: readonly string[] = [...checkReasons, ...dataPathReasons];
+const reasonsOfAccess: readonly string[] = [...checkReasons, ...dataPathReasons];
+const reasonsOfRequest: readonly string[] = [
+  ...reasonsOfAccess,
+  ...completionReasons,
+  ...wcStatusNames.filter((name) => name !== 'SUCCESS'),
+];
 
 function outcomeOf(received: unknown): Outcome {
   if (received instanceof CompletionError) return outcomeOf(received.completion);
   if (received instanceof RdmaError && received.reason !== undefined) {
-    return { ok: false, names: [received.reason], what: 'the access', explanation: received.message };
+    return {
+      ok: false,
+      names: [received.reason],
+      isRequest: false,
+      what: 'the access',
+      explanation: received.message,
+    };
   }
   if (received instanceof Promise)
     throw new TypeError('the value is a promise: await it, or use .resolves or .rejects');
@@ -39,6 +60,7 @@ function outcomeOf(received: unknown): Outcome {
   return {
     ok,
     names: [reason, ...(ok ? [] : [status])].filter((name) => typeof name === 'string'),
+    isRequest: status !== undefined,
     what: status === undefined ? 'the access' : 'the work request',
     explanation: typeof explain === 'function' ? String(Reflect.apply(explain, received, [])) : '',
   };
@@ -80,7 +102,8 @@ export const matchers = {
     // With a name that nothing has, .not would always pass.
     if (why !== undefined && typeof why !== 'string') throw new TypeError('the reason must be a string');
     const outcome = outcomeOf(received);
-    if (why !== undefined && outcome.what === 'the access' && !known.includes(why)) {
+    const known = outcome.isRequest ? reasonsOfRequest : reasonsOfAccess;
+    if (why !== undefined && !known.includes(why)) {
       throw new TypeError(`'${why}' is not a reason of a refusal; the reasons are ${known.join(', ')}`);
     }
     const pass = !outcome.ok && (why === undefined || outcome.names.includes(why));

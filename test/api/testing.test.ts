@@ -3,6 +3,7 @@ import {
   Access,
   type Completion,
   CompletionError,
+  completionReasons,
   Device,
   DmaMapping,
   type FastMemoryRegion,
@@ -136,6 +137,18 @@ describe('toBeRefused', () => {
     expect(messageOf(() => expect(good).toBeRefused())).toBe(
       'expected the work request to be refused, but it was accepted',
     );
+  });
+
+  test('rejects a name that no completion has, which .not would pass for', async () => {
+    for (const completion of Object.values(await sent(4))) {
+      for (const why of ['LOC_LEN_ERROR', 'Flush', '', 'SUCCESS'] as any[]) {
+        expect(() => expect(completion).not.toBeRefused(why)).toThrow('is not a reason of a refusal');
+      }
+      for (const why of [...completionReasons, 'WR_FLUSH_ERR', 'WindowUnbound', 'MemoryDetached'] as const) {
+        const names = [completion.reason, completion.status];
+        expect(matchers.toBeRefused(completion, why).pass).toBe(names.includes(why as never));
+      }
+    }
   });
 
   test('passes for the errors that say so', async () => {

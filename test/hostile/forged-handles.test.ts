@@ -429,6 +429,7 @@ describe('the classes', () => {
       'SharedReceiveQueue',
       'accessNames',
       'checkReasons',
+      'completionReasons',
       'dataPathReasons',
       'explainCapture',
       'fastRegKey',
@@ -439,6 +440,7 @@ describe('the classes', () => {
       'packAdvertisement',
       'parseAdvertisement',
       'rkey',
+      'wcStatusNames',
     ]);
   });
 });
