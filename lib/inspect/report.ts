@@ -77,7 +77,7 @@ export interface Report {
   readonly totals: Totals;
   readonly counters: CountersView;
   readonly keys: { readonly used: number; readonly max: number };
-  /** The memory of the rows, if a later look may write into it. */
+  /** The memory of the rows, all of it, if a later look may write there. */
   readonly memory?: readonly BigUint64Array[];
 }
 
@@ -277,7 +277,7 @@ export function deviceSource(native: NativeDevice, thread: number): ReportSource
           completions: completions ? { ...completions } : null,
         },
         keys: native.keySlots(),
-        memory: all,
+        memory: all.map(({ buffer }) => new BigUint64Array(buffer)),
       };
     },
   };

@@ -267,8 +267,8 @@ export interface NativeDevice {
   /**
    * Returns flat rows for each {@link ResourceKind}; for a restricted device only its domain and its own objects.
    *
-   * @param reused - arrays that an earlier call has returned, whose memory is written anew if the rows fit there. With any array, also
-   *   an empty one, the new arrays have room for more rows
+   * @param reused - arrays of the rows' kinds: rows that fit are written there. With any array, also an empty one, the buffers of new
+   *   arrays have room for more rows
    */
   resources(...reused: readonly BigUint64Array[]): readonly BigUint64Array[] | Status;
   /** Turns calls of {@link NativeModule.onLeak} on or off, for regions that still exist when the device is garbage-collected. */

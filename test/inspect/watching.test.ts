@@ -360,10 +360,17 @@ describe('reports that use memory again', () => {
       expect(new Set(buffers).size).toBe(rows.length);
     }
     expect(shared.every((word) => word === 0n)).toBe(true);
-    // A view of the middle of some memory: the rows begin at its start.
-    const arena = new ArrayBuffer(8000);
-    const [first] = rowsOf(new BigUint64Array(arena, 800, 10));
-    expect([first!.buffer === arena, first!.byteOffset, [...first!]]).toEqual([true, 0, [...plain[0]!]]);
+    // A view of the middle of some memory: nothing around it is written.
+    const arena = new BigUint64Array(1000);
+    const middle = arena.subarray(100, 100 + plain[0]!.length);
+    for (const view of [middle, middle.subarray(1)]) {
+      arena.fill(7n);
+      const [first] = rowsOf(view);
+      expect([first!.buffer === arena.buffer, [...first!]]).toEqual([view === middle, [...plain[0]!]]);
+      expect([...arena].filter((word, i) => word !== 7n && (i < 100 || i >= 100 + middle.length))).toEqual(
+        [],
+      );
+    }
     // One array for every kind gives rows that make no sense, in its own bytes only.
     const one = new BigUint64Array(8);
     expect(rowsOf(...plain.map(() => one)).map(({ length }) => length)).toEqual(

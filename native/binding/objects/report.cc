@@ -131,29 +131,30 @@ void TellDetached(ResourceRows::List &list, size_t fields, size_t kind, const Kn
     }
 }
 
-// Lets the list write into the memory of an array that an earlier report has returned. Anything else is ignored,
-// and so is memory that other threads may write at the same time.
+// Lets the list write into this array. Anything else is ignored, and so is memory that other threads may write at
+// the same time.
 void Reuse(napi_env env, napi_value array, ResourceRows::List &list) {
     napi_typedarray_type type = kUnknownType;
     napi_value buffer;
     bool is_plain = false;
     void *data = nullptr;
-    size_t bytes = 0;
-    if (napi_get_typedarray_info(env, array, &type, nullptr, nullptr, &buffer, nullptr) != napi_ok ||
+    size_t length = 0;
+    if (napi_get_typedarray_info(env, array, &type, &length, &data, &buffer, nullptr) != napi_ok ||
         type != napi_biguint64_array || napi_is_arraybuffer(env, buffer, &is_plain) != napi_ok || !is_plain ||
-        napi_get_arraybuffer_info(env, buffer, &data, &bytes) != napi_ok || !data)
+        !data)
         return;
-    list = {static_cast<uint64_t *>(data), 0, bytes / sizeof(uint64_t), true};
+    list = {static_cast<uint64_t *>(data), 0, length, true};
 }
 
-// Returns the rows as an array: over the memory of `reused` if they were written there. `keeps` leaves room behind
-// them, so that a later report with a few rows more finds its place in the same memory. Returns an empty value
-// without memory, or if the worker is being terminated.
+// Returns the rows as an array: over the first bytes of `reused` if they were written there. `keeps` leaves room
+// behind them in a new buffer, so that a later report with a few rows more finds its place there. Returns an empty
+// value without memory, or if the worker is being terminated.
 Napi::Value ArrayOfRows(Napi::Env env, const ResourceRows::List &list, napi_value reused, bool keeps) {
     if (list.is_reused) {
         napi_value buffer, array;
-        if (napi_get_typedarray_info(env, reused, nullptr, nullptr, nullptr, &buffer, nullptr) != napi_ok ||
-            napi_create_typedarray(env, napi_biguint64_array, list.count, buffer, 0, &array) != napi_ok)
+        size_t offset = 0;
+        if (napi_get_typedarray_info(env, reused, nullptr, nullptr, nullptr, &buffer, &offset) != napi_ok ||
+            napi_create_typedarray(env, napi_biguint64_array, list.count, buffer, offset, &array) != napi_ok)
             return Napi::Value();
         return Napi::Value(env, array);
     }

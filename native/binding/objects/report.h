@@ -16,8 +16,8 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to);
 Napi::Value ReportKeySlots(Napi::Env env, rvt_dev_info *device);
 
 // Returns an array, indexed by enum rvt_resource_kind, of BigUint64Arrays of rows, or -ENOMEM. The arguments may be
-// the arrays of an earlier report, or an empty one to begin with: rows that fit into the memory of theirs are
-// written there.
+// arrays, one for each kind: rows that fit into theirs are written there. With any argument, a new array has room
+// for more behind it in its buffer.
 Napi::Value ReportResources(const Napi::CallbackInfo &info, OpenDevice &device);
 
 #endif
