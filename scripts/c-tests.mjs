@@ -21,11 +21,14 @@ const testDirectory = join(root, 'test', 'c');
  */
 
 /**
- * How many programs and packets the tests of endpoints play where each costs more than in the plain build.
+ * How many programs and packets the tests of endpoints play where each costs more than in the plain build, and how many percent of
+ * their rounds other random tests.
  * @param {number} programs
  * @param {number} packets
+ * @param {number} percent
  */
-const fewer = (programs, packets) => ({
+const fewer = (programs, packets, percent) => ({
+  RVT_ROUNDS_PERCENT: String(percent),
   RVT_LINK_SEEDS: String(programs),
   RVT_HOSTILE_PACKETS: String(packets),
 });
@@ -33,11 +36,11 @@ const fewer = (programs, packets) => ({
 /** @type {Record<string, Mode>} */
 const modes = {
   ...builds,
-  asan: { ...builds.asan, env: { ...builds.asan.env, ...fewer(300, 100_000) } },
-  tsan: { ...builds.tsan, env: { ...builds.tsan.env, ...fewer(50, 20_000) } },
+  asan: { ...builds.asan, env: { ...builds.asan.env, ...fewer(300, 100_000, 100) } },
+  tsan: { ...builds.tsan, env: { ...builds.tsan.env, ...fewer(50, 20_000, 20) } },
   valgrind: {
     ...builds.plain,
-    env: { ...builds.plain.env, ...fewer(30, 5_000) },
+    env: { ...builds.plain.env, ...fewer(30, 5_000, 20) },
     buildOf: 'plain',
     wrapper: [
       'valgrind',

@@ -9,8 +9,8 @@ export const longTests = [
   'model/property',
   'model/verbs/property',
   'model/windows/property',
-  'process/bench',
-  'process/suite-guards',
+  'process/(bench|suite-guards)',
+  'process/(key-value|nvme-target-double|ping-pong|remote-memory|s3-over-rdma)', // examples
   'replay/cli',
   'replay/gunzip',
   'replay/player',

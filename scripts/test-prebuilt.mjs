@@ -34,9 +34,16 @@ const machine = `${process.platform}-${process.arch}`;
 const wanted = process.argv.slice(2).filter((argument) => argument !== '--all');
 const names = wanted.length ? wanted : ['20', '26'];
 
+// Besides the long tests.
+const longHere = [
+  'explain/resident-memory',
+  'process/(memory-pressure|registration-cache|resident-memory)',
+  'process/serve-',
+  'threads/worker-endings',
+].map((name) => `test/${name}`);
 const leftOut = [
   ...testsWithoutAddon,
-  ...(process.argv.includes('--all') ? [] : [...longTests, 'test/threads/worker-endings']),
+  ...(process.argv.includes('--all') ? [] : [...longTests, ...longHere]),
 ];
 
 const copy = realpathSync(mkdtempSync(join(tmpdir(), 'rdmavt-prebuilt-')));

@@ -455,4 +455,12 @@ static inline uint64_t roll(uint64_t *state, uint64_t below) {
     return dice(state) % below;
 }
 
+/* Returns how many of `all` rounds a random test plays: the environment variable RVT_ROUNDS_PERCENT says how many
+ * percent, where each round costs many times more than in the plain build. At least one. */
+static inline int random_rounds(int all) {
+    const char *const percent = getenv("RVT_ROUNDS_PERCENT");
+    const int rounds = percent ? all * atoi(percent) / 100 : all;
+    return rounds > 0 ? rounds : 1;
+}
+
 #endif

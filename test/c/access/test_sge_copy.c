@@ -108,7 +108,7 @@ static void copies_of_sge_lists_match_a_naive_copy(void) {
         REQUIRE(fixture_open(&f, 4));
         fill_arena(seed);
         know_regions(&f, &seed);
-        for (int round = 0; round < 500; round++) {
+        for (int round = 0; round < random_rounds(500); round++) {
             struct rvt_sge sge[MAX_ELEMENTS], *list[MAX_ELEMENTS];
             uint32_t asked = 1 + (uint32_t)roll(&seed, MAX_ELEMENTS), count = 0, total = 0;
             uint64_t r = 0, off = 0, length = 0;
@@ -807,7 +807,7 @@ static void copies_within_one_sge_match_a_naive_copy(void) {
         REQUIRE(fixture_open(&f, 4));
         fill_arena(seed);
         know_regions(&f, &seed);
-        for (int round = 0; round < 1500; round++) {
+        for (int round = 0; round < random_rounds(1500); round++) {
             struct rvt_sge sge;
             struct rvt_data_call call;
             struct rvt_copied copied;
