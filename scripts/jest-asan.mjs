@@ -68,7 +68,6 @@ const all = process.argv.includes('--all');
 const jestArguments = process.argv.slice(2).filter((argument) => argument !== '--all');
 // Besides the long tests, those that start many processes to test what JavaScript prints.
 const longHere = [
-  'explain/cli',
   'hostile/memory-intrinsics',
   'inspect/lifecycle',
   'inspect/server',

@@ -2,18 +2,12 @@
 // of them, in `npm test`, is enough for each change: runs of the suite on another build or another Node leave them out, unless `--all`
 // asks for them, as .ci/nightly does.
 export const longTests = [
-  'explain/altered',
-  'explain/hostile',
-  'explain/stored',
+  'explain/(altered|cli|hostile|stored)',
   'hostile/random-programs',
-  'model/property',
-  'model/verbs/property',
-  'model/windows/property',
+  'model/(verbs/|windows/)?property',
   'process/(bench|suite-guards)',
   'process/(key-value|nvme-target-double|ping-pong|remote-memory|s3-over-rdma)', // examples
-  'replay/cli',
-  'replay/gunzip',
-  'replay/player',
+  'replay/(cli|gunzip|player)',
   'threads/revocation',
   'threads/verbs-chaos',
 ].map((name) => `test/${name}`);

@@ -37,6 +37,7 @@ const names = wanted.length ? wanted : ['20', '26'];
 // Besides the long tests.
 const longHere = [
   'explain/resident-memory',
+  'hostile/stack-end',
   'process/(memory-pressure|registration-cache|resident-memory)',
   'process/serve-',
   'threads/worker-endings',
