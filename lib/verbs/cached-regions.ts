@@ -70,15 +70,25 @@ export class CachedRegions {
     return weakValueOf(this.#views, view as object);
   }
 
-  /** Returns the region over a buffer that was used last, if it serves the get; the buffer does not shrink. */
-  latest(known: CachedBuffer, start: number, end: number, access: Access): CachedRegion | undefined {
+  /**
+   * Returns the region over a buffer that was used last, if it serves the get.
+   *
+   * @param buffer - may be left out if it does not shrink
+   */
+  latest(
+    known: CachedBuffer,
+    start: number,
+    end: number,
+    access: Access,
+    buffer?: ArrayBufferLike,
+  ): CachedRegion | undefined {
     const { latest } = known;
     if (
       latest === undefined ||
       latest.start > start ||
       latest.end < end ||
       (latest.access & access) !== access ||
-      !keyWorks(latest)
+      !(buffer === undefined ? keyWorks(latest) : this.#works(latest, buffer))
     ) {
       return undefined;
     }
@@ -90,7 +100,7 @@ export class CachedRegions {
   findForView(view: MemoryLike, start: number, end: number, access: Access): CachedRegion {
     const { misses } = this;
     const found = this.find(typedBufferOf(view), start, end, access);
-    // Programs that make a new view for each get would pay for each that is remembered.
+    // To remember a view costs more than a hit. A program that makes a new view for each get must not pay that each time.
     const remember = misses !== this.misses || (++this.#unknownViews & (VIEWS_PER_REMEMBERED - 1)) === 0;
     if (remember && !found.of.shrinks) keepAliveWith(this.#views, view, found.of);
     return found;
@@ -102,10 +112,8 @@ export class CachedRegions {
    */
   find(buffer: ArrayBufferLike, start: number, end: number, access: Access): CachedRegion {
     const known = weakValueOf(this.#buffers, buffer);
-    if (known !== undefined && !known.shrinks) {
-      const latest = this.latest(known, start, end, access);
-      if (latest !== undefined) return latest;
-    }
+    const latest = known && this.latest(known, start, end, access, buffer);
+    if (latest !== undefined) return latest;
     const found = known && this.#search(known, buffer, start, end, access);
     if (known !== undefined && found !== undefined) {
       this.hits++;

@@ -789,6 +789,22 @@ describe('memory that is gone', () => {
     expect([use.length, use.region.length]).toEqual([200, 200]);
   });
 
+  test.each<[string, () => ArrayBuffer]>([
+    ['a buffer that keeps its length', () => new ArrayBuffer(100)],
+    ['a resizable buffer', () => new (ArrayBuffer as any)(100, { maxByteLength: 200 }) as ArrayBuffer],
+  ])('hits of %s find regions whose memory is gone, too', (_, make) => {
+    const { device, pd } = scene();
+    const cache = new RegistrationCache(pd);
+    const view = new Uint8Array(make());
+    cache.get(view, 0).put();
+    const gone = new ArrayBuffer(64);
+    cache.get(gone, 0).put();
+    structuredClone(gone, { transfer: [gone] });
+    expect(registered(device)).toBe(2);
+    for (let i = 0; i < 1000; i++) cache.get(view, 0).put();
+    expect(registered(device)).toBe(1);
+  });
+
   testGc('a cached region that is not in use does not keep its ArrayBuffer alive', async () => {
     const { device, pd } = scene();
     const cache = new RegistrationCache(pd);
