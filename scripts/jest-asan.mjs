@@ -2,7 +2,7 @@
 //
 //   node scripts/jest-asan.mjs [--all] [jest arguments]
 //
-// `--all` runs the long tests, too.
+// Without arguments, leaves the long tests out; `--all` runs them, and so do arguments that name them.
 //
 // A sanitizer report fails the run, even one of a child process whose exit status no test checks. LeakSanitizer cannot run inside
 // Jest, so a separate program (scripts/sanitized/leaks.mjs) checks for leaks at the end.

@@ -1,6 +1,6 @@
-// Jest tests that take long and look for faults of the sources, in random programs, in races, or in what JavaScript does alone. One run
-// of them, in `npm test`, is enough for each change: runs of the suite on another build or another Node leave them out, unless `--all`
-// asks for them, as .ci/nightly does.
+// Long Jest tests that `npm test` runs, but that jest-asan.mjs and test-prebuilt.mjs leave out unless they are called with `--all`, as
+// .ci/nightly does. They look for faults of the sources (random programs, races, examples, command lines), which another build or
+// another Node seldom changes.
 export const longTests = [
   'explain/(altered|cli|hostile|stored)',
   'hostile/random-programs',

@@ -186,7 +186,7 @@ function sharedReceiveQueueView(rows: Rows, row: number): SharedReceiveQueueView
   };
 }
 
-/** Reports that are read again and again: their arrays have room for more rows. */
+/** Asks the native module for arrays whose buffers have room for more rows, because the next report is to be written there. */
 const NO_MEMORY: readonly BigUint64Array[] = [new BigUint64Array()];
 const NO_ROWS: Rows = { words: new Uint32Array(), width: 1, count: 0 };
 

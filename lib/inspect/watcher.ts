@@ -17,7 +17,7 @@ import { type ListKind, type Report, type ReportSource, type Rows } from './repo
 export const MOST_LISTED = 20_000;
 
 /**
- * A look that takes 1 ms is followed by a pause of at least this many: an inspector takes about 5 % of the thread at most, whatever
+ * The pause after a look is at least this many times as long as the look took: an inspector takes about 5 % of the thread at most, whatever
  * the device holds and however much of it changes.
  */
 const PAUSE_FACTOR = 20;

@@ -16,10 +16,8 @@ interface Outcome {
   ok: boolean;
   /** The names of why it was refused: the reason, and the status of a completion. */
   names: string[];
-  /** What it was: a completion of a work request, or an access. */
+  /** Whether it is the completion of a work request, not an access. */
   isRequest: boolean;
-  /** The same for messages. */
-  what: string;
   explanation: string;
 }
 
@@ -45,7 +43,6 @@ function outcomeOf(received: unknown): Outcome {
       ok: false,
       names: [received.reason],
       isRequest: false,
-      what: 'the access',
       explanation: received.message,
     };
   }
@@ -61,11 +58,11 @@ function outcomeOf(received: unknown): Outcome {
     ok,
     names: [reason, ...(ok ? [] : [status])].filter((name) => typeof name === 'string'),
     isRequest: status !== undefined,
-    what: status === undefined ? 'the access' : 'the work request',
     explanation: typeof explain === 'function' ? String(Reflect.apply(explain, received, [])) : '',
   };
 }
 
+const whatOf = ({ isRequest }: Outcome): string => (isRequest ? 'the work request' : 'the access');
 const namesOf = ({ names }: Outcome): string => names.join(', ');
 const because = (outcome: Outcome): string =>
   outcome.explanation === '' ? '' : `\n\n${outcome.explanation}`;
@@ -93,8 +90,8 @@ export const matchers = {
       pass: outcome.ok,
       message: () =>
         outcome.ok
-          ? `expected ${outcome.what} not to be accepted, but it was`
-          : `expected ${outcome.what} to be accepted, but it was refused: ${namesOf(outcome)}${because(outcome)}`,
+          ? `expected ${whatOf(outcome)} not to be accepted, but it was`
+          : `expected ${whatOf(outcome)} to be accepted, but it was refused: ${namesOf(outcome)}${because(outcome)}`,
     };
   },
 
@@ -111,10 +108,10 @@ export const matchers = {
     return {
       pass,
       message: () => {
-        if (pass) return `expected ${outcome.what} not to be refused${wanted}${because(outcome)}`;
+        if (pass) return `expected ${whatOf(outcome)} not to be refused${wanted}${because(outcome)}`;
         return outcome.ok
-          ? `expected ${outcome.what} to be refused${wanted}, but it was accepted`
-          : `expected ${outcome.what} to be refused${wanted}, but the reason was ${namesOf(outcome)}${because(outcome)}`;
+          ? `expected ${whatOf(outcome)} to be refused${wanted}, but it was accepted`
+          : `expected ${whatOf(outcome)} to be refused${wanted}, but the reason was ${namesOf(outcome)}${because(outcome)}`;
       },
     };
   },

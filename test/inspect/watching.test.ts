@@ -360,7 +360,7 @@ describe('reports that use memory again', () => {
       expect(new Set(buffers).size).toBe(rows.length);
     }
     expect(shared.every((word) => word === 0n)).toBe(true);
-    // A view of the middle of some memory: nothing around it is written.
+    // An array in the middle of a buffer: nothing before or behind it is written, also if the rows do not fit.
     const arena = new BigUint64Array(1000);
     const middle = arena.subarray(100, 100 + plain[0]!.length);
     for (const view of [middle, middle.subarray(1)]) {
@@ -371,11 +371,13 @@ describe('reports that use memory again', () => {
         [],
       );
     }
-    // One array for every kind gives rows that make no sense, in its own bytes only.
-    const one = new BigUint64Array(8);
+    // The same array for every kind: the kinds overwrite each other's rows, but nothing outside of the array.
+    arena.fill(7n);
+    const one = arena.subarray(100, 200);
     expect(rowsOf(...plain.map(() => one)).map(({ length }) => length)).toEqual(
       plain.map(({ length }) => length),
     );
+    expect([...arena].filter((word, i) => word !== 7n && (i < 100 || i >= 200))).toEqual([]);
   });
 });
 

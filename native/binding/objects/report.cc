@@ -74,8 +74,8 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to) {
 
 namespace {
 
-// Rows of all kinds, each kind in a list of its own: in the memory of an earlier report while they fit there.
-// The lists grow while the device lock is held, so without exceptions; running out of memory stops the report.
+// Rows of all kinds, each kind in a list of its own. A list that was given an array of JavaScript writes into it
+// while the rows fit, and otherwise into memory of its own. The lists grow while the device lock is held, so without exceptions; running out of memory stops the report.
 struct ResourceRows {
     const rvt_dev_info *device = nullptr;
     struct List {

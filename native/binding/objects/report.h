@@ -16,8 +16,8 @@ Napi::Value ReportKeyTable(Napi::Env env, const rvt_ucontext *to);
 Napi::Value ReportKeySlots(Napi::Env env, rvt_dev_info *device);
 
 // Returns an array, indexed by enum rvt_resource_kind, of BigUint64Arrays of rows, or -ENOMEM. The arguments may be
-// arrays, one for each kind: rows that fit into theirs are written there. With any argument, a new array has room
-// for more behind it in its buffer.
+// such arrays, one for each kind: if the rows of a kind fit into its array, they are written there. If there is any
+// argument, the buffer of a new array is longer than its rows, so that a later report with more rows fits there.
 Napi::Value ReportResources(const Napi::CallbackInfo &info, OpenDevice &device);
 
 #endif

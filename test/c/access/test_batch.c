@@ -311,8 +311,8 @@ static void await_pass(void) {
 }
 
 /* JavaScript may write into a packed list while it is checked. ThreadSanitizer must not report this intended
- * race. In one pass of 64 this thread gives up the processor behind a random word: where threads take turns, as
- * under valgrind or on one processor, the checks would otherwise see the words in the same state at each turn. */
+ * race. In about one pass of 64, this thread yields after a random word. Otherwise, where threads take turns (under
+ * valgrind, or on one processor), the checks could find the words in the same state at every turn. */
 __attribute__((no_sanitize("thread"))) static void *flip(void *unused) {
     (void)unused;
     uint64_t seed = 11;
